@@ -1,0 +1,73 @@
+//! How an error looks to a person: `error:`, its causes, and a `hint:` that tells what to do.
+
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// An error that carries what the user can do about it, and the exit status it ends in.
+///
+/// Wrap any error with [`Failure::new`] or start from words with [`Failure::msg`]; `anyhow` contexts may stand before it.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    hint: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync + 'static>>,
+}
+
+impl Failure {
+    /// An error in words of its own, and what to do about it.
+    pub fn msg(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            hint: hint.into(),
+            source: None,
+        }
+    }
+
+    /// As [`Failure::msg`], with the error that caused it.
+    pub fn new(
+        message: impl Into<String>,
+        hint: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>,
+    ) -> Self {
+        Self {
+            message: message.into(),
+            hint: hint.into(),
+            source: Some(source.into()),
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// Prints `error` to stderr, one cause a line and its hints last, and gives exit status 1.
+pub(super) fn report(error: &anyhow::Error) -> ExitCode {
+    let mut causes = error.chain();
+    if let Some(first) = causes.next() {
+        anstream::eprintln!("{ERROR}error:{ERROR:#} {first}");
+    }
+    for cause in causes {
+        anstream::eprintln!("  because: {cause}");
+    }
+    for hint in error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<Failure>())
+        .map(|failure| &failure.hint)
+    {
+        anstream::eprintln!("{HINT}hint:{HINT:#} {hint}");
+    }
+    ExitCode::FAILURE
+}

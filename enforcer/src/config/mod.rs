@@ -1,0 +1,184 @@
+//! What a configuration says, after every problem in it has been found.
+//!
+//! This room does no I/O, reads no clock and knows neither tokio nor aya. Text goes in with a [`Files`] that reads
+//! what the text refers to; a [`Config`] comes out, or every problem at once, each with its place.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::names::{DomainPattern, ServerName};
+
+/// Whether denials are dropped or only reported.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Mode {
+    /// Judge, report and drop.
+    #[default]
+    Enforce,
+    /// Judge and report; drop nothing.
+    Audit,
+}
+
+/// What becomes of UDP to a filtered port.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Quic {
+    /// Denied wherever it goes: registries are served over TCP.
+    #[default]
+    Deny,
+    /// Judged by its address like TCP.
+    Allow,
+}
+
+/// A rule of the configuration, numbered in the order of the file from 1; 0 is never a rule.
+///
+/// It is what the kernel stores beside an address and what an event carries back.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RuleId(pub u32);
+
+/// Where in which file something was written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Place {
+    /// The file as the user named it.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+}
+
+/// A whole, valid configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `mode`.
+    pub mode: Mode,
+    /// `[[registry]]` and `[[allow]]`, in the order of the file; `rules[i].id` is `RuleId(i + 1)`.
+    pub rules: Vec<Rule>,
+    /// `[enforce]`.
+    pub enforce: Enforce,
+    /// `[resolver]`.
+    pub resolver: Resolver,
+}
+
+/// One `[[registry]]` or `[[allow]]`.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its number.
+    pub id: RuleId,
+    /// Where its table starts.
+    pub place: Place,
+    /// What it says.
+    pub kind: RuleKind,
+    /// Prefixes in which the answers for its names may lie although they are special-purpose addresses
+    /// (`private_link`). Grants nothing by itself.
+    pub private_link: Vec<IpNet>,
+    /// The reason given with `accept_exfiltration_risk`, where one was needed.
+    pub accepted_risk: Option<String>,
+}
+
+/// The kinds of rule.
+#[derive(Clone, Debug)]
+pub enum RuleKind {
+    /// A registry by its login server, or by the output of `az acr show-endpoints`.
+    Registry(Registry),
+    /// `kind = "mcr"`: the Microsoft Container Registry.
+    Mcr,
+    /// `[[allow]] name = "host"`.
+    Name(ServerName),
+    /// `[[allow]] name = "*.suffix"`.
+    Pattern(DomainPattern),
+    /// `[[allow]] prefix = "..."`: addresses as such.
+    Prefix(IpNet),
+}
+
+/// A registry and its endpoints, as far as the configuration names them.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    /// `contoso.azurecr.io`, or with a domain name label `contoso-<hash>.azurecr.io`.
+    pub login_server: ServerName,
+    /// `data_regions`: the data endpoints are derived from these.
+    pub data_regions: Vec<String>,
+    /// Data endpoints that an `endpoints` file listed.
+    pub data_endpoints: Vec<ServerName>,
+    /// Regional login servers: derived for `regional_login_servers`, or listed by an `endpoints` file.
+    pub regional_endpoints: Vec<ServerName>,
+}
+
+/// `[enforce]`.
+#[derive(Clone, Debug)]
+pub struct Enforce {
+    /// Destination ports that are filtered, ascending, 1 to [`PORTS_MAX`] of them. Default 443.
+    pub ports: Vec<u16>,
+    /// The cgroup to attach to; `None` is the root of cgroup v2.
+    pub cgroup: Option<PathBuf>,
+    /// `quic`.
+    pub quic: Quic,
+}
+
+/// Most ports a configuration may list: the kernel programs compare against each.
+pub const PORTS_MAX: usize = 16;
+
+/// `[resolver]`.
+#[derive(Clone, Debug)]
+pub struct Resolver {
+    /// Upstreams in the order of preference; empty means those of the system.
+    pub servers: Vec<Upstream>,
+    /// How long one query may take before the next upstream is asked. Default 3 s.
+    pub timeout: Duration,
+    /// A shorter TTL is taken as this. Default 5 s.
+    pub ttl_min: Duration,
+    /// A longer TTL is taken as this. Default 1 h.
+    pub ttl_max: Duration,
+    /// How long an address stays granted after it left the answers. Default 10 min.
+    pub grace: Duration,
+    /// Most addresses of one family that one name may have. Default 64.
+    pub addresses_max: usize,
+    /// Most CNAMEs between a name and its addresses. Default 12.
+    pub chain_max: usize,
+    /// Queries under way at once. Default 8.
+    pub concurrency: usize,
+}
+
+/// One upstream name server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Upstream {
+    /// How to talk to it.
+    pub transport: Transport,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// How an upstream is asked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Transport {
+    /// UDP, and TCP where an answer was truncated. Port 53.
+    Plain,
+    /// DNS over TLS (RFC 7858), `tls://192.0.2.1[:853]#name`.
+    Tls {
+        /// The name its certificate must carry; `None` is the address itself.
+        server_name: Option<ServerName>,
+    },
+    /// DNS over HTTPS (RFC 8484), `https://192.0.2.1[:443]/dns-query#name`.
+    Https {
+        /// The name its certificate must carry; `None` is the address itself.
+        server_name: Option<ServerName>,
+        /// The path of the query, with its leading slash.
+        path: String,
+    },
+}
+
+/// Reads the files a configuration refers to. The daemon gives the file system, a test gives a table.
+pub trait Files {
+    /// The text of `path`, which is as written in the configuration (relative to the configuration's folder).
+    ///
+    /// # Errors
+    /// What went wrong, in words for the user.
+    fn read(&self, path: &Path) -> Result<String, String>;
+}
+
+/// Whether an address is the loopback of its family, in which nothing is filtered.
+#[must_use]
+pub fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}

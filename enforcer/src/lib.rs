@@ -1,0 +1,13 @@
+//! `enforcer`: a client firewall for container registries.
+//!
+//! Data flows one way: text, [`config`], [`endpoints`], answers ([`resolve`]), grants and plan ([`policy`]), maps,
+//! verdict and event ([`kernel`]), report ([`daemon`], [`cli`]). ARCHITECTURE.md is the map of the code.
+
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod endpoints;
+pub mod kernel;
+pub mod names;
+pub mod policy;
+pub mod resolve;

@@ -1,0 +1,3 @@
+//! From endpoints and answers to what the kernel should hold, and from there to a plan.
+//!
+//! This room does no I/O, reads no clock and knows neither tokio nor aya.
