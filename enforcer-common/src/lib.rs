@@ -1,1 +1,22 @@
+//! What the kernel programs and the daemon agree on.
+//!
+//! Everything here is `no_std`, does no I/O, allocates nothing and never panics on any input: the same code runs in
+//! the kernel over a packet and on the host over a slice, and the same vectors must give the same verdict on both.
+//!
+//! - [`bytes`]: how a parser reads
+//! - [`packet`]: bytes to flow
+//! - [`table`]: address to grant
+//! - [`verdict`]: flow and grant to verdict
+//! - [`reason`]: why something was denied
+//! - [`abi`]: what lies in maps and ring buffers
+
 #![no_std]
+
+pub mod abi;
+pub mod bytes;
+pub mod packet;
+pub mod reason;
+pub mod table;
+pub mod verdict;
+
+pub use reason::Reason;

@@ -30,8 +30,8 @@ enum Command {}
 /// 0 fine, 1 error, 2 usage, 3 "it ran, and the answer is no"; `exec` gives its command's own status.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let outcome: Result<ExitCode, anyhow::Error> = match arguments.command {};
+    let _ = Arguments::parse();
+    let outcome: Result<ExitCode, anyhow::Error> = Ok(ExitCode::SUCCESS);
     match outcome {
         Ok(status) => status,
         Err(error) => message::report(&error),

@@ -1,1 +1,25 @@
 //! The only room that talks to the kernel: load, publish, attach, read events and counters. It decides nothing.
+//!
+//! - [`Enforcement`]: one loaded set of programs and its maps
+//! - [`events`], [`counters`]: what the programs tell
+//! - [`loaded`]: what an enforcer on a cgroup holds, read from outside
+//! - [`preflight`]: what the kernel and the process must be able to do
+//! - [`mapped`], [`sys`]: the modules with unsafe code: mappings, and raw bpf(2)
+
+pub mod counters;
+mod enforcement;
+pub mod error;
+pub mod events;
+pub mod loaded;
+mod mapped;
+pub mod preflight;
+mod sys;
+
+pub use counters::{Count, Counters};
+pub use enforcement::{Enforcement, Settings};
+pub use error::KernelError;
+pub use events::{Event, Events};
+pub use loaded::{Loaded, loaded};
+
+/// Size of the object and of nothing else: the kernel programs, as the build script made them.
+pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("ENFORCER_EBPF_OBJECT"));

@@ -1,3 +1,5 @@
 //! From endpoints and answers to what the kernel should hold, and from there to a plan.
 //!
 //! This room does no I/O, reads no clock and knows neither tokio nor aya.
+
+pub mod table;

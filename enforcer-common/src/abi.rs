@@ -1,0 +1,270 @@
+//! What lies in maps and ring buffers: fixed sizes, explicit padding, byte order stated.
+//!
+//! Both sides are compiled from this file. [`VERSION`] is in the header of the policy, so that a daemon which finds
+//! programs of another build can tell.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::packet::Address;
+use crate::reason::Reason;
+use crate::table::{Index, IntervalV4, IntervalV6};
+
+/// Layout of everything in this file and in [`crate::table`]; counts up with every change.
+pub const VERSION: u32 = 1;
+
+/// Most filtered ports.
+pub const PORTS_MAX: usize = 16;
+
+/// Intervals of IPv4 that one half of the table holds.
+pub const INTERVALS_V4: u32 = 1 << 17;
+/// Intervals of IPv6 that one half of the table holds.
+pub const INTERVALS_V6: u32 = 1 << 15;
+
+/// The word that selects a policy, and the settings of both halves.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Header {
+    /// [`crate::table::Generation`].
+    pub generation: u64,
+    /// [`crate::table::Settings`] of each half.
+    pub settings: [u32; 2],
+    /// [`VERSION`].
+    pub version: u32,
+    /// Always zero.
+    pub padding: u32,
+}
+
+/// Which hook reached a verdict.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(u8)]
+pub enum Hook {
+    /// `cgroup_skb/egress`: a packet.
+    Egress = 0,
+    /// `cgroup/connect4` or `connect6`.
+    Connect = 1,
+    /// `cgroup/sendmsg4` or `sendmsg6`.
+    Sendmsg = 2,
+}
+
+impl Hook {
+    /// The hook with this code.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Egress),
+            1 => Some(Self::Connect),
+            2 => Some(Self::Sendmsg),
+            _ => None,
+        }
+    }
+
+    /// Its name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Egress => "egress",
+            Self::Connect => "connect",
+            Self::Sendmsg => "sendmsg",
+        }
+    }
+}
+
+/// Who opened a socket: kept with the socket, since packets are often sent by somebody else than the sender.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Owner {
+    /// The cgroup of the process.
+    pub cgroup: u64,
+    /// The generation under which audit mode has reported this socket already; 0 when it has not.
+    pub reported: u64,
+    /// The process (thread group) in the initial pid namespace.
+    pub pid: u32,
+    /// Always zero.
+    pub padding: u32,
+    /// The name of the thread, ended by a NUL.
+    pub comm: [u8; 16],
+}
+
+/// One denial, as the kernel tells it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Event {
+    /// Nanoseconds of `CLOCK_MONOTONIC`.
+    pub time_ns: u64,
+    /// The cgroup of the process or socket; 0 when unknown.
+    pub cgroup: u64,
+    /// Source address in network order; an IPv4 address takes the first four bytes. All zero when not known yet.
+    pub source: [u8; 16],
+    /// Destination address, likewise.
+    pub destination: [u8; 16],
+    /// Source port in network order; zero when not known yet.
+    pub source_port: [u8; 2],
+    /// Destination port in network order.
+    pub destination_port: [u8; 2],
+    /// The process (thread group) in the initial pid namespace; 0 when unknown.
+    pub pid: u32,
+    /// Events of this reason on this CPU that the rate limit or a full ring suppressed before this one.
+    pub suppressed: u32,
+    /// 4 or 6; 0 when the packet could not be read that far.
+    pub family: u8,
+    /// Protocol number.
+    pub protocol: u8,
+    /// Code of the [`Reason`].
+    pub reason: u8,
+    /// Code of the [`Hook`].
+    pub hook: u8,
+    /// 1 in audit mode: it was let through.
+    pub audit: u8,
+    /// Always zero.
+    pub padding: [u8; 7],
+    /// The name of the thread, ended by a NUL; empty when unknown.
+    pub comm: [u8; 16],
+}
+
+impl Event {
+    /// Reads an event as it lies in the ring buffer; `None` when the length is another.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() != size_of::<Self>() {
+            return None;
+        }
+        let mut at = 0;
+        Some(Self {
+            time_ns: u64::from_ne_bytes(take(bytes, &mut at)?),
+            cgroup: u64::from_ne_bytes(take(bytes, &mut at)?),
+            source: take(bytes, &mut at)?,
+            destination: take(bytes, &mut at)?,
+            source_port: take(bytes, &mut at)?,
+            destination_port: take(bytes, &mut at)?,
+            pid: u32::from_ne_bytes(take(bytes, &mut at)?),
+            suppressed: u32::from_ne_bytes(take(bytes, &mut at)?),
+            family: u8::from_ne_bytes(take(bytes, &mut at)?),
+            protocol: u8::from_ne_bytes(take(bytes, &mut at)?),
+            reason: u8::from_ne_bytes(take(bytes, &mut at)?),
+            hook: u8::from_ne_bytes(take(bytes, &mut at)?),
+            audit: u8::from_ne_bytes(take(bytes, &mut at)?),
+            padding: take(bytes, &mut at)?,
+            comm: take(bytes, &mut at)?,
+        })
+    }
+
+    /// The destination, when the packet could be read that far.
+    #[must_use]
+    pub fn destination(&self) -> Option<SocketAddr> {
+        socket_address(self.family, self.destination, self.destination_port)
+    }
+
+    /// The source, when it is known.
+    #[must_use]
+    pub fn source(&self) -> Option<SocketAddr> {
+        socket_address(self.family, self.source, self.source_port).filter(|source| source.port() != 0)
+    }
+
+    /// The reason; `None` when the event comes from programs of another build.
+    #[must_use]
+    pub const fn reason(&self) -> Option<Reason> {
+        Reason::from_code(self.reason)
+    }
+}
+
+/// The next field: the structure has no padding that is not a field, so fields lie behind each other.
+fn take<const N: usize>(bytes: &[u8], at: &mut usize) -> Option<[u8; N]> {
+    let field = bytes.get(*at..)?.first_chunk::<N>().copied();
+    *at += N;
+    field
+}
+
+fn socket_address(family: u8, bytes: [u8; 16], port: [u8; 2]) -> Option<SocketAddr> {
+    let address = match family {
+        4 => IpAddr::V4(Ipv4Addr::from(*bytes.first_chunk::<4>()?)),
+        6 => IpAddr::V6(Ipv6Addr::from(bytes)),
+        _ => return None,
+    };
+    Some(SocketAddr::new(address, u16::from_be_bytes(port)))
+}
+
+/// An address as an event carries it: its family and its bytes.
+#[inline(always)]
+#[must_use]
+pub const fn address_bytes(address: Address) -> (u8, [u8; 16]) {
+    match address {
+        Address::V4(bits) => {
+            let [a, b, c, d] = bits.to_be_bytes();
+            (4, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+        }
+        Address::V6(high, low) => {
+            let [a, b, c, d, e, f, g, h] = high.to_be_bytes();
+            let [i, j, k, l, m, n, o, p] = low.to_be_bytes();
+            (6, [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
+        }
+    }
+}
+
+/// What is counted per reason, per CPU. Nothing resets it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Counter {
+    /// Denials, whether or not an event told of them.
+    pub denied: u64,
+    /// Denials of which no event could be sent.
+    pub suppressed: u64,
+}
+
+/// The rate limit of one reason on one CPU: a bucket of tokens.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Bucket {
+    /// When tokens were last added, nanoseconds of `CLOCK_MONOTONIC`; 0 before the first event.
+    pub refilled_ns: u64,
+    /// Tokens left.
+    pub tokens: u32,
+    /// Events suppressed since the last one that was sent.
+    pub suppressed: u32,
+}
+
+/// Events of one reason that one CPU may send at once.
+pub const EVENT_BURST: u32 = 256;
+/// Nanoseconds after which one more event may be sent: 100 a second for each reason and CPU.
+pub const EVENT_INTERVAL_NS: u64 = 10_000_000;
+/// Bytes of the ring buffer: a power of two and whole pages. Room for about 2,000 events.
+pub const RING_BYTES: u32 = 256 * 1024;
+
+impl Bucket {
+    /// Takes one token at `now_ns`; whether there was one.
+    #[inline(always)]
+    pub fn take(&mut self, now_ns: u64) -> bool {
+        if self.refilled_ns == 0 {
+            self.refilled_ns = now_ns;
+            self.tokens = EVENT_BURST;
+        }
+        let earned = now_ns.wrapping_sub(self.refilled_ns) / EVENT_INTERVAL_NS;
+        if earned > 0 && now_ns > self.refilled_ns {
+            if earned >= EVENT_BURST as u64 {
+                self.tokens = EVENT_BURST;
+                self.refilled_ns = now_ns;
+            } else {
+                #[expect(clippy::cast_possible_truncation, reason = "below EVENT_BURST")]
+                let more = self.tokens + earned as u32;
+                self.tokens = if more > EVENT_BURST { EVENT_BURST } else { more };
+                self.refilled_ns += earned * EVENT_INTERVAL_NS;
+            }
+        }
+        if self.tokens == 0 {
+            return false;
+        }
+        self.tokens -= 1;
+        true
+    }
+}
+
+const _: () = {
+    assert!(size_of::<Header>() == 24);
+    assert!(size_of::<Owner>() == 40);
+    assert!(size_of::<Event>() == 88);
+    assert!(size_of::<Counter>() == 16);
+    assert!(size_of::<Bucket>() == 16);
+    assert!(size_of::<Index>() == 8);
+    assert!(size_of::<IntervalV4>() == 8);
+    assert!(size_of::<IntervalV6>() == 40);
+    assert!(RING_BYTES.is_power_of_two());
+};

@@ -1,0 +1,28 @@
+//! How a parser reads bytes it does not own: checked, by value, without ever forming a slice.
+//!
+//! Slice indexing leaves a panic path behind that the kernel's verifier rejects, and packet memory in the kernel is
+//! not contiguous. A parser therefore asks for a small array at an offset and handles its absence.
+
+/// Bytes that can be read at an offset.
+pub trait Bytes {
+    /// The `N` bytes at `offset`, or `None` when one of them is not there.
+    fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
+
+    /// As [`Self::read`], for the few bytes that every packet is judged by: at most [`NEAR`] into it. An
+    /// implementation may have a faster way to them.
+    #[inline(always)]
+    fn read_near<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        self.read(offset)
+    }
+}
+
+/// The highest offset for [`Bytes::read_near`]: an IPv4 header of full length.
+pub const NEAR: u32 = 60;
+
+/// A slice, for the host.
+impl Bytes for [u8] {
+    #[inline]
+    fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        self.get(offset as usize..)?.first_chunk::<N>().copied()
+    }
+}

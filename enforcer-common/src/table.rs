@@ -1,0 +1,350 @@
+//! Address to grant: the flat, double-buffered table, and how to read it while it is being replaced.
+//!
+//! Per family there is an index by the first 16 bits of the address, and one array of intervals, sorted by their first
+//! address, which never cross such a 16-bit block. A block is one [`Index`]: nothing granted, one grant over the whole
+//! block, or a run of intervals that is searched by halving. Everything exists twice. The **generation** is one word
+//! whose lowest bit selects the half that counts, for both families and the settings together, so that a whole policy
+//! changes with one store.
+//!
+//! The reader takes the generation, looks up, and takes the generation again: when it has moved, the half it read may
+//! have been in the writer's hands, and it starts over. The writer only ever writes to the half that the generation
+//! does not select, and makes the store of the generation visible before it touches the other half again. A reader
+//! thus sees one whole policy, or knows that it did not.
+
+use crate::packet::Address;
+
+/// Blocks of an index: one for each value of an address's first 16 bits.
+pub const BLOCKS: u32 = 1 << 16;
+/// Lookups that may be overtaken by a new generation before the reader gives up.
+pub const RETRIES: u32 = 3;
+/// Halvings that find one of up to 2^16 intervals, the most that a block of IPv4 can have.
+const HALVINGS_V4: u32 = 16;
+/// Halvings for IPv6, where a block may hold all of the table: [`INTERVALS_V6_MAX`].
+const HALVINGS_V6: u32 = 17;
+/// Most intervals that the IPv6 half of a table may have.
+pub const INTERVALS_V6_MAX: u32 = 1 << 17;
+
+/// [`Index::count`] of a block that one grant covers as a whole.
+pub const WHOLE: u32 = u32::MAX;
+
+/// One block of an index.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Index {
+    /// Position of the block's first interval; with [`WHOLE`] the [`GrantWord`] instead.
+    pub first: u32,
+    /// Number of intervals, 0 when nothing is granted, or [`WHOLE`].
+    pub count: u32,
+}
+
+/// Granted IPv4 addresses within one block.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct IntervalV4 {
+    /// Last 16 bits of the first address.
+    pub first: u16,
+    /// Last 16 bits of the last address, inclusive.
+    pub last: u16,
+    /// What is granted.
+    pub grant: GrantWord,
+}
+
+/// Granted IPv6 addresses within one block.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct IntervalV6 {
+    /// First address: its first and its last 64 bits.
+    pub first: [u64; 2],
+    /// Last address, inclusive.
+    pub last: [u64; 2],
+    /// What is granted.
+    pub grant: GrantWord,
+    /// Always zero.
+    pub padding: u32,
+}
+
+/// A rule and its conditions in one word: what lies behind an interval.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(transparent)]
+pub struct GrantWord(pub u32);
+
+impl GrantWord {
+    /// Highest rule number that fits.
+    pub const RULE_MAX: u32 = (1 << 24) - 1;
+    const BY_NAME: u32 = 1 << 24;
+
+    /// A grant of `rule`, which must not exceed [`Self::RULE_MAX`]; `by_name` when it came from resolving a name.
+    #[must_use]
+    pub const fn new(rule: u32, by_name: bool) -> Option<Self> {
+        if rule > Self::RULE_MAX {
+            return None;
+        }
+        Some(Self(rule | if by_name { Self::BY_NAME } else { 0 }))
+    }
+
+    /// The rule's number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn rule(self) -> u32 {
+        self.0 & Self::RULE_MAX
+    }
+
+    /// Whether the address was granted because a granted name resolved to it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn by_name(self) -> bool {
+        self.0 & Self::BY_NAME != 0
+    }
+}
+
+/// Counts policies; the lowest bit is the half that is read. 0 means that no policy has been published yet.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(transparent)]
+pub struct Generation(pub u64);
+
+impl Generation {
+    /// The half of every double-buffered array that this generation selects.
+    #[inline(always)]
+    #[must_use]
+    pub const fn half(self) -> Half {
+        Half((self.0 & 1) as u32)
+    }
+
+    /// The generation after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// One of the two halves of a double-buffered array: 0 or 1.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Half(u32);
+
+impl Half {
+    /// 0 or 1.
+    #[inline(always)]
+    #[must_use]
+    pub const fn index(self) -> u32 {
+        self.0
+    }
+}
+
+/// The settings that change together with the addresses.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(transparent)]
+pub struct Settings(pub u32);
+
+impl Settings {
+    /// Denials are reported and let through.
+    pub const AUDIT: u32 = 1;
+    /// UDP is judged by its address.
+    pub const QUIC_ALLOWED: u32 = 2;
+
+    /// Whether denials are let through.
+    #[inline(always)]
+    #[must_use]
+    pub const fn audit(self) -> bool {
+        self.0 & Self::AUDIT != 0
+    }
+
+    /// Whether UDP to a filtered port is judged by its address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn quic_allowed(self) -> bool {
+        self.0 & Self::QUIC_ALLOWED != 0
+    }
+}
+
+/// Access to the arrays, in the kernel through maps, on the host through slices.
+pub trait Tables {
+    /// The generation. `after` carries every value that was read before: an implementation makes this read depend on
+    /// it, so that a weakly ordered machine (arm64) can not do it earlier. Must not be cached.
+    fn generation(&self, after: u64) -> Option<Generation>;
+    /// The settings of a half.
+    fn settings(&self, half: Half) -> Option<Settings>;
+    /// A block of the IPv4 index of a half.
+    fn index_v4(&self, half: Half, block: u32) -> Option<Index>;
+    /// An interval of the IPv4 array of a half.
+    fn interval_v4(&self, half: Half, at: u32) -> Option<IntervalV4>;
+    /// A block of the IPv6 index of a half.
+    fn index_v6(&self, half: Half, block: u32) -> Option<Index>;
+    /// An interval of the IPv6 array of a half: whether it starts at or before the address, whether it also ends at
+    /// or behind it, and its grant. Compared in place, since an interval of 40 bytes is too large to copy around.
+    fn interval_v6(&self, half: Half, at: u32, address: [u64; 2]) -> Option<Place>;
+}
+
+/// Where an address lies relative to an interval.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Place {
+    /// The interval starts at or before the address.
+    pub starts: bool,
+    /// The interval contains the address.
+    pub contains: bool,
+    /// The interval's grant.
+    pub grant: GrantWord,
+}
+
+impl IntervalV6 {
+    /// Where `address` lies relative to this interval.
+    #[inline(always)]
+    #[must_use]
+    pub const fn place(&self, address: [u64; 2]) -> Place {
+        let [high, low] = address;
+        let starts = self.first[0] < high || (self.first[0] == high && self.first[1] <= low);
+        let ends = self.last[0] > high || (self.last[0] == high && self.last[1] >= low);
+        Place {
+            starts,
+            contains: starts && ends,
+            grant: self.grant,
+        }
+    }
+}
+
+/// What one lookup found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Found {
+    /// The address is granted.
+    Granted(GrantWord),
+    /// It is not.
+    NotGranted,
+    /// No policy has been published.
+    NoPolicy,
+    /// The policy changed during each of [`RETRIES`] lookups.
+    Changing,
+    /// A position that the table itself named does not exist.
+    Damaged,
+}
+
+/// What a lookup found, and in which policy.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Answer {
+    /// What was found.
+    pub found: Found,
+    /// The settings of that policy; of the last one that was seen with [`Found::Changing`].
+    pub settings: Settings,
+    /// That policy.
+    pub generation: Generation,
+}
+
+/// Looks an address up in the policy that is in force.
+///
+/// Never answers from a mixture of two policies: see the head of this file.
+#[inline(always)]
+pub fn look_up<T: Tables>(tables: &T, address: Address) -> Answer {
+    let mut answer = Answer {
+        found: Found::Changing,
+        settings: Settings::default(),
+        generation: Generation::default(),
+    };
+    for _ in 0..RETRIES {
+        let Some(generation) = tables.generation(0) else {
+            answer.found = Found::Damaged;
+            return answer;
+        };
+        answer.generation = generation;
+        if generation.0 == 0 {
+            answer.found = Found::NoPolicy;
+            return answer;
+        }
+        let half = generation.half();
+        let mut seen = Seen(0);
+        let Some(settings) = tables.settings(half) else {
+            answer.found = Found::Damaged;
+            return answer;
+        };
+        answer.settings = settings;
+        seen.note(u64::from(settings.0));
+        let found = match address {
+            Address::V4(address) => find_v4(tables, half, address, &mut seen),
+            Address::V6(high, low) => find_v6(tables, half, [high, low], &mut seen),
+        };
+        if tables.generation(seen.0) == Some(generation) {
+            answer.found = match found {
+                Some(Some(grant)) => Found::Granted(grant),
+                Some(None) => Found::NotGranted,
+                None => Found::Damaged,
+            };
+            return answer;
+        }
+    }
+    answer
+}
+
+/// Everything that a lookup has read, so that the read which must come last can depend on it.
+struct Seen(u64);
+
+impl Seen {
+    #[inline(always)]
+    fn note(&mut self, value: u64) {
+        self.0 |= value;
+    }
+}
+
+/// `None`: the table is damaged. `Some(None)`: not granted.
+#[inline(always)]
+fn find_v4<T: Tables>(tables: &T, half: Half, address: u32, seen: &mut Seen) -> Option<Option<GrantWord>> {
+    let index = tables.index_v4(half, address >> 16)?;
+    seen.note(u64::from(index.first | index.count));
+    if index.count == 0 {
+        return Some(None);
+    }
+    if index.count == WHOLE {
+        return Some(Some(GrantWord(index.first)));
+    }
+    let key = address & 0xffff;
+    let mut base = index.first;
+    let mut count = index.count;
+    for _ in 0..HALVINGS_V4 {
+        if count <= 1 {
+            break;
+        }
+        let step = count >> 1;
+        let middle = tables.interval_v4(half, base.wrapping_add(step))?;
+        seen.note(u64::from(middle.first));
+        if u32::from(middle.first) <= key {
+            base = base.wrapping_add(step);
+        }
+        count -= step;
+    }
+    let last = tables.interval_v4(half, base)?;
+    seen.note(u64::from(last.grant.0));
+    let contains = u32::from(last.first) <= key && key <= u32::from(last.last);
+    Some(if contains { Some(last.grant) } else { None })
+}
+
+/// As [`find_v4`].
+#[inline(always)]
+fn find_v6<T: Tables>(
+    tables: &T,
+    half: Half,
+    address: [u64; 2],
+    seen: &mut Seen,
+) -> Option<Option<GrantWord>> {
+    #[expect(clippy::cast_possible_truncation, reason = "16 bits remain")]
+    let index = tables.index_v6(half, (address[0] >> 48) as u32)?;
+    seen.note(u64::from(index.first | index.count));
+    if index.count == 0 {
+        return Some(None);
+    }
+    if index.count == WHOLE {
+        return Some(Some(GrantWord(index.first)));
+    }
+    let mut base = index.first;
+    let mut count = index.count;
+    for _ in 0..HALVINGS_V6 {
+        if count <= 1 {
+            break;
+        }
+        let step = count >> 1;
+        let middle = tables.interval_v6(half, base.wrapping_add(step), address)?;
+        seen.note(u64::from(middle.grant.0));
+        if middle.starts {
+            base = base.wrapping_add(step);
+        }
+        count -= step;
+    }
+    let last = tables.interval_v6(half, base, address)?;
+    seen.note(u64::from(last.grant.0));
+    Some(if last.contains { Some(last.grant) } else { None })
+}

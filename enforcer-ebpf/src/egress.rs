@@ -1,0 +1,96 @@
+//! Every packet that a socket below the cgroup sends: the authority.
+
+use aya_ebpf::bindings::{__sk_buff, bpf_sock};
+use aya_ebpf::helpers::generated::{bpf_sk_fullsock, bpf_sk_storage_get, bpf_skb_cgroup_id};
+use aya_ebpf::macros::cgroup_skb;
+use aya_ebpf::programs::SkBuffContext;
+use enforcer_common::Reason;
+use enforcer_common::abi::{Hook, Owner};
+use enforcer_common::packet::{Family, Packet};
+use enforcer_common::verdict::{Judgement, Verdict, deny, judge_packet};
+
+use crate::maps::{OWNERS, Ports};
+use crate::report::{Denial, tell};
+use crate::skb::Skb;
+use crate::tables::Maps;
+
+const PASS: i32 = 1;
+const DROP: i32 = 0;
+
+/// `ETH_P_IP` and `ETH_P_IPV6` (Linux `include/uapi/linux/if_ether.h`), in the network order of `__sk_buff::protocol`.
+const IPV4: u32 = (0x0800_u16).to_be() as u32;
+const IPV6: u32 = (0x86dd_u16).to_be() as u32;
+
+#[cgroup_skb(egress)]
+pub(crate) fn enforcer_egress(context: SkBuffContext) -> i32 {
+    let context = context.skb.skb;
+    let mut packet = Packet::default();
+    // SAFETY: the context is valid for the program's run.
+    let judgement = match unsafe { (*context).protocol } {
+        IPV4 => judge_packet(&Skb { context }, Family::V4, &Ports, &Maps, &mut packet),
+        IPV6 => judge_packet(&Skb { context }, Family::V6, &Ports, &Maps, &mut packet),
+        _ => deny(Reason::NotIp, &Maps),
+    };
+    match judgement.verdict {
+        Verdict::Ignored | Verdict::Granted(_) => PASS,
+        Verdict::Denied(reason) => on_denial(context, &judgement, reason, &packet),
+    }
+}
+
+#[inline(always)]
+fn on_denial(context: *mut __sk_buff, judgement: &Judgement, reason: Reason, packet: &Packet) -> i32 {
+    let audit = judgement.settings.audit();
+    let outcome = if audit { PASS } else { DROP };
+    // SAFETY: the context is valid for the program's run; a null socket is handled.
+    let owner = unsafe { owner_of((*context).__bindgen_anon_2.sk) };
+    let (mut pid, mut comm) = (0, [0; 16]);
+    if !owner.is_null() {
+        // SAFETY: not null, and alive as long as the socket, which the packet holds.
+        let owner = unsafe { &mut *owner };
+        (pid, comm) = (owner.pid, owner.comm);
+        if audit {
+            if owner.reported == judgement.generation.0 {
+                return outcome;
+            }
+            owner.reported = judgement.generation.0;
+        }
+    }
+    let (source_port, destination_port) = match packet.ports {
+        Some(ports) => (ports.source, ports.destination),
+        None => (0, 0),
+    };
+    tell(&Denial {
+        reason,
+        hook: Hook::Egress,
+        audit,
+        protocol: packet.protocol,
+        source: packet.source,
+        source_port,
+        destination: packet.destination,
+        destination_port,
+        // SAFETY: the helper takes the context of this program.
+        cgroup: unsafe { bpf_skb_cgroup_id(context) },
+        pid,
+        comm,
+    });
+    outcome
+}
+
+/// Who connected the socket, or null: a raw socket, or one that was connected before the programs were attached.
+///
+/// # Safety
+/// `socket` is the `sk` field of a valid context.
+#[inline(always)]
+unsafe fn owner_of(socket: *mut bpf_sock) -> *mut Owner {
+    if socket.is_null() {
+        return core::ptr::null_mut();
+    }
+    // SAFETY: not null, as the helper asks.
+    let full = unsafe { bpf_sk_fullsock(socket) };
+    if full.is_null() {
+        return core::ptr::null_mut();
+    }
+    let map = (&raw const OWNERS).cast_mut().cast();
+    // SAFETY: the map is a socket storage and `full` a full socket.
+    unsafe { bpf_sk_storage_get(map, full.cast(), core::ptr::null_mut(), 0) }.cast()
+}

@@ -1,0 +1,61 @@
+//! The maps and the constants of a load. Their layouts are in `enforcer_common::{abi, table}`.
+
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::btf_maps::SkStorage;
+use aya_ebpf::macros::{btf_map, map};
+use aya_ebpf::maps::{Array, PerCpuArray, RingBuf};
+use enforcer_common::abi::{
+    Bucket, Counter, Header, INTERVALS_V4, INTERVALS_V6, Owner, PORTS_MAX, RING_BYTES,
+};
+use enforcer_common::reason::REASONS;
+use enforcer_common::table::{BLOCKS, Index, IntervalV4, IntervalV6};
+use enforcer_common::verdict::FilteredPorts;
+
+/// The daemon writes the tables through its own mapping: no system call for each element, no half of an element.
+const MAPPED: u32 = BPF_F_MMAPABLE;
+
+#[map]
+pub(crate) static HEADER: Array<Header> = Array::with_max_entries(1, MAPPED);
+#[map]
+pub(crate) static INDEX_V4: Array<Index> = Array::with_max_entries(2 * BLOCKS, MAPPED);
+#[map]
+pub(crate) static TABLE_V4: Array<IntervalV4> = Array::with_max_entries(2 * INTERVALS_V4, MAPPED);
+#[map]
+pub(crate) static INDEX_V6: Array<Index> = Array::with_max_entries(2 * BLOCKS, MAPPED);
+#[map]
+pub(crate) static TABLE_V6: Array<IntervalV6> = Array::with_max_entries(2 * INTERVALS_V6, MAPPED);
+
+#[map]
+pub(crate) static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(REASONS as u32, 0);
+#[map]
+pub(crate) static BUCKETS: PerCpuArray<Bucket> = PerCpuArray::with_max_entries(REASONS as u32, 0);
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
+
+#[btf_map]
+pub(crate) static OWNERS: SkStorage<Owner> = SkStorage::new();
+
+/// The filtered ports, closed by a zero. Read-only for the verifier, which drops the comparisons that can not happen.
+#[unsafe(no_mangle)]
+static PORTS: [u16; PORTS_MAX] = [0; PORTS_MAX];
+
+/// [`PORTS`] as the verdict asks for them.
+pub(crate) struct Ports;
+
+impl FilteredPorts for Ports {
+    #[inline(always)]
+    fn contains(&self, port: u16) -> bool {
+        for at in 0..PORTS_MAX {
+            // SAFETY: `at` is within the array, which is read-only once the program is loaded. Volatile, since the
+            // loader replaces the zeros that the compiler sees.
+            let filtered = unsafe { core::ptr::read_volatile((&raw const PORTS).cast::<u16>().add(at)) };
+            if filtered == 0 {
+                return false;
+            }
+            if filtered == port {
+                return true;
+            }
+        }
+        false
+    }
+}

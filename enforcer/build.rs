@@ -1,0 +1,123 @@
+//! Compiles the kernel programs (`enforcer-ebpf`) and tells the crate where the object lies.
+//!
+//! The object is built by the pinned stable compiler with `RUSTC_BOOTSTRAP`, for this one build alone: `core` for the
+//! BPF target has to be compiled from source, and the linker is `bpf-linker`, which `cargo xtask setup` puts into
+//! the target folder.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const HINT: &str = "run `cargo xtask setup`, which installs what the kernel programs are built with";
+
+fn main() {
+    let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let workspace = manifest
+        .parent()
+        .expect("the crate lies in the workspace")
+        .to_owned();
+    for place in [
+        "enforcer-ebpf/src",
+        "enforcer-ebpf/Cargo.toml",
+        "enforcer-common/src",
+        "Cargo.lock",
+    ] {
+        println!("cargo::rerun-if-changed={}", workspace.join(place).display());
+    }
+    println!("cargo::rerun-if-env-changed=ENFORCER_BPF_LINKER");
+    match build(&workspace) {
+        Ok(object) => println!("cargo::rustc-env=ENFORCER_EBPF_OBJECT={}", object.display()),
+        Err(error) => println!("cargo::error=the kernel programs can not be built: {error}"),
+    }
+}
+
+fn build(workspace: &Path) -> Result<PathBuf, String> {
+    let linker = linker(workspace)?;
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    // <target>/<profile>/build/<package>/out: one folder for all profiles, since the programs are the same for all.
+    let target = out.ancestors().nth(4).unwrap_or(&out).join("ebpf");
+    let architecture = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it");
+    let endian = if env::var("CARGO_CFG_TARGET_ENDIAN").is_ok_and(|endian| endian == "big") {
+        "bpfeb"
+    } else {
+        "bpfel"
+    };
+    let triple = format!("{endian}-unknown-none");
+    let flags = [
+        &format!("--cfg=bpf_target_arch=\"{architecture}\""),
+        "-Cdebuginfo=2",
+        "-Clink-arg=--btf",
+        &format!("-Clinker={}", linker.display()),
+    ]
+    .join("\x1f");
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    cargo
+        .current_dir(workspace)
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "enforcer-ebpf",
+            "--release",
+            "--locked",
+            "-Z",
+            "build-std=core",
+        ])
+        .args(["--target", &triple])
+        .arg("--target-dir")
+        .arg(&target)
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags);
+    // What cargo and clippy set for the build of the host must not reach the build for the kernel.
+    for variable in [
+        "RUSTC",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "CLIPPY_ARGS",
+        "RUSTFLAGS",
+    ] {
+        cargo.env_remove(variable);
+    }
+    let output = cargo
+        .output()
+        .map_err(|error| format!("cargo does not start: {error}"))?;
+    if !output.status.success() {
+        return Err(explain(&String::from_utf8_lossy(&output.stderr)));
+    }
+    let object = out.join("enforcer-ebpf.o");
+    let built = target.join(&triple).join("release/enforcer-ebpf");
+    std::fs::copy(&built, &object)
+        .map_err(|error| format!("{} can not be copied: {error}", built.display()))?;
+    Ok(object)
+}
+
+/// Where bpf-linker lies: the variable, the set-up's folder, the search path.
+fn linker(workspace: &Path) -> Result<PathBuf, String> {
+    if let Some(path) = env::var_os("ENFORCER_BPF_LINKER") {
+        return Ok(PathBuf::from(path));
+    }
+    let own = workspace.join("target/tools/bin/bpf-linker");
+    println!("cargo::rerun-if-changed={}", own.display());
+    if own.exists() {
+        return Ok(own);
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .map(|folder| folder.join("bpf-linker"))
+        .find(|candidate| candidate.exists())
+        .ok_or_else(|| format!("bpf-linker is missing: {HINT}"))
+}
+
+/// The compiler's words, and the set-up where that is what is missing.
+fn explain(stderr: &str) -> String {
+    if stderr.contains("rust-src") {
+        return format!("the source of `core` is missing: {HINT}");
+    }
+    // cargo shows one line a directive.
+    stderr
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect::<Vec<_>>()
+        .join("\ncargo::error=")
+}

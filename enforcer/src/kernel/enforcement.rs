@@ -1,0 +1,278 @@
+//! One loaded set of programs and its maps: load, publish, attach. Dropping it detaches.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use aya::maps::{Map, MapData, PerCpuArray, RingBuf};
+use aya::programs::cgroup_skb::CgroupSkbLink;
+use aya::programs::cgroup_sock_addr::CgroupSockAddrLink;
+use aya::programs::{
+    CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, TestRun, TestRunOptions,
+};
+use aya::{Ebpf, EbpfLoader};
+use enforcer_common::abi::{Header, INTERVALS_V4, INTERVALS_V6, PORTS_MAX, VERSION};
+use enforcer_common::table::{BLOCKS, Generation, Index, IntervalV4, IntervalV6, Settings as Word};
+
+use super::OBJECT;
+use super::counters::{Counters, RawCounter};
+use super::error::KernelError;
+use super::events::Events;
+use super::mapped::Mapped;
+use super::preflight;
+use super::sys;
+use crate::config::{Mode, Quic};
+use crate::policy::table::TableImage;
+
+const EGRESS: &str = "enforcer_egress";
+const CALLS: [&str; 4] = [
+    "enforcer_connect4",
+    "enforcer_connect6",
+    "enforcer_sendmsg4",
+    "enforcer_sendmsg6",
+];
+
+/// The settings that change together with the addresses.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Settings {
+    /// Enforce or audit.
+    pub mode: Mode,
+    /// What becomes of UDP.
+    pub quic: Quic,
+}
+
+impl Settings {
+    pub(super) const fn word(self) -> u32 {
+        let audit = if matches!(self.mode, Mode::Audit) {
+            Word::AUDIT
+        } else {
+            0
+        };
+        let quic = if matches!(self.quic, Quic::Allow) {
+            Word::QUIC_ALLOWED
+        } else {
+            0
+        };
+        audit | quic
+    }
+
+    pub(super) const fn from_word(word: u32) -> Self {
+        let word = Word(word);
+        Self {
+            mode: if word.audit() { Mode::Audit } else { Mode::Enforce },
+            quic: if word.quic_allowed() {
+                Quic::Allow
+            } else {
+                Quic::Deny
+            },
+        }
+    }
+}
+
+/// The programs, loaded, with a policy or without one, attached or not.
+pub struct Enforcement {
+    ebpf: Ebpf,
+    header: Mapped<Header>,
+    index_v4: Mapped<Index>,
+    table_v4: Mapped<IntervalV4>,
+    index_v6: Mapped<Index>,
+    table_v6: Mapped<IntervalV6>,
+    counters: PerCpuArray<MapData, RawCounter>,
+    egress_link: Option<CgroupSkbLink>,
+    call_links: Vec<CgroupSockAddrLink>,
+}
+
+impl Enforcement {
+    /// Loads the programs for these filtered ports, 1 to [`PORTS_MAX`] of them. Nothing is judged until they are
+    /// attached, and everything on these ports is denied until a policy is published.
+    ///
+    /// # Errors
+    /// [`KernelError`]: a privilege or feature is missing, or the kernel refuses a program.
+    pub fn load(ports: &[u16]) -> Result<Self, KernelError> {
+        preflight::check()?;
+        sys::raise_memlock();
+        let mut constants = [0_u16; PORTS_MAX];
+        for (slot, port) in constants.iter_mut().zip(ports) {
+            *slot = *port;
+        }
+        let mut ebpf = EbpfLoader::new()
+            .override_global("PORTS", &constants, true)
+            .load(OBJECT)
+            .map_err(|error| KernelError::Object(error.into()))?;
+        let refused = |program, error: aya::programs::ProgramError| KernelError::Load {
+            program,
+            source: error.into(),
+        };
+        skb(&mut ebpf)?.load().map_err(|error| refused(EGRESS, error))?;
+        for name in CALLS {
+            call(&mut ebpf, name)?
+                .load()
+                .map_err(|error| refused(name, error))?;
+        }
+        let blocks = 2 * BLOCKS as usize;
+        let mut header = map(&ebpf, "HEADER", 1)?;
+        Mapped::set_version(&mut header, VERSION);
+        Ok(Self {
+            header,
+            index_v4: map(&ebpf, "INDEX_V4", blocks)?,
+            table_v4: map(&ebpf, "TABLE_V4", 2 * INTERVALS_V4 as usize)?,
+            index_v6: map(&ebpf, "INDEX_V6", blocks)?,
+            table_v6: map(&ebpf, "TABLE_V6", 2 * INTERVALS_V6 as usize)?,
+            counters: take(&mut ebpf, "COUNTERS")?,
+            ebpf,
+            egress_link: None,
+            call_links: Vec::new(),
+        })
+    }
+
+    /// Puts a policy into force: addresses of both families and settings at one store.
+    ///
+    /// # Errors
+    /// None that leaves anything changed.
+    pub fn publish(&mut self, image: &TableImage, settings: Settings) -> Result<Generation, KernelError> {
+        let next = Generation(self.header.generation()).next();
+        let half = next.half().index() as usize;
+        self.index_v4.write(half * BLOCKS as usize, &image.index_v4);
+        self.table_v4
+            .write(half * INTERVALS_V4 as usize, &image.intervals_v4);
+        self.index_v6.write(half * BLOCKS as usize, &image.index_v6);
+        self.table_v6
+            .write(half * INTERVALS_V6 as usize, &image.intervals_v6);
+        self.header.set_settings(half, settings.word());
+        self.header.publish(next.0);
+        Ok(next)
+    }
+
+    /// Attaches all programs to a cgroup directory, or none. Programs of others stay: every one must let a packet
+    /// through.
+    ///
+    /// # Errors
+    /// [`KernelError::Attach`] with the program that could not be attached.
+    pub fn attach(&mut self, cgroup: BorrowedFd<'_>, path: &Path) -> Result<(), KernelError> {
+        let outcome = self.attach_all(cgroup, path);
+        if outcome.is_err() {
+            self.detach();
+        }
+        outcome
+    }
+
+    fn attach_all(&mut self, cgroup: BorrowedFd<'_>, path: &Path) -> Result<(), KernelError> {
+        let failed = |program, error: aya::programs::ProgramError| KernelError::Attach {
+            program,
+            cgroup: path.to_owned(),
+            source: error.into(),
+        };
+        // The authority first: nothing gets out between it and the others.
+        let program = skb(&mut self.ebpf)?;
+        let link = program
+            .attach(cgroup, CgroupSkbAttachType::Egress, CgroupAttachMode::Single)
+            .and_then(|id| program.take_link(id))
+            .map_err(|error| failed(EGRESS, error))?;
+        self.egress_link = Some(link);
+        for name in CALLS {
+            let program = call(&mut self.ebpf, name)?;
+            let link = program
+                .attach(cgroup, CgroupAttachMode::Single)
+                .and_then(|id| program.take_link(id))
+                .map_err(|error| failed(name, error))?;
+            self.call_links.push(link);
+        }
+        Ok(())
+    }
+
+    /// Detaches, the authority last.
+    pub fn detach(&mut self) {
+        self.call_links.clear();
+        self.egress_link = None;
+    }
+
+    /// The generation in force; 0 before the first policy.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        Generation(self.header.generation())
+    }
+
+    /// The stream of denials. Once: a second reader would take the first one's events.
+    ///
+    /// # Errors
+    /// [`KernelError`] when it was taken already, or outside of a tokio runtime.
+    pub fn take_events(&mut self) -> Result<Events, KernelError> {
+        Events::new(take::<RingBuf<MapData>>(&mut self.ebpf, "EVENTS")?)
+    }
+
+    /// Denials per reason since the programs were loaded.
+    ///
+    /// # Errors
+    /// [`KernelError::Map`] when the kernel can not be asked.
+    pub fn counters(&self) -> Result<Counters, KernelError> {
+        Counters::read(&self.counters)
+    }
+
+    /// Runs the egress program over a packet that starts with an Ethernet header, without sending anything; whether
+    /// it would have been let through.
+    ///
+    /// # Errors
+    /// [`KernelError::Load`] when the kernel can not run it, for example over fewer than 14 bytes.
+    pub fn test_packet(&mut self, frame: &[u8]) -> Result<bool, KernelError> {
+        self.test_packet_repeated(frame, 1).map(|(passed, _)| passed)
+    }
+
+    /// As [`Self::test_packet`], `repeat` times; also the mean duration of a run in nanoseconds.
+    ///
+    /// # Errors
+    /// As [`Self::test_packet`].
+    pub fn test_packet_repeated(&mut self, frame: &[u8], repeat: u32) -> Result<(bool, u64), KernelError> {
+        let mut options = TestRunOptions::default();
+        options.data_in = Some(frame);
+        options.repeat = repeat;
+        let result = skb(&mut self.ebpf)?
+            .test_run(options)
+            .map_err(|error| KernelError::Load {
+                program: EGRESS,
+                source: error.into(),
+            })?;
+        Ok((
+            result.return_value == 1,
+            u64::try_from(result.duration.as_nanos()).unwrap_or(u64::MAX),
+        ))
+    }
+}
+
+fn skb(ebpf: &mut Ebpf) -> Result<&mut CgroupSkb, KernelError> {
+    program(ebpf, EGRESS)
+}
+
+fn call<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut CgroupSockAddr, KernelError> {
+    program(ebpf, name)
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, KernelError>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program>,
+{
+    ebpf.program_mut(name)
+        .and_then(|program| <&mut P>::try_from(program).ok())
+        .ok_or_else(|| KernelError::Object(format!("the object has no program `{name}` of its kind").into()))
+}
+
+fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, KernelError>
+where
+    T: TryFrom<Map>,
+{
+    ebpf.take_map(name)
+        .and_then(|map| T::try_from(map).ok())
+        .ok_or_else(|| {
+            KernelError::Object(format!("the object has no map `{name}`, or it was taken before").into())
+        })
+}
+
+fn map<T: super::mapped::Element>(
+    ebpf: &Ebpf,
+    name: &'static str,
+    count: usize,
+) -> Result<Mapped<T>, KernelError> {
+    let missing = || KernelError::Object(format!("the object has no map `{name}`").into());
+    let Some(Map::Array(data)) = ebpf.map(name) else {
+        return Err(missing());
+    };
+    Mapped::new(name, data.fd().as_fd(), count, true)
+}

@@ -1,0 +1,95 @@
+//! What can go wrong with the kernel, and what the user can do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::policy::table::TableError;
+
+/// A failure between the daemon and the kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// The process lacks a capability.
+    #[error("this process may not load kernel programs: it lacks {missing}")]
+    Privileges {
+        /// The capabilities, joined by `and`.
+        missing: String,
+    },
+    /// The kernel is too old or was built without something.
+    #[error("this kernel ({release}) lacks {feature}: enforcer can not enforce on it")]
+    Feature {
+        /// What is missing.
+        feature: &'static str,
+        /// `uname -r`.
+        release: String,
+    },
+    /// The programs could not be loaded.
+    #[error("the kernel refused the program `{program}`")]
+    Load {
+        /// The program.
+        program: &'static str,
+        /// The kernel's words.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The object could not be read, or its maps could not be made.
+    #[error("the kernel programs could not be set up")]
+    Object(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A program could not be attached.
+    #[error("the program `{program}` could not be attached to {}", cgroup.display())]
+    Attach {
+        /// The program.
+        program: &'static str,
+        /// The cgroup.
+        cgroup: PathBuf,
+        /// The kernel's words.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A map could not be mapped or read.
+    #[error("the map `{map}` could not be {action}")]
+    Map {
+        /// The map.
+        map: &'static str,
+        /// What was tried: `mapped`, `read`, ...
+        action: &'static str,
+        /// The kernel's words.
+        #[source]
+        source: io::Error,
+    },
+    /// A system call failed.
+    #[error("{action} failed")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// The kernel's words.
+        #[source]
+        source: io::Error,
+    },
+    /// The policy does not fit.
+    #[error("the policy was not published, the one in force stays")]
+    Table(#[from] TableError),
+}
+
+impl KernelError {
+    /// What the user can do.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Privileges { .. } => {
+                "run it as root (`sudo enforcer ...`), or give it CAP_BPF and CAP_NET_ADMIN; in a container, root is not \
+                 enough unless these two capabilities were added"
+            }
+            Self::Feature { .. } => "use a kernel of 5.10 or later with cgroup v2 and BPF built in",
+            Self::Load { .. } | Self::Object(_) => {
+                "the kernel's words above say what it did not accept; please report them together with `uname -r`"
+            }
+            Self::Attach { .. } => {
+                "another program may hold the cgroup exclusively: `bpftool cgroup tree` shows who is attached"
+            }
+            Self::Map { .. } | Self::System { .. } => {
+                "look at the limits of the process (memlock, open files) and at dmesg"
+            }
+            Self::Table(_) => "name wider prefixes, or fewer of them",
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What an enforcer on a cgroup holds, read from the kernel itself and not from the word of a daemon.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use aya::maps::MapInfo;
+use aya::programs::loaded_programs;
+use enforcer_common::abi::{Header, INTERVALS_V4, INTERVALS_V6, VERSION};
+use enforcer_common::table::{BLOCKS, Generation};
+
+use super::enforcement::Settings;
+use super::error::KernelError;
+use super::mapped::{Element, Mapped};
+use super::sys;
+use crate::policy::table::{Range, decode};
+
+/// Program names as the kernel keeps them: 15 bytes.
+const EGRESS: &str = "enforcer_egress";
+/// How often a policy that changes under the reader is read again.
+const ATTEMPTS: u32 = 8;
+
+/// The policy that is in force on a cgroup.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// Its generation.
+    pub generation: Generation,
+    /// Its settings.
+    pub settings: Settings,
+    /// What it grants, ascending.
+    pub ranges: Vec<Range>,
+}
+
+/// Reads the policy of the enforcer that is attached to this cgroup directory itself; `None` when there is none, or
+/// when it has published nothing yet. With several, the one that was loaded last.
+///
+/// # Errors
+/// [`KernelError`]: reading what others have loaded needs `CAP_SYS_ADMIN`.
+pub fn loaded(cgroup: BorrowedFd<'_>) -> Result<Option<Loaded>, KernelError> {
+    let system = |action, source| KernelError::System { action, source };
+    let attached = sys::egress_programs(cgroup)
+        .map_err(|source| system("asking for the programs on the cgroup", source))?;
+    let mut newest = None;
+    for program in loaded_programs() {
+        let program =
+            program.map_err(|error| system("reading a loaded program", std::io::Error::other(error)))?;
+        if attached.contains(&program.id()) && program.name_as_str() == Some(EGRESS) {
+            newest = Some(program);
+        }
+    }
+    let Some(program) = newest else { return Ok(None) };
+    let maps = program
+        .map_ids()
+        .map_err(|error| system("reading a loaded program", std::io::Error::other(error)))?
+        .unwrap_or_default()
+        .into_iter()
+        .map(MapInfo::from_id)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| system("reading a loaded map", std::io::Error::other(error)))?;
+    let header: Mapped<Header> = open(&maps, "HEADER", 1)?;
+    let blocks = BLOCKS as usize;
+    let index_v4 = open(&maps, "INDEX_V4", 2 * blocks)?;
+    let table_v4 = open(&maps, "TABLE_V4", 2 * INTERVALS_V4 as usize)?;
+    let index_v6 = open(&maps, "INDEX_V6", 2 * blocks)?;
+    let table_v6 = open(&maps, "TABLE_V6", 2 * INTERVALS_V6 as usize)?;
+    for _ in 0..ATTEMPTS {
+        let generation = Generation(header.generation());
+        let Some(head) = header.read(0, 1).first().copied() else {
+            break;
+        };
+        if head.version != VERSION {
+            return Err(KernelError::Object(
+                format!(
+                    "the enforcer on this cgroup has map layout {}, this one has {VERSION}",
+                    head.version
+                )
+                .into(),
+            ));
+        }
+        if generation.0 == 0 {
+            return Ok(None);
+        }
+        let half = generation.half().index() as usize;
+        let ranges = decode(
+            &index_v4.read(half * blocks, blocks),
+            &table_v4.read(half * INTERVALS_V4 as usize, INTERVALS_V4 as usize),
+            &index_v6.read(half * blocks, blocks),
+            &table_v6.read(half * INTERVALS_V6 as usize, INTERVALS_V6 as usize),
+        );
+        if header.generation() == generation.0 {
+            let settings = Settings::from_word(head.settings[half]);
+            return Ok(Some(Loaded {
+                generation,
+                settings,
+                ranges,
+            }));
+        }
+    }
+    Err(KernelError::System {
+        action: "reading the loaded policy, which changes all the time,",
+        source: std::io::ErrorKind::ResourceBusy.into(),
+    })
+}
+
+fn open<T: Element>(maps: &[MapInfo], name: &'static str, count: usize) -> Result<Mapped<T>, KernelError> {
+    let info = maps
+        .iter()
+        .find(|map| map.name_as_str() == Some(name))
+        .ok_or_else(|| KernelError::Object(format!("the loaded programs have no map `{name}`").into()))?;
+    let fd = info.fd().map_err(|error| KernelError::Map {
+        map: name,
+        action: "opened",
+        source: std::io::Error::other(error),
+    })?;
+    Mapped::new(name, fd.as_fd(), count, false)
+}

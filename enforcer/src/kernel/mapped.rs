@@ -1,0 +1,155 @@
+//! A BPF array mapped into the daemon: written and read without a system call for each element.
+
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use enforcer_common::abi::Header;
+use enforcer_common::table::{Index, IntervalV4, IntervalV6};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+use super::error::KernelError;
+
+/// Types that lie in mapped arrays: plain numbers without padding, for which every bit pattern is a value.
+///
+/// # Safety
+/// The implementor has that property, and a size that is a multiple of 8, the stride of BPF arrays.
+pub(super) unsafe trait Element: Copy {}
+
+// SAFETY: two numbers of 4 bytes.
+unsafe impl Element for Index {}
+// SAFETY: numbers of 2, 2 and 4 bytes.
+unsafe impl Element for IntervalV4 {}
+// SAFETY: four numbers of 8 and two of 4 bytes.
+unsafe impl Element for IntervalV6 {}
+// SAFETY: one number of 8 and four of 4 bytes.
+unsafe impl Element for Header {}
+
+/// The elements of one BPF array, shared with the kernel programs.
+#[derive(Debug)]
+pub(super) struct Mapped<T: Element> {
+    start: NonNull<T>,
+    count: usize,
+}
+
+// SAFETY: the mapping belongs to the process; writes go through `&mut self`, and other processes and the kernel
+// programs are expected to race with reads, which are done by volatile or atomic access.
+unsafe impl<T: Element> Send for Mapped<T> {}
+
+impl<T: Element> Mapped<T> {
+    /// Maps the array behind `fd`, which has `count` elements of `T`.
+    pub(super) fn new(
+        map: &'static str,
+        fd: BorrowedFd<'_>,
+        count: usize,
+        writable: bool,
+    ) -> Result<Self, KernelError> {
+        const { assert!(size_of::<T>() % 8 == 0, "the stride of a BPF array") };
+        let protection = if writable {
+            ProtFlags::READ | ProtFlags::WRITE
+        } else {
+            ProtFlags::READ
+        };
+        // SAFETY: a fresh mapping of a map that this process holds; nobody else in it knows the address.
+        let address = unsafe {
+            mmap(
+                std::ptr::null_mut(),
+                Self::length(count),
+                protection,
+                MapFlags::SHARED,
+                fd,
+                0,
+            )
+        }
+        .map_err(|error| KernelError::Map {
+            map,
+            action: "mapped",
+            source: error.into(),
+        })?;
+        let start = NonNull::new(address.cast()).ok_or(KernelError::Map {
+            map,
+            action: "mapped",
+            source: std::io::ErrorKind::Unsupported.into(),
+        })?;
+        Ok(Self { start, count })
+    }
+
+    const fn length(count: usize) -> usize {
+        count * size_of::<T>()
+    }
+
+    /// Copies `elements` to position `at`. Whoever reads meanwhile sees old and new elements mixed.
+    ///
+    /// # Panics
+    /// When they do not fit: the caller has checked the sizes of a table before.
+    pub(super) fn write(&mut self, at: usize, elements: &[T]) {
+        assert!(
+            at <= self.count && elements.len() <= self.count - at,
+            "a table larger than its map"
+        );
+        // SAFETY: within the mapping, as just checked.
+        let target = unsafe { self.start.add(at) };
+        // SAFETY: source and target do not overlap, one is ours and the other the mapping.
+        unsafe {
+            target
+                .as_ptr()
+                .copy_from_nonoverlapping(elements.as_ptr(), elements.len())
+        };
+    }
+
+    /// Copies `count` elements from position `at` out; fewer when the array ends before.
+    pub(super) fn read(&self, at: usize, count: usize) -> Vec<T> {
+        let at = at.min(self.count);
+        (at..self.count.min(at.saturating_add(count)))
+            .map(|position| {
+                // SAFETY: within the mapping.
+                let element = unsafe { self.start.add(position) };
+                // SAFETY: aligned, and every bit pattern is a value. Volatile, since a writer may be at it.
+                unsafe { element.as_ptr().read_volatile() }
+            })
+            .collect()
+    }
+}
+
+impl Mapped<Header> {
+    fn generation_word(&self) -> &AtomicU64 {
+        // SAFETY: aligned, alive as long as the mapping, and only ever accessed as a whole.
+        unsafe { AtomicU64::from_ptr(&raw mut (*self.start.as_ptr()).generation) }
+    }
+
+    /// The generation that is in force.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation_word().load(Ordering::Acquire)
+    }
+
+    /// Sets the settings of a half that is not in force.
+    pub(super) fn set_settings(&mut self, half: usize, settings: u32) {
+        // SAFETY: within the element.
+        let words = unsafe { &raw mut (*self.start.as_ptr()).settings };
+        // SAFETY: two words, and `half` is 0 or 1; aligned, and only ever accessed as a whole.
+        let word = unsafe { AtomicU32::from_ptr(words.cast::<u32>().add(half & 1)) };
+        word.store(settings, Ordering::Relaxed);
+    }
+
+    /// Sets the version of the layout.
+    pub(super) fn set_version(&mut self, version: u32) {
+        // SAFETY: within the element; nobody else writes it.
+        unsafe { (&raw mut (*self.start.as_ptr()).version).write_volatile(version) };
+    }
+
+    /// Puts a generation into force: everything that was written before is visible to whoever sees it, and nothing
+    /// that is written afterwards is visible to whoever still sees the one before without a chance to notice.
+    pub(super) fn publish(&mut self, generation: u64) {
+        self.generation_word().store(generation, Ordering::Release);
+        // The next write goes to the half that has just been retired.
+        fence(Ordering::SeqCst);
+    }
+}
+
+impl<T: Element> Drop for Mapped<T> {
+    fn drop(&mut self) {
+        // SAFETY: the mapping of `new`, which nobody can reach any more.
+        let outcome = unsafe { munmap(self.start.as_ptr().cast(), Self::length(self.count)) };
+        debug_assert!(outcome.is_ok(), "unmapping what was mapped");
+    }
+}
