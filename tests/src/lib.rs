@@ -1,1 +1,4 @@
-//! lab
+//! Registries, name servers and clients in network namespaces, and the vectors of the verdict.
+
+pub mod packets;
+pub mod vectors;

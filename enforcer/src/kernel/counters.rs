@@ -1,5 +1,7 @@
 //! Denials per reason: what lost no denial even when the events about them were suppressed.
 
+use std::sync::Arc;
+
 use aya::maps::{MapData, PerCpuArray};
 use enforcer_common::Reason;
 use enforcer_common::abi::Counter;
@@ -26,11 +28,26 @@ pub struct Counters {
     counts: Vec<(Reason, Count)>,
 }
 
-impl Counters {
-    pub(super) fn read(map: &PerCpuArray<MapData, RawCounter>) -> Result<Self, KernelError> {
+/// Reads the counters of one loaded set of programs, also from another thread.
+#[derive(Clone)]
+pub struct CounterReader {
+    map: Arc<PerCpuArray<MapData, RawCounter>>,
+}
+
+impl CounterReader {
+    pub(super) fn new(map: PerCpuArray<MapData, RawCounter>) -> Self {
+        Self { map: Arc::new(map) }
+    }
+
+    /// The counters now.
+    ///
+    /// # Errors
+    /// [`KernelError::Map`] when the kernel can not be asked.
+    pub fn read(&self) -> Result<Counters, KernelError> {
         let mut counts = Vec::with_capacity(Reason::ALL.len());
         for reason in Reason::ALL {
-            let values = map
+            let values = self
+                .map
                 .get(&u32::from(*reason as u8), 0)
                 .map_err(|error| KernelError::Map {
                     map: "COUNTERS",
@@ -44,9 +61,11 @@ impl Counters {
             }
             counts.push((*reason, sum));
         }
-        Ok(Self { counts })
+        Ok(Counters { counts })
     }
+}
 
+impl Counters {
     /// Every reason and its count, also those that are zero.
     pub fn iter(&self) -> impl Iterator<Item = (Reason, Count)> {
         self.counts.iter().copied()

@@ -2,19 +2,18 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::time::Duration;
 
-use aya::maps::{Map, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Map, MapData, RingBuf};
 use aya::programs::cgroup_skb::CgroupSkbLink;
 use aya::programs::cgroup_sock_addr::CgroupSockAddrLink;
-use aya::programs::{
-    CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, TestRun, TestRunOptions,
-};
+use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, ProgramFd};
 use aya::{Ebpf, EbpfLoader};
 use enforcer_common::abi::{Header, INTERVALS_V4, INTERVALS_V6, PORTS_MAX, VERSION};
 use enforcer_common::table::{BLOCKS, Generation, Index, IntervalV4, IntervalV6, Settings as Word};
 
 use super::OBJECT;
-use super::counters::{Counters, RawCounter};
+use super::counters::{CounterReader, Counters};
 use super::error::KernelError;
 use super::events::Events;
 use super::mapped::Mapped;
@@ -76,7 +75,7 @@ pub struct Enforcement {
     table_v4: Mapped<IntervalV4>,
     index_v6: Mapped<Index>,
     table_v6: Mapped<IntervalV6>,
-    counters: PerCpuArray<MapData, RawCounter>,
+    counters: CounterReader,
     egress_link: Option<CgroupSkbLink>,
     call_links: Vec<CgroupSockAddrLink>,
 }
@@ -117,7 +116,7 @@ impl Enforcement {
             table_v4: map(&ebpf, "TABLE_V4", 2 * INTERVALS_V4 as usize)?,
             index_v6: map(&ebpf, "INDEX_V6", blocks)?,
             table_v6: map(&ebpf, "TABLE_V6", 2 * INTERVALS_V6 as usize)?,
-            counters: take(&mut ebpf, "COUNTERS")?,
+            counters: CounterReader::new(take(&mut ebpf, "COUNTERS")?),
             ebpf,
             egress_link: None,
             call_links: Vec::new(),
@@ -204,36 +203,54 @@ impl Enforcement {
     /// # Errors
     /// [`KernelError::Map`] when the kernel can not be asked.
     pub fn counters(&self) -> Result<Counters, KernelError> {
-        Counters::read(&self.counters)
+        self.counters.read()
     }
 
-    /// Runs the egress program over a packet that starts with an Ethernet header, without sending anything; whether
-    /// it would have been let through.
-    ///
-    /// # Errors
-    /// [`KernelError::Load`] when the kernel can not run it, for example over fewer than 14 bytes.
-    pub fn test_packet(&mut self, frame: &[u8]) -> Result<bool, KernelError> {
-        self.test_packet_repeated(frame, 1).map(|(passed, _)| passed)
+    /// A handle on the counters that outlives borrows of the programs.
+    #[must_use]
+    pub fn counter_reader(&self) -> CounterReader {
+        self.counters.clone()
     }
 
-    /// As [`Self::test_packet`], `repeat` times; also the mean duration of a run in nanoseconds.
+    /// A second handle on the egress program, to run it without sending anything, also while policies change.
     ///
     /// # Errors
-    /// As [`Self::test_packet`].
-    pub fn test_packet_repeated(&mut self, frame: &[u8], repeat: u32) -> Result<(bool, u64), KernelError> {
-        let mut options = TestRunOptions::default();
-        options.data_in = Some(frame);
-        options.repeat = repeat;
-        let result = skb(&mut self.ebpf)?
-            .test_run(options)
-            .map_err(|error| KernelError::Load {
-                program: EGRESS,
-                source: error.into(),
-            })?;
-        Ok((
-            result.return_value == 1,
-            u64::try_from(result.duration.as_nanos()).unwrap_or(u64::MAX),
-        ))
+    /// [`KernelError::System`] when the descriptor can not be duplicated.
+    pub fn probe(&mut self) -> Result<Probe, KernelError> {
+        let program = skb(&mut self.ebpf)?;
+        let fd = program
+            .fd()
+            .and_then(|fd| fd.try_clone().map_err(aya::programs::ProgramError::IOError));
+        fd.map(|program| Probe { program })
+            .map_err(|error| KernelError::Object(error.into()))
+    }
+}
+
+/// Runs the egress program by hand (`BPF_PROG_TEST_RUN`).
+pub struct Probe {
+    program: ProgramFd,
+}
+
+impl Probe {
+    /// Whether a packet, which starts with an Ethernet header, would be let through.
+    ///
+    /// # Errors
+    /// [`KernelError::System`] when the kernel can not run it, for example over fewer than 14 bytes.
+    pub fn passes(&self, frame: &[u8]) -> Result<bool, KernelError> {
+        self.repeat(frame, 1).map(|(passed, _)| passed)
+    }
+
+    /// As [`Self::passes`], `count` times in a row; the last outcome, and the mean duration of a run.
+    ///
+    /// # Errors
+    /// As [`Self::passes`].
+    pub fn repeat(&self, frame: &[u8], count: u32) -> Result<(bool, Duration), KernelError> {
+        sys::test_run(self.program.as_fd(), frame, count)
+            .map(|(returned, duration)| (returned == 1, duration))
+            .map_err(|source| KernelError::System {
+                action: "running a program over a packet",
+                source,
+            })
     }
 }
 

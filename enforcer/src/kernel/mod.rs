@@ -15,8 +15,8 @@ mod mapped;
 pub mod preflight;
 mod sys;
 
-pub use counters::{Count, Counters};
-pub use enforcement::{Enforcement, Settings};
+pub use counters::{Count, CounterReader, Counters};
+pub use enforcement::{Enforcement, Probe, Settings};
 pub use error::KernelError;
 pub use events::{Event, Events};
 pub use loaded::{Loaded, loaded};

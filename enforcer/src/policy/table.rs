@@ -3,9 +3,13 @@
 //! Where grants overlap, one of them speaks for an address: one that asks for no server name before one that does,
 //! and among equals the rule that stands first in the file.
 
+mod host;
 mod image;
 mod segments;
+#[cfg(test)]
+mod tests;
 
+pub use host::HostTables;
 pub use image::{Range, TableError, TableImage, decode};
 
 use ipnet::IpNet;

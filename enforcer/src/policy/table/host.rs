@@ -1,0 +1,45 @@
+//! The table on the host: the same lookup that the kernel programs do, over an image instead of maps.
+
+use enforcer_common::table::{Generation, Half, Index, IntervalV4, Place, Settings as Word, Tables};
+
+use super::TableImage;
+
+/// A published policy, as the verdict sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct HostTables<'a> {
+    /// The table.
+    pub image: &'a TableImage,
+    /// The settings that were published with it.
+    pub settings: Word,
+    /// Its generation; 0 stands for no policy at all.
+    pub generation: Generation,
+}
+
+impl Tables for HostTables<'_> {
+    fn generation(&self, _after: u64) -> Option<Generation> {
+        Some(self.generation)
+    }
+
+    fn settings(&self, _half: Half) -> Option<Word> {
+        Some(self.settings)
+    }
+
+    fn index_v4(&self, _half: Half, block: u32) -> Option<Index> {
+        self.image.index_v4.get(block as usize).copied()
+    }
+
+    fn interval_v4(&self, _half: Half, at: u32) -> Option<IntervalV4> {
+        self.image.intervals_v4.get(at as usize).copied()
+    }
+
+    fn index_v6(&self, _half: Half, block: u32) -> Option<Index> {
+        self.image.index_v6.get(block as usize).copied()
+    }
+
+    fn interval_v6(&self, _half: Half, at: u32, address: [u64; 2]) -> Option<Place> {
+        self.image
+            .intervals_v6
+            .get(at as usize)
+            .map(|interval| interval.place(address))
+    }
+}
