@@ -60,9 +60,21 @@ fn publication(policy: &Policy, number: u64) -> Vec<Step> {
     let mut steps: Vec<Step> = policy
         .iter()
         .enumerate()
-        .map(|(at, address)| Step::Interval(at, IntervalV4 { first: *address, last: *address, grant }))
+        .map(|(at, address)| {
+            Step::Interval(
+                at,
+                IntervalV4 {
+                    first: *address,
+                    last: *address,
+                    grant,
+                },
+            )
+        })
         .collect();
-    steps.push(Step::Index(Index { first: 0, count: policy.len() as u32 }));
+    steps.push(Step::Index(Index {
+        first: 0,
+        count: policy.len() as u32,
+    }));
     steps.push(Step::Settings(number as u32));
     steps.push(Step::Flip);
     steps

@@ -166,7 +166,8 @@ fn mutated_packets_get_the_same_verdict_on_both_sides() {
 fn no_lookup_sees_a_mixture_of_two_policies() {
     const PUBLICATIONS: usize = 10_000;
     const RUNS: u32 = 20_000;
-    let policies: Vec<TableImage> = (0..2_u32).map(moving_policy).collect();
+    // An odd number, so that each half of the table holds every policy in turn.
+    let policies: Vec<TableImage> = (0..3).map(moving_policy).collect();
     let mut enforcement = load();
     enforcement.publish(&policies[0], Settings::default()).unwrap();
     let probe = enforcement.probe().unwrap();
@@ -205,7 +206,7 @@ fn no_lookup_sees_a_mixture_of_two_policies() {
         });
         for at in 0..PUBLICATIONS {
             enforcement
-                .publish(&policies[(at + 1) % 2], Settings::default())
+                .publish(&policies[(at + 1) % policies.len()], Settings::default())
                 .unwrap();
             if reader.is_finished() {
                 break;
@@ -222,8 +223,9 @@ fn moving_v6(low: u16) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, low)
 }
 
-/// x.x.128.1 is granted in both policies; x.x.128.3 in none; everything else moves by one address and one position.
-fn moving_policy(which: u32) -> TableImage {
+/// x.x.128.1 is granted in all policies, behind everything else; x.x.128.3 in none; everything else moves by one
+/// address and many positions.
+fn moving_policy(which: u16) -> TableImage {
     let mut grants = vec![
         Grant {
             net: IpNet::from(IpAddr::from(Ipv4Addr::new(10, 0, 128, 1))),
@@ -236,17 +238,19 @@ fn moving_policy(which: u32) -> TableImage {
             by_name: false,
         },
     ];
-    for at in 0..500_u16 + if which == 0 { 0 } else { 77 } {
-        let low = at * 4 + if which == 0 { 0 } else { 2 };
+    let rule = RuleId(2 + u32::from(which));
+    for at in 0..500 + which * 77 {
+        let low = at * 4 + which;
         let [high, last] = low.to_be_bytes();
+        let address = Ipv4Addr::new(10, 0, high, last);
         grants.push(Grant {
-            net: IpNet::from(IpAddr::from(Ipv4Addr::new(10, 0, high, last))),
-            rule: RuleId(2 + which),
+            net: IpNet::from(IpAddr::from(address)),
+            rule,
             by_name: false,
         });
         grants.push(Grant {
             net: IpNet::from(IpAddr::from(moving_v6(low))),
-            rule: RuleId(2 + which),
+            rule,
             by_name: false,
         });
     }
