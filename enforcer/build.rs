@@ -48,6 +48,8 @@ fn build(workspace: &Path) -> Result<PathBuf, String> {
         &format!("--cfg=bpf_target_arch=\"{architecture}\""),
         "-Cdebuginfo=2",
         "-Clink-arg=--btf",
+        // 32-bit registers and jumps: every kernel with ring buffers has them (Linux 5.1).
+        "-Ctarget-cpu=v3",
         &format!("-Clinker={}", linker.display()),
     ]
     .join("\x1f");

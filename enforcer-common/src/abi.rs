@@ -20,14 +20,12 @@ pub const INTERVALS_V4: u32 = 1 << 17;
 /// Intervals of IPv6 that one half of the table holds.
 pub const INTERVALS_V6: u32 = 1 << 15;
 
-/// The word that selects a policy, and the settings of both halves.
+/// The word that puts a policy into force, and what a reader must know before it believes it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Header {
-    /// [`crate::table::Generation`].
-    pub generation: u64,
-    /// [`crate::table::Settings`] of each half.
-    pub settings: [u32; 2],
+    /// [`crate::table::PolicyWord`].
+    pub word: u64,
     /// [`VERSION`].
     pub version: u32,
     /// Always zero.
@@ -258,7 +256,7 @@ impl Bucket {
 }
 
 const _: () = {
-    assert!(size_of::<Header>() == 24);
+    assert!(size_of::<Header>() == 16);
     assert!(size_of::<Owner>() == 40);
     assert!(size_of::<Event>() == 88);
     assert!(size_of::<Counter>() == 16);

@@ -8,15 +8,21 @@ pub trait Bytes {
     /// The `N` bytes at `offset`, or `None` when one of them is not there.
     fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
 
-    /// As [`Self::read`], for the few bytes that every packet is judged by: at most [`NEAR`] into it. An
-    /// implementation may have a faster way to them.
+    /// `N` words of 32 bits in network order at `offset`, at most [`NEAR`] into the packet: the headers that every
+    /// packet is judged by. An implementation may have a faster way to them than byte by byte.
     #[inline(always)]
-    fn read_near<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
-        self.read(offset)
+    fn words<const N: usize>(&self, offset: u32) -> Option<[u32; N]> {
+        let mut words = [0; N];
+        let mut at = offset;
+        for word in &mut words {
+            *word = u32::from_be_bytes(self.read(at)?);
+            at += 4;
+        }
+        Some(words)
     }
 }
 
-/// The highest offset for [`Bytes::read_near`]: an IPv4 header of full length.
+/// The highest offset for [`Bytes::words`]: an IPv4 header of full length.
 pub const NEAR: u32 = 60;
 
 /// A slice, for the host.

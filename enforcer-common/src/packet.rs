@@ -192,31 +192,28 @@ pub fn parse<B: Bytes + ?Sized>(bytes: &B, family: Family, packet: &mut Packet) 
 
 #[inline(always)]
 fn parse_v4<B: Bytes + ?Sized>(bytes: &B, packet: &mut Packet) -> Result<(), PacketError> {
-    let Some(header) = bytes.read_near::<{ IPV4_HEADER as usize }>(0) else {
+    let Some([start, fragment, middle, source, destination]) = bytes.words::<{ IPV4_HEADER as usize / 4 }>(0)
+    else {
         return Err(PacketError::Truncated);
     };
-    if header[0] >> 4 != 4 {
+    if start >> 28 != 4 {
         return Err(PacketError::Version);
     }
-    packet.source = Address::V4(u32::from_be_bytes([
-        header[12], header[13], header[14], header[15],
-    ]));
-    packet.destination = Address::V4(u32::from_be_bytes([
-        header[16], header[17], header[18], header[19],
-    ]));
-    packet.protocol = header[9];
-    let length = u32::from(header[0] & 0x0f) * 4;
+    packet.source = Address::V4(source);
+    packet.destination = Address::V4(destination);
+    packet.protocol = byte(middle, 1);
+    let length = (start >> 24 & 0x0f) * 4;
     if length < IPV4_HEADER {
         return Err(PacketError::HeaderLength);
     }
     packet.transport = length;
     packet.options = length - IPV4_HEADER;
     // More fragments, or an offset: bits 2 to 15 of the word (RFC 791 section 3.1).
-    if u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0 {
+    if fragment & 0x3fff != 0 {
         return Err(PacketError::Fragment);
     }
     if has_ports(packet.protocol) {
-        packet.ports = Some(ports(bytes.read_near(length))?);
+        packet.ports = Some(ports(bytes.words(length))?);
         return Ok(());
     }
     if packet.protocol == protocol::AUTHENTICATION {
@@ -227,37 +224,34 @@ fn parse_v4<B: Bytes + ?Sized>(bytes: &B, packet: &mut Packet) -> Result<(), Pac
 
 #[inline(always)]
 fn parse_v6<B: Bytes + ?Sized>(bytes: &B, packet: &mut Packet) -> Result<(), PacketError> {
-    let Some(header) = bytes.read_near::<{ IPV6_HEADER as usize }>(0) else {
+    let Some([start, next, s0, s1, s2, s3, d0, d1, d2, d3]) = bytes.words::<{ IPV6_HEADER as usize / 4 }>(0)
+    else {
         return Err(PacketError::Truncated);
     };
-    if header[0] >> 4 != 6 {
+    if start >> 28 != 6 {
         return Err(PacketError::Version);
     }
-    packet.source = Address::V6(word::<8>(&header), word::<16>(&header));
-    packet.destination = Address::V6(word::<24>(&header), word::<32>(&header));
-    packet.protocol = header[6];
+    packet.source = Address::V6(joined(s0, s1), joined(s2, s3));
+    packet.destination = Address::V6(joined(d0, d1), joined(d2, d3));
+    packet.protocol = byte(next, 2);
     packet.transport = IPV6_HEADER;
     if has_ports(packet.protocol) {
-        packet.ports = Some(ports(bytes.read_near(IPV6_HEADER))?);
+        packet.ports = Some(ports(bytes.words(IPV6_HEADER))?);
         return Ok(());
     }
     walk(bytes, packet, Family::V6)
 }
 
-/// The 64 bits at `AT`; a constant, so that no bound is checked when the program runs.
+/// The byte at `at`, counted from 0 in network order, of a word.
 #[inline(always)]
-const fn word<const AT: usize>(header: &[u8; 40]) -> u64 {
-    const { assert!(AT + 8 <= 40) };
-    u64::from_be_bytes([
-        header[AT],
-        header[AT + 1],
-        header[AT + 2],
-        header[AT + 3],
-        header[AT + 4],
-        header[AT + 5],
-        header[AT + 6],
-        header[AT + 7],
-    ])
+#[expect(clippy::cast_possible_truncation, reason = "one byte is meant")]
+const fn byte(word: u32, at: u32) -> u8 {
+    (word >> (24 - at * 8)) as u8
+}
+
+#[inline(always)]
+const fn joined(high: u32, low: u32) -> u64 {
+    ((high as u64) << 32) | low as u64
 }
 
 /// Steps over extension headers until a protocol is found that is none.
@@ -296,7 +290,7 @@ fn walk<B: Bytes + ?Sized>(bytes: &B, packet: &mut Packet, family: Family) -> Re
                 packet.protocol = other;
                 packet.transport = offset;
                 if has_ports(other) {
-                    packet.ports = Some(ports(bytes.read(offset))?);
+                    packet.ports = Some(ports(bytes.read(offset).map(|word| [u32::from_be_bytes(word)]))?);
                 }
                 return Ok(());
             }
@@ -315,13 +309,14 @@ fn walk<B: Bytes + ?Sized>(bytes: &B, packet: &mut Packet, family: Family) -> Re
 }
 
 #[inline(always)]
-fn ports(bytes: Option<[u8; 4]>) -> Result<Ports, PacketError> {
-    let Some([a, b, c, d]) = bytes else {
+#[expect(clippy::cast_possible_truncation, reason = "the two halves of a word")]
+fn ports(word: Option<[u32; 1]>) -> Result<Ports, PacketError> {
+    let Some([word]) = word else {
         return Err(PacketError::Truncated);
     };
     Ok(Ports {
-        source: u16::from_be_bytes([a, b]),
-        destination: u16::from_be_bytes([c, d]),
+        source: (word >> 16) as u16,
+        destination: word as u16,
     })
 }
 

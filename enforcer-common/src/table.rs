@@ -117,6 +117,35 @@ impl Generation {
     }
 }
 
+/// The one word that puts a policy into force: its generation and its settings.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[repr(transparent)]
+pub struct PolicyWord(pub u64);
+
+impl PolicyWord {
+    const SETTINGS_BITS: u32 = 8;
+
+    /// Joins a generation and its settings, of which the lowest 8 bits are kept.
+    #[must_use]
+    pub const fn new(generation: Generation, settings: Settings) -> Self {
+        Self(generation.0 << Self::SETTINGS_BITS | settings.0 as u64 & ((1 << Self::SETTINGS_BITS) - 1))
+    }
+
+    /// The generation.
+    #[inline(always)]
+    #[must_use]
+    pub const fn generation(self) -> Generation {
+        Generation(self.0 >> Self::SETTINGS_BITS)
+    }
+
+    /// The settings.
+    #[inline(always)]
+    #[must_use]
+    pub const fn settings(self) -> Settings {
+        Settings((self.0 & ((1 << Self::SETTINGS_BITS) - 1)) as u32)
+    }
+}
+
 /// One of the two halves of a double-buffered array: 0 or 1.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Half(u32);
@@ -158,11 +187,14 @@ impl Settings {
 
 /// Access to the arrays, in the kernel through maps, on the host through slices.
 pub trait Tables {
-    /// The generation. `after` carries every value that was read before: an implementation makes this read depend on
-    /// it, so that a weakly ordered machine (arm64) can not do it earlier. Must not be cached.
-    fn generation(&self, after: u64) -> Option<Generation>;
-    /// The settings of a half.
-    fn settings(&self, half: Half) -> Option<Settings>;
+    /// Where the policy word is found.
+    type Header: Copy;
+
+    /// Finds the policy word, once for a lookup.
+    fn header(&self) -> Option<Self::Header>;
+    /// Reads the policy word. `after` carries every value that was read before: an implementation makes this read
+    /// depend on it, so that a weakly ordered machine (arm64) can not do it earlier. Must not be cached.
+    fn word(&self, header: Self::Header, after: u64) -> PolicyWord;
     /// A block of the IPv4 index of a half.
     fn index_v4(&self, half: Half, block: u32) -> Option<Index>;
     /// An interval of the IPv4 array of a half.
@@ -233,33 +265,29 @@ pub struct Answer {
 #[inline(always)]
 pub fn look_up<T: Tables>(tables: &T, address: Address) -> Answer {
     let mut answer = Answer {
-        found: Found::Changing,
+        found: Found::Damaged,
         settings: Settings::default(),
         generation: Generation::default(),
     };
+    let Some(header) = tables.header() else {
+        return answer;
+    };
+    let mut word = tables.word(header, 0);
     for _ in 0..RETRIES {
-        let Some(generation) = tables.generation(0) else {
-            answer.found = Found::Damaged;
-            return answer;
-        };
-        answer.generation = generation;
-        if generation.0 == 0 {
+        answer.generation = word.generation();
+        answer.settings = word.settings();
+        if answer.generation.0 == 0 {
             answer.found = Found::NoPolicy;
             return answer;
         }
-        let half = generation.half();
-        let mut seen = Seen(0);
-        let Some(settings) = tables.settings(half) else {
-            answer.found = Found::Damaged;
-            return answer;
-        };
-        answer.settings = settings;
-        seen.note(u64::from(settings.0));
+        let half = answer.generation.half();
+        let mut seen = Seen(word.0);
         let found = match address {
             Address::V4(address) => find_v4(tables, half, address, &mut seen),
             Address::V6(high, low) => find_v6(tables, half, [high, low], &mut seen),
         };
-        if tables.generation(seen.0) == Some(generation) {
+        let again = tables.word(header, seen.0);
+        if again == word {
             answer.found = match found {
                 Some(Some(grant)) => Found::Granted(grant),
                 Some(None) => Found::NotGranted,
@@ -267,7 +295,9 @@ pub fn look_up<T: Tables>(tables: &T, address: Address) -> Answer {
             };
             return answer;
         }
+        word = again;
     }
+    answer.found = Found::Changing;
     answer
 }
 

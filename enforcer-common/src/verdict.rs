@@ -3,7 +3,7 @@
 use crate::bytes::Bytes;
 use crate::packet::{self, Address, Family, Packet, PacketError, protocol};
 use crate::reason::Reason;
-use crate::table::{Found, Generation, GrantWord, Settings, Tables, look_up};
+use crate::table::{Found, Generation, GrantWord, PolicyWord, Settings, Tables, look_up};
 
 /// What becomes of a packet or a system call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -53,19 +53,14 @@ impl Judgement {
 ///
 /// `packet` becomes what was read of it, as far as it could be read, for the event.
 #[inline(always)]
-pub fn judge_packet<B, P, T>(
-    bytes: &B,
-    family: Family,
-    ports: &P,
-    tables: &T,
-    packet: &mut Packet,
-) -> Judgement
+pub fn judge_packet<B, P, T>(bytes: &B, family: Family, ports: &P, tables: &T) -> Judgement
 where
     B: Bytes + ?Sized,
     P: FilteredPorts + ?Sized,
     T: Tables,
 {
-    if let Err(error) = packet::parse(bytes, family, packet) {
+    let mut packet = Packet::default();
+    if let Err(error) = packet::parse(bytes, family, &mut packet) {
         return deny(on_error(error), tables);
     }
     let Some(found) = packet.ports else {
@@ -126,11 +121,13 @@ const fn on_error(error: PacketError) -> Reason {
 /// A denial that needs no address, with the settings that say whether it is carried out.
 #[inline(always)]
 pub fn deny<T: Tables>(reason: Reason, tables: &T) -> Judgement {
-    // Any address will do: what counts is that the settings are those of one whole policy.
-    let answer = look_up(tables, Address::V4(0));
+    let word = match tables.header() {
+        Some(header) => tables.word(header, 0),
+        None => PolicyWord::default(),
+    };
     Judgement {
         verdict: Verdict::Denied(reason),
-        settings: answer.settings,
-        generation: answer.generation,
+        settings: word.settings(),
+        generation: word.generation(),
     }
 }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 
 use enforcer_common::packet::Address;
 use enforcer_common::table::{
-    Found, Generation, GrantWord, Half, Index, IntervalV4, Place, Settings, Tables, look_up,
+    Found, Generation, GrantWord, Half, Index, IntervalV4, Place, PolicyWord, Settings, Tables, look_up,
 };
 use proptest::prelude::*;
 
@@ -21,13 +21,12 @@ type Policy = Vec<u16>;
 enum Step {
     Index(Index),
     Interval(usize, IntervalV4),
-    Settings(u32),
-    Flip,
+    Flip(u32),
 }
 
 struct Model {
     generation: u64,
-    settings: [u32; 2],
+    settings: u32,
     index: [Index; 2],
     intervals: [[IntervalV4; 64]; 2],
     /// What the writer still has to do, last first.
@@ -45,9 +44,9 @@ impl Model {
         match step {
             Step::Index(index) => self.index[inactive] = index,
             Step::Interval(at, interval) => self.intervals[inactive][at] = interval,
-            Step::Settings(settings) => self.settings[inactive] = settings,
-            Step::Flip => {
+            Step::Flip(settings) => {
                 self.generation += 1;
+                self.settings = settings;
                 self.in_force.push(self.generation);
             }
         }
@@ -75,8 +74,7 @@ fn publication(policy: &Policy, number: u64) -> Vec<Step> {
         first: 0,
         count: policy.len() as u32,
     }));
-    steps.push(Step::Settings(number as u32));
-    steps.push(Step::Flip);
+    steps.push(Step::Flip(number as u32));
     steps
 }
 
@@ -93,12 +91,16 @@ impl Shared {
 }
 
 impl Tables for Shared {
-    fn generation(&self, _after: u64) -> Option<Generation> {
-        Some(Generation(self.read(|model| model.generation)))
+    type Header = ();
+
+    fn header(&self) -> Option<()> {
+        Some(())
     }
-    fn settings(&self, half: Half) -> Option<Settings> {
-        Some(Settings(self.read(|model| model.settings[half.index() as usize])))
+
+    fn word(&self, (): (), _after: u64) -> PolicyWord {
+        self.read(|model| PolicyWord::new(Generation(model.generation), Settings(model.settings)))
     }
+
     fn index_v4(&self, half: Half, block: u32) -> Option<Index> {
         assert_eq!(block, BLOCK);
         Some(self.read(|model| model.index[half.index() as usize]))
@@ -130,7 +132,7 @@ proptest! {
         // The first policy is in force before the lookup starts.
         let mut model = Model {
             generation: 0,
-            settings: [0; 2],
+            settings: 0,
             index: [Index::default(); 2],
             intervals: [[IntervalV4::default(); 64]; 2],
             steps: Vec::new(),

@@ -6,7 +6,7 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::Reason;
 use enforcer_common::abi::{Hook, Owner};
-use enforcer_common::packet::{Family, Packet};
+use enforcer_common::packet::{self, Family, Packet};
 use enforcer_common::verdict::{Judgement, Verdict, deny, judge_packet};
 
 use crate::maps::{OWNERS, Ports};
@@ -22,23 +22,29 @@ const IPV4: u32 = (0x0800_u16).to_be() as u32;
 const IPV6: u32 = (0x86dd_u16).to_be() as u32;
 
 #[cgroup_skb(egress)]
+#[inline(always)]
 pub(crate) fn enforcer_egress(context: SkBuffContext) -> i32 {
     let context = context.skb.skb;
-    let mut packet = Packet::default();
     // SAFETY: the context is valid for the program's run.
-    let judgement = match unsafe { (*context).protocol } {
-        IPV4 => judge_packet(&Skb { context }, Family::V4, &Ports, &Maps, &mut packet),
-        IPV6 => judge_packet(&Skb { context }, Family::V6, &Ports, &Maps, &mut packet),
-        _ => deny(Reason::NotIp, &Maps),
+    let (judgement, family) = match unsafe { (*context).protocol } {
+        IPV4 => (
+            judge_packet(&Skb { context }, Family::V4, &Ports, &Maps),
+            Some(Family::V4),
+        ),
+        IPV6 => (
+            judge_packet(&Skb { context }, Family::V6, &Ports, &Maps),
+            Some(Family::V6),
+        ),
+        _ => (deny(Reason::NotIp, &Maps), None),
     };
     match judgement.verdict {
         Verdict::Ignored | Verdict::Granted(_) => PASS,
-        Verdict::Denied(reason) => on_denial(context, &judgement, reason, &packet),
+        Verdict::Denied(reason) => on_denial(context, family, &judgement, reason),
     }
 }
 
 #[inline(always)]
-fn on_denial(context: *mut __sk_buff, judgement: &Judgement, reason: Reason, packet: &Packet) -> i32 {
+fn on_denial(context: *mut __sk_buff, family: Option<Family>, judgement: &Judgement, reason: Reason) -> i32 {
     let audit = judgement.settings.audit();
     let outcome = if audit { PASS } else { DROP };
     // SAFETY: the context is valid for the program's run; a null socket is handled.
@@ -54,6 +60,12 @@ fn on_denial(context: *mut __sk_buff, judgement: &Judgement, reason: Reason, pac
             }
             owner.reported = judgement.generation.0;
         }
+    }
+    // Read once more, so that a packet which passes does not pay for what only a denial tells.
+    let mut packet = Packet::default();
+    if let Some(family) = family {
+        // An error is why it was denied; what was read before it is still told.
+        let _ = packet::parse(&Skb { context }, family, &mut packet);
     }
     let (source_port, destination_port) = match packet.ports {
         Some(ports) => (ports.source, ports.destination),

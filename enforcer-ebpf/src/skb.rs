@@ -27,20 +27,37 @@ impl Bytes for Skb {
         Some(unsafe { bytes.assume_init() })
     }
 
-    /// Headers lie in the linear part of a packet that the kernel built, and are read in place; what a raw socket made
-    /// goes through the helper.
+    /// Headers lie in the linear part of a packet that the kernel built, and are read in place, word by word: the
+    /// verifier knows on which machines a word may lie anywhere. What a raw socket made goes through the helper.
     #[inline(always)]
-    fn read_near<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+    fn words<const N: usize>(&self, offset: u32) -> Option<[u32; N]> {
         if offset > NEAR {
             return None;
         }
         // SAFETY: the verifier allows these two fields in cgroup_skb programs.
         let (data, end) = unsafe { ((*self.context).data as usize, (*self.context).data_end as usize) };
         let start = data + offset as usize;
-        if start + N <= end {
-            // SAFETY: just checked against the end of the linear part.
-            return Some(unsafe { core::ptr::read_unaligned(start as *const [u8; N]) });
+        if start + N * 4 <= end {
+            return Some(core::array::from_fn(|at| {
+                // SAFETY: just checked against the end of the linear part.
+                u32::from_be(unsafe { *((start + at * 4) as *const u32) })
+            }));
         }
-        self.read(offset)
+        let mut words = MaybeUninit::<[u32; N]>::uninit();
+        // SAFETY: the helper writes N words or fails.
+        let status = unsafe {
+            #[expect(clippy::cast_possible_truncation, reason = "headers are short")]
+            bpf_skb_load_bytes(
+                self.context.cast(),
+                offset,
+                words.as_mut_ptr().cast(),
+                N as u32 * 4,
+            )
+        };
+        if status != 0 {
+            return None;
+        }
+        // SAFETY: the helper has filled it.
+        Some(unsafe { words.assume_init() }.map(u32::from_be))
     }
 }

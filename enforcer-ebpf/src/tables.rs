@@ -4,10 +4,8 @@ use core::arch::asm;
 use core::mem::transmute;
 use core::ptr::read_volatile;
 
-use enforcer_common::abi::{INTERVALS_V4, INTERVALS_V6};
-use enforcer_common::table::{
-    BLOCKS, Generation, GrantWord, Half, Index, IntervalV4, Place, Settings, Tables,
-};
+use enforcer_common::abi::{Header, INTERVALS_V4, INTERVALS_V6};
+use enforcer_common::table::{BLOCKS, GrantWord, Half, Index, IntervalV4, Place, PolicyWord, Tables};
 
 use crate::maps::{HEADER, INDEX_V4, INDEX_V6, TABLE_V4, TABLE_V6};
 
@@ -15,33 +13,24 @@ use crate::maps::{HEADER, INDEX_V4, INDEX_V6, TABLE_V4, TABLE_V6};
 pub(crate) struct Maps;
 
 impl Tables for Maps {
+    type Header = *const Header;
+
     #[inline(always)]
-    fn generation(&self, after: u64) -> Option<Generation> {
-        // The header's key is computed from everything that was read before. The result is always zero, but neither
-        // the compiler nor a weakly ordered processor may do the read before its address is known.
-        let mut key = after;
-        // SAFETY: touches one register that it owns.
-        unsafe { asm!("{0} &= 0", inout(reg) key) };
-        #[expect(clippy::cast_possible_truncation, reason = "zero")]
-        let header = HEADER.get_ptr(key as u32)?;
-        // SAFETY: the map's element is alive for as long as the program runs; the word is aligned, and the daemon
-        // writes it whole. Volatile, since it changes under the program.
-        Some(Generation(unsafe {
-            read_volatile(&raw const (*header).generation)
-        }))
+    fn header(&self) -> Option<Self::Header> {
+        HEADER.get_ptr(0)
     }
 
     #[inline(always)]
-    fn settings(&self, half: Half) -> Option<Settings> {
-        let header = HEADER.get_ptr(0)?;
-        // SAFETY: as above; both fields are within the element.
-        let words = unsafe {
-            [
-                read_volatile(&raw const (*header).settings[0]),
-                read_volatile(&raw const (*header).settings[1]),
-            ]
-        };
-        Some(Settings(if half.index() == 0 { words[0] } else { words[1] }))
+    fn word(&self, header: Self::Header, after: u64) -> PolicyWord {
+        // The address is computed from everything that was read before. What is added is always zero, but neither the
+        // compiler nor a weakly ordered processor may do the read before its address is known.
+        let mut zero = after;
+        // SAFETY: touches one register that it owns.
+        unsafe { asm!("{0} &= 0", inout(reg) zero) };
+        let header = header.wrapping_byte_add(zero as usize);
+        // SAFETY: the map's element is alive for as long as the program runs; the word is aligned, and the daemon
+        // writes it whole. Volatile, since it changes under the program.
+        PolicyWord(unsafe { read_volatile(&raw const (*header).word) })
     }
 
     #[inline(always)]

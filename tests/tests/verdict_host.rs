@@ -18,7 +18,7 @@ fn judge(bytes: &[u8], family: Family, settings: u32, generation: u64) -> Verdic
         settings: Settings(settings),
         generation: Generation(generation),
     };
-    judge_packet(bytes, family, PORTS.as_slice(), &tables, &mut Packet::default()).verdict
+    judge_packet(bytes, family, PORTS.as_slice(), &tables).verdict
 }
 
 fn expected(verdict: Verdict) -> Expected {

@@ -8,7 +8,6 @@ use enforcer::config::{Mode, Quic, RuleId};
 use enforcer::kernel::{Enforcement, Settings};
 use enforcer::policy::table::{Grant, HostTables, TableImage};
 use enforcer_common::Reason;
-use enforcer_common::packet::Packet;
 use enforcer_common::table::{Generation, Settings as Word};
 use enforcer_common::verdict::{Verdict, judge_packet};
 use enforcer_lab::packets;
@@ -47,14 +46,7 @@ fn on_host(image: &TableImage, packet: &packets::Packet) -> Verdict {
         settings: Word(0),
         generation: Generation(1),
     };
-    judge_packet(
-        packet.bytes.as_slice(),
-        packet.family,
-        PORTS.as_slice(),
-        &tables,
-        &mut Packet::default(),
-    )
-    .verdict
+    judge_packet(packet.bytes.as_slice(), packet.family, PORTS.as_slice(), &tables).verdict
 }
 
 #[test]

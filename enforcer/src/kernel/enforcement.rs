@@ -10,7 +10,9 @@ use aya::programs::cgroup_sock_addr::CgroupSockAddrLink;
 use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, ProgramFd};
 use aya::{Ebpf, EbpfLoader};
 use enforcer_common::abi::{Header, INTERVALS_V4, INTERVALS_V6, PORTS_MAX, VERSION};
-use enforcer_common::table::{BLOCKS, Generation, Index, IntervalV4, IntervalV6, Settings as Word};
+use enforcer_common::table::{
+    BLOCKS, Generation, Index, IntervalV4, IntervalV6, PolicyWord, Settings as Bits,
+};
 
 use super::OBJECT;
 use super::counters::{CounterReader, Counters};
@@ -40,25 +42,24 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub(super) const fn word(self) -> u32 {
+    pub(super) const fn bits(self) -> Bits {
         let audit = if matches!(self.mode, Mode::Audit) {
-            Word::AUDIT
+            Bits::AUDIT
         } else {
             0
         };
         let quic = if matches!(self.quic, Quic::Allow) {
-            Word::QUIC_ALLOWED
+            Bits::QUIC_ALLOWED
         } else {
             0
         };
-        audit | quic
+        Bits(audit | quic)
     }
 
-    pub(super) const fn from_word(word: u32) -> Self {
-        let word = Word(word);
+    pub(super) const fn from_bits(bits: Bits) -> Self {
         Self {
-            mode: if word.audit() { Mode::Audit } else { Mode::Enforce },
-            quic: if word.quic_allowed() {
+            mode: if bits.audit() { Mode::Audit } else { Mode::Enforce },
+            quic: if bits.quic_allowed() {
                 Quic::Allow
             } else {
                 Quic::Deny
@@ -128,7 +129,7 @@ impl Enforcement {
     /// # Errors
     /// None that leaves anything changed.
     pub fn publish(&mut self, image: &TableImage, settings: Settings) -> Result<Generation, KernelError> {
-        let next = Generation(self.header.generation()).next();
+        let next = self.header.word().generation().next();
         let half = next.half().index() as usize;
         self.index_v4.write(half * BLOCKS as usize, &image.index_v4);
         self.table_v4
@@ -136,8 +137,7 @@ impl Enforcement {
         self.index_v6.write(half * BLOCKS as usize, &image.index_v6);
         self.table_v6
             .write(half * INTERVALS_V6 as usize, &image.intervals_v6);
-        self.header.set_settings(half, settings.word());
-        self.header.publish(next.0);
+        self.header.publish(PolicyWord::new(next, settings.bits()));
         Ok(next)
     }
 
@@ -187,7 +187,7 @@ impl Enforcement {
     /// The generation in force; 0 before the first policy.
     #[must_use]
     pub fn generation(&self) -> Generation {
-        Generation(self.header.generation())
+        self.header.word().generation()
     }
 
     /// The stream of denials. Once: a second reader would take the first one's events.

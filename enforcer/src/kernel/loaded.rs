@@ -62,7 +62,8 @@ pub fn loaded(cgroup: BorrowedFd<'_>) -> Result<Option<Loaded>, KernelError> {
     let index_v6 = open(&maps, "INDEX_V6", 2 * blocks)?;
     let table_v6 = open(&maps, "TABLE_V6", 2 * INTERVALS_V6 as usize)?;
     for _ in 0..ATTEMPTS {
-        let generation = Generation(header.generation());
+        let word = header.word();
+        let generation = word.generation();
         let Some(head) = header.read(0, 1).first().copied() else {
             break;
         };
@@ -85,8 +86,8 @@ pub fn loaded(cgroup: BorrowedFd<'_>) -> Result<Option<Loaded>, KernelError> {
             &index_v6.read(half * blocks, blocks),
             &table_v6.read(half * INTERVALS_V6 as usize, INTERVALS_V6 as usize),
         );
-        if header.generation() == generation.0 {
-            let settings = Settings::from_word(head.settings[half]);
+        if header.word() == word {
+            let settings = Settings::from_bits(word.settings());
             return Ok(Some(Loaded {
                 generation,
                 settings,

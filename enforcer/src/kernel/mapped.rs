@@ -2,10 +2,10 @@
 
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use enforcer_common::abi::Header;
-use enforcer_common::table::{Index, IntervalV4, IntervalV6};
+use enforcer_common::table::{Index, IntervalV4, IntervalV6, PolicyWord};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::error::KernelError;
@@ -22,7 +22,7 @@ unsafe impl Element for Index {}
 unsafe impl Element for IntervalV4 {}
 // SAFETY: four numbers of 8 and two of 4 bytes.
 unsafe impl Element for IntervalV6 {}
-// SAFETY: one number of 8 and four of 4 bytes.
+// SAFETY: one number of 8 and two of 4 bytes.
 unsafe impl Element for Header {}
 
 /// The elements of one BPF array, shared with the kernel programs.
@@ -112,23 +112,16 @@ impl<T: Element> Mapped<T> {
 }
 
 impl Mapped<Header> {
-    fn generation_word(&self) -> &AtomicU64 {
-        // SAFETY: aligned, alive as long as the mapping, and only ever accessed as a whole.
-        unsafe { AtomicU64::from_ptr(&raw mut (*self.start.as_ptr()).generation) }
-    }
-
-    /// The generation that is in force.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation_word().load(Ordering::Acquire)
-    }
-
-    /// Sets the settings of a half that is not in force.
-    pub(super) fn set_settings(&mut self, half: usize, settings: u32) {
+    fn atomic(&self) -> &AtomicU64 {
         // SAFETY: within the element.
-        let words = unsafe { &raw mut (*self.start.as_ptr()).settings };
-        // SAFETY: two words, and `half` is 0 or 1; aligned, and only ever accessed as a whole.
-        let word = unsafe { AtomicU32::from_ptr(words.cast::<u32>().add(half & 1)) };
-        word.store(settings, Ordering::Relaxed);
+        let word = unsafe { &raw mut (*self.start.as_ptr()).word };
+        // SAFETY: aligned, alive as long as the mapping, and only ever accessed as a whole.
+        unsafe { AtomicU64::from_ptr(word) }
+    }
+
+    /// The policy that is in force.
+    pub(super) fn word(&self) -> PolicyWord {
+        PolicyWord(self.atomic().load(Ordering::Acquire))
     }
 
     /// Sets the version of the layout.
@@ -137,10 +130,10 @@ impl Mapped<Header> {
         unsafe { (&raw mut (*self.start.as_ptr()).version).write_volatile(version) };
     }
 
-    /// Puts a generation into force: everything that was written before is visible to whoever sees it, and nothing
+    /// Puts a policy into force: everything that was written before is visible to whoever sees the word, and nothing
     /// that is written afterwards is visible to whoever still sees the one before without a chance to notice.
-    pub(super) fn publish(&mut self, generation: u64) {
-        self.generation_word().store(generation, Ordering::Release);
+    pub(super) fn publish(&mut self, word: PolicyWord) {
+        self.atomic().store(word.0, Ordering::Release);
         // The next write goes to the half that has just been retired.
         fence(Ordering::SeqCst);
     }

@@ -1,6 +1,8 @@
 //! The table on the host: the same lookup that the kernel programs do, over an image instead of maps.
 
-use enforcer_common::table::{Generation, Half, Index, IntervalV4, Place, Settings as Word, Tables};
+use enforcer_common::table::{
+    Generation, Half, Index, IntervalV4, Place, PolicyWord, Settings as Word, Tables,
+};
 
 use super::TableImage;
 
@@ -16,12 +18,14 @@ pub struct HostTables<'a> {
 }
 
 impl Tables for HostTables<'_> {
-    fn generation(&self, _after: u64) -> Option<Generation> {
-        Some(self.generation)
+    type Header = ();
+
+    fn header(&self) -> Option<Self::Header> {
+        Some(())
     }
 
-    fn settings(&self, _half: Half) -> Option<Word> {
-        Some(self.settings)
+    fn word(&self, (): Self::Header, _after: u64) -> PolicyWord {
+        PolicyWord::new(self.generation, self.settings)
     }
 
     fn index_v4(&self, _half: Half, block: u32) -> Option<Index> {
