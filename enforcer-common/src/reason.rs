@@ -86,12 +86,13 @@ reasons! {
 }
 
 /// Number of reasons; the length of every array that is indexed by [`Reason`].
-pub const REASONS: usize = Reason::ALL.len();
+#[expect(clippy::cast_possible_truncation, reason = "codes are bytes")]
+pub const REASONS: u32 = Reason::ALL.len() as u32;
 
 // Arrays are indexed by the code.
 const _: () = {
     let mut at = 0;
-    while at < REASONS {
+    while at < Reason::ALL.len() {
         assert!(Reason::ALL[at] as usize == at, "codes count from 0 without a gap");
         at += 1;
     }

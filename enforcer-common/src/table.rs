@@ -351,7 +351,6 @@ fn find_v6<T: Tables>(
     address: [u64; 2],
     seen: &mut Seen,
 ) -> Option<Option<GrantWord>> {
-    #[expect(clippy::cast_possible_truncation, reason = "16 bits remain")]
     let index = tables.index_v6(half, (address[0] >> 48) as u32)?;
     seen.note(u64::from(index.first | index.count));
     if index.count == 0 {

@@ -85,10 +85,7 @@ fn judge(context: &SockAddrContext, destination: Address, hook: Hook) -> i32 {
     let judgement = judge_destination(destination, number, &Maps);
     // SAFETY: the helper has no preconditions.
     let cgroup = unsafe { bpf_get_current_cgroup_id() };
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the upper 32 bits are the process"
-    )]
+    // The upper 32 bits are the process.
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     let comm = bpf_get_current_comm().unwrap_or_default();
     let mut owner = Owner {

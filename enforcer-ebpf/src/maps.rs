@@ -26,9 +26,9 @@ pub(crate) static INDEX_V6: Array<Index> = Array::with_max_entries(2 * BLOCKS, M
 pub(crate) static TABLE_V6: Array<IntervalV6> = Array::with_max_entries(2 * INTERVALS_V6, MAPPED);
 
 #[map]
-pub(crate) static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(REASONS as u32, 0);
+pub(crate) static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(REASONS, 0);
 #[map]
-pub(crate) static BUCKETS: PerCpuArray<Bucket> = PerCpuArray::with_max_entries(REASONS as u32, 0);
+pub(crate) static BUCKETS: PerCpuArray<Bucket> = PerCpuArray::with_max_entries(REASONS, 0);
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 

@@ -27,6 +27,7 @@ impl Tables for Maps {
         let mut zero = after;
         // SAFETY: touches one register that it owns.
         unsafe { asm!("{0} &= 0", inout(reg) zero) };
+        #[expect(clippy::cast_possible_truncation, reason = "zero")]
         let header = header.wrapping_byte_add(zero as usize);
         // SAFETY: the map's element is alive for as long as the program runs; the word is aligned, and the daemon
         // writes it whole. Volatile, since it changes under the program.

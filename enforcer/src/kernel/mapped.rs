@@ -44,7 +44,7 @@ impl<T: Element> Mapped<T> {
         count: usize,
         writable: bool,
     ) -> Result<Self, KernelError> {
-        const { assert!(size_of::<T>() % 8 == 0, "the stride of a BPF array") };
+        const { assert!(size_of::<T>().is_multiple_of(8), "the stride of a BPF array") };
         let protection = if writable {
             ProtFlags::READ | ProtFlags::WRITE
         } else {
