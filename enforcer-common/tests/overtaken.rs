@@ -2,6 +2,8 @@
 //! does some of its steps before each read of the reader. Whatever the interleaving, the answer is that of a policy
 //! which was whole and in force at some moment of the lookup, or "changing".
 
+#![expect(clippy::cast_possible_truncation, reason = "the model is small")]
+
 use std::cell::RefCell;
 
 use enforcer_common::packet::Address;
