@@ -2,13 +2,66 @@
 //!
 //! What this room tells the others is a [`Snapshot`]: per name the chain, the addresses that may be granted now, what
 //! was refused, and how each family's last question ended. Times are [`Instant`]s of the monotonic clock.
+//!
+//! ```text
+//! schedule (when) -> failover (whom) -> upstream (asks) -> chain (what counts) -> special (what is refused)
+//!                                                                   |
+//!                     driver (the task; owns all of it)  <-  book (what is known)  ->  Snapshot
+//! ```
+//!
+//! [`answer`], [`book`], [`chain`], [`health`], [`schedule`], [`special`] and [`system`] do no I/O and read no clock:
+//! `now` is a parameter and randomness is given.
 
+pub mod answer;
+pub mod book;
+pub mod chain;
+pub mod failover;
+pub mod health;
+pub mod schedule;
+pub mod special;
+pub mod system;
+
+use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
 use crate::names::ServerName;
+
+pub use answer::DnsName;
+
+/// The two kinds of address, which are asked for, scheduled and reported apart.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Family {
+    /// IPv4: A records.
+    V4,
+    /// IPv6: AAAA records.
+    V6,
+}
+
+impl Family {
+    /// Both, in the order they are asked.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The name of its record type.
+    #[must_use]
+    pub fn record_type(self) -> &'static str {
+        match self {
+            Self::V4 => "A",
+            Self::V6 => "AAAA",
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
 
 /// A name to resolve, and where its answers may lie.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -20,19 +73,20 @@ pub struct Question {
 }
 
 /// Everything that is known about the names, at one moment. In the order of the questions.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Snapshot {
-    /// One entry a question.
+    /// One entry a question. Questions for the same name are one, at the place of the first.
     pub names: Vec<NameSnapshot>,
 }
 
 /// What is known about one name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NameSnapshot {
     /// The name that was asked for.
     pub name: ServerName,
-    /// The CNAME targets in order, the last one owns the addresses. Empty without a CNAME.
-    pub chain: Vec<ServerName>,
+    /// The CNAME targets in order, the last one owns the addresses. Empty without a CNAME. That of the IPv4 answer
+    /// where the families differ. To be shown, never to be granted as a server name.
+    pub chain: Vec<DnsName>,
     /// The addresses to grant, ascending: those of the last good answers, and retired ones in their grace period.
     pub addresses: Vec<KnownAddress>,
     /// Addresses that were in an answer and are not granted.
@@ -83,20 +137,42 @@ pub enum FamilyState {
     Unasked,
     /// A good answer with addresses.
     Fresh,
-    /// A good answer: the name has no addresses of this family (NODATA or NXDOMAIN), and never had here.
+    /// A good answer: the name exists without addresses of this family (NODATA), and never had any here.
     Empty,
-    /// Asking failed; the last good answer is held.
+    /// Asking failed; the last good answer is held. Also where a name that had addresses has none any more
+    /// (NXDOMAIN, NODATA): that alone takes nothing away.
     Stale {
         /// When the last good answer came.
         answered: Instant,
         /// What went wrong since, in words.
         error: String,
     },
-    /// Asking failed, and there never was a good answer.
+    /// Asking failed, or the name does not exist (NXDOMAIN), and there never was a good answer.
     Failed {
         /// What went wrong, in words.
         error: String,
     },
+}
+
+impl Snapshot {
+    /// Whether every name has been asked for once in both families, whatever came of it.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.names
+            .iter()
+            .all(|name| name.v4 != FamilyState::Unasked && name.v6 != FamilyState::Unasked)
+    }
+}
+
+impl NameSnapshot {
+    /// How the last question for `family` ended.
+    #[must_use]
+    pub fn state(&self, family: Family) -> &FamilyState {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
 }
 
 impl KnownAddress {
