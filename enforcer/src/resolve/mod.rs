@@ -10,16 +10,18 @@
 //! ```
 //!
 //! [`answer`], [`book`], [`chain`], [`health`], [`schedule`], [`special`] and [`system`] do no I/O and read no clock:
-//! `now` is a parameter and randomness is given.
+//! `now` is a parameter and randomness is given. [`upstream`] and [`driver`] are the shell around them.
 
 pub mod answer;
 pub mod book;
 pub mod chain;
+pub mod driver;
 pub mod failover;
 pub mod health;
 pub mod schedule;
 pub mod special;
 pub mod system;
+pub mod upstream;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -30,6 +32,7 @@ use ipnet::IpNet;
 use crate::names::ServerName;
 
 pub use answer::DnsName;
+pub use driver::{Service, resolve_once};
 
 /// The two kinds of address, which are asked for, scheduled and reported apart.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

@@ -1,0 +1,349 @@
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::super::answer::{Answer, AskError, DnsName, Record, RecordData};
+use super::super::failover::{Ask, Asking};
+use super::super::{Family, NameSnapshot, Standing};
+use super::*;
+use crate::names::ServerName;
+
+/// An upstream in simulated time: every name has the addresses it was given, IPv6 has none; a name without any is dead.
+#[derive(Default)]
+struct World {
+    /// The address and TTL of each name.
+    answers: Mutex<HashMap<String, (&'static str, u32)>>,
+    asked: AtomicUsize,
+    under_way: AtomicUsize,
+    most_under_way: AtomicUsize,
+}
+
+/// How long a good answer takes.
+const QUICK: Duration = Duration::from_millis(20);
+/// How long a dead name takes.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+impl World {
+    fn new(names: &[(&str, &'static str, u32)]) -> Arc<Self> {
+        let world = Arc::new(Self::default());
+        for (name, address, ttl) in names {
+            world.says(name, address, *ttl);
+        }
+        world
+    }
+
+    fn says(&self, name: &str, address: &'static str, ttl: u32) {
+        self.answers
+            .lock()
+            .unwrap()
+            .insert(name.to_owned(), (address, ttl));
+    }
+
+    fn dies(&self, name: &str) {
+        self.answers.lock().unwrap().remove(name);
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    fn failover(self: &Arc<Self>) -> Failover {
+        Failover::new(vec![Box::new(self.clone())], &config())
+    }
+}
+
+impl Ask for Arc<World> {
+    fn label(&self) -> &'static str {
+        "world"
+    }
+
+    fn ask<'a>(&'a self, name: &'a DnsName, family: Family) -> Asking<'a> {
+        Box::pin(async move {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let now = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+            self.most_under_way.fetch_max(now, Ordering::Relaxed);
+            let known = self.answers.lock().unwrap().get(name.as_str()).copied();
+            tokio::time::sleep(if known.is_some() { QUICK } else { TIMEOUT }).await;
+            self.under_way.fetch_sub(1, Ordering::Relaxed);
+            let Some((address, ttl)) = known else {
+                return Err(AskError::Silent { after: TIMEOUT });
+            };
+            if family == Family::V6 {
+                return Ok(Answer {
+                    negative_ttl: Some(Duration::from_secs(ttl.into())),
+                    ..Answer::default()
+                });
+            }
+            Ok(Answer {
+                records: vec![Record {
+                    owner: name.clone(),
+                    ttl,
+                    data: RecordData::Address(address.parse().unwrap()),
+                }],
+                ..Answer::default()
+            })
+        })
+    }
+}
+
+fn config() -> config::Resolver {
+    config::Resolver {
+        servers: vec![],
+        timeout: TIMEOUT,
+        ttl_min: Duration::from_secs(5),
+        ttl_max: Duration::from_secs(3600),
+        grace: Duration::from_secs(600),
+        addresses_max: 8,
+        chain_max: 4,
+        concurrency: 4,
+    }
+}
+
+fn questions(names: &[&str]) -> Vec<Question> {
+    names
+        .iter()
+        .map(|name| Question {
+            name: ServerName::parse(name).unwrap(),
+            private_link: vec![],
+        })
+        .collect()
+}
+
+/// The addresses of a name, those that are retired with an `r`.
+fn held(snapshot: &Snapshot, name: &str) -> Vec<String> {
+    let found: Option<&NameSnapshot> = snapshot.names.iter().find(|known| known.name.as_str() == name);
+    found
+        .map(|known| {
+            known
+                .addresses
+                .iter()
+                .map(|known| match known.standing {
+                    Standing::Current => known.address.to_string(),
+                    Standing::Retired { .. } => format!("{} r", known.address),
+                })
+                .collect()
+        })
+        .unwrap_or_default()
+}
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+async fn pass(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn addresses_are_kept_fresh_and_rotation_is_followed() {
+    let world = World::new(&[("a.test", "198.51.100.1", 60)]);
+    let service = Service::start(questions(&["a.test"]), &config(), world.failover());
+    let snapshots = service.snapshots();
+    assert!(!snapshots.borrow().is_settled());
+    let settled = service.settled(LIMIT).await;
+    assert_eq!(held(&settled, "a.test"), ["198.51.100.1"]);
+    assert_eq!(settled.names[0].v6, FamilyState::Empty);
+
+    world.says("a.test", "198.51.100.2", 60);
+    pass(60).await;
+    assert_eq!(
+        held(&snapshots.borrow(), "a.test"),
+        ["198.51.100.1 r", "198.51.100.2"]
+    );
+    pass(600).await;
+    assert_eq!(held(&snapshots.borrow(), "a.test"), ["198.51.100.2"]);
+    service.stop().await;
+    let asked = world.asked();
+    pass(1000).await;
+    assert_eq!(world.asked(), asked, "stopped is stopped");
+    assert_eq!(held(&snapshots.borrow(), "a.test"), ["198.51.100.2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grace_period_ends_without_any_question() {
+    let world = World::new(&[("a.test", "198.51.100.1", 5)]);
+    let mut config = config();
+    config.grace = Duration::from_secs(20);
+    let service = Service::start(questions(&["a.test"]), &config, world.failover());
+    service.settled(LIMIT).await;
+    world.says("a.test", "198.51.100.2", 3600);
+    pass(6).await;
+    let mut snapshots = service.snapshots();
+    assert_eq!(
+        held(&snapshots.borrow_and_update(), "a.test"),
+        ["198.51.100.1 r", "198.51.100.2"]
+    );
+    let before = tokio::time::Instant::now();
+    let gone = snapshots.wait_for(|snapshot| held(snapshot, "a.test") == ["198.51.100.2"]);
+    gone.await.unwrap();
+    let waited = before.elapsed();
+    assert!(
+        waited > Duration::from_secs(15) && waited < Duration::from_secs(20),
+        "{waited:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_dies_stays_and_says_so() {
+    let world = World::new(&[("a.test", "198.51.100.1", 60), ("b.test", "198.51.100.2", 60)]);
+    let service = Service::start(questions(&["a.test", "b.test"]), &config(), world.failover());
+    service.settled(LIMIT).await;
+    world.dies("a.test");
+    pass(5 * 24 * 3600).await;
+    let snapshot = service.snapshots().borrow().clone();
+    assert_eq!(held(&snapshot, "a.test"), ["198.51.100.1"]);
+    let FamilyState::Stale { answered, error } = &snapshot.names[0].v4 else {
+        panic!("{:?}", snapshot.names[0].v4);
+    };
+    assert!(
+        answered.elapsed() < Duration::from_secs(60),
+        "in real time it was just now"
+    );
+    assert!(now() - *answered > Duration::from_secs(5 * 24 * 3600 - 60));
+    assert_eq!(error, "world: no answer within 3 s");
+    assert_eq!(snapshot.names[1].v4, FamilyState::Fresh);
+    assert!(snapshot.names[1].addresses[0].expires > now());
+
+    world.says("a.test", "198.51.100.3", 60);
+    pass(90).await;
+    let snapshot = service.snapshots().borrow().clone();
+    assert_eq!(held(&snapshot, "a.test"), ["198.51.100.1 r", "198.51.100.3"]);
+    assert_eq!(snapshot.names[0].v4, FamilyState::Fresh);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_keeps_what_stays() {
+    let world = World::new(&[("a.test", "198.51.100.1", 3600), ("b.test", "198.51.100.2", 3600)]);
+    let service = Service::start(questions(&["a.test"]), &config(), world.failover());
+    service.settled(LIMIT).await;
+    assert_eq!(world.asked(), 2);
+
+    let other = World::new(&[("b.test", "198.51.100.9", 3600)]);
+    service
+        .reload(questions(&["b.test", "a.test"]), &config(), other.failover())
+        .await;
+    let at_once = service.snapshots().borrow().clone();
+    assert_eq!(at_once.names[0].v4, FamilyState::Unasked);
+    assert_eq!(held(&at_once, "a.test"), ["198.51.100.1"]);
+    let settled = service.settled(LIMIT).await;
+    assert_eq!(held(&settled, "b.test"), ["198.51.100.9"]);
+    assert_eq!(
+        (world.asked(), other.asked()),
+        (2, 2),
+        "what is known is not asked again"
+    );
+
+    service
+        .reload(questions(&["b.test"]), &config(), other.failover())
+        .await;
+    assert_eq!(service.snapshots().borrow().names.len(), 1);
+
+    // An answer that comes after its name has gone changes nothing.
+    service
+        .reload(questions(&["dead.test"]), &config(), other.failover())
+        .await;
+    pass(1).await;
+    service
+        .reload(questions(&["b.test"]), &config(), other.failover())
+        .await;
+    pass(10).await;
+    assert_eq!(held(&service.snapshots().borrow(), "b.test"), ["198.51.100.9"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_ends_at_its_limit_and_tells_what_is_missing() {
+    let world = World::new(&[("a.test", "198.51.100.1", 60)]);
+    let mut names = vec!["a.test".to_owned()];
+    names.extend((0..20).map(|number| format!("dead{number}.test")));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let before = tokio::time::Instant::now();
+    let snapshot = resolve_once(
+        questions(&names),
+        &config(),
+        world.failover(),
+        Duration::from_secs(7),
+    )
+    .await;
+    assert_eq!(before.elapsed(), Duration::from_secs(7));
+    assert!(snapshot.is_settled());
+    assert_eq!(held(&snapshot, "a.test"), ["198.51.100.1"]);
+    let error = |index: usize| match &snapshot.names[index].v4 {
+        FamilyState::Failed { error } => error.clone(),
+        other => panic!("{other:?}"),
+    };
+    let errors: Vec<String> = (1..=20).map(error).collect();
+    assert!(errors.contains(&"world: no answer within 3 s".to_owned()));
+    assert!(errors.contains(&"no answer within the time limit of 7 s".to_owned()));
+    assert_eq!(world.most_under_way.load(Ordering::Relaxed), config().concurrency);
+    let asked = world.asked();
+    pass(100).await;
+    assert_eq!(world.asked(), asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_ends_as_soon_as_all_is_known() {
+    let world = World::new(&[("a.test", "198.51.100.1", 60)]);
+    let before = tokio::time::Instant::now();
+    resolve_once(questions(&["a.test"]), &config(), world.failover(), LIMIT).await;
+    assert!(before.elapsed() < 2 * QUICK, "{:?}", before.elapsed());
+    let snapshot = resolve_once(vec![], &config(), world.failover(), LIMIT).await;
+    assert_eq!(snapshot, Snapshot::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn thousands_of_names_within_the_concurrency_and_few_snapshots() {
+    let names: Vec<String> = (0..2000).map(|number| format!("n{number}.test")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = World::new(
+        &names
+            .iter()
+            .map(|name| (*name, "198.51.100.1", 300))
+            .collect::<Vec<_>>(),
+    );
+    let service = Service::start(questions(&names), &config(), world.failover());
+    let mut snapshots = service.snapshots();
+    let counter = tokio::spawn(async move {
+        let mut count = 0_u32;
+        while snapshots.changed().await.is_ok() {
+            count += 1;
+        }
+        count
+    });
+    let before = tokio::time::Instant::now();
+    let settled = service.settled(Duration::from_secs(3600)).await;
+    assert!(settled.names.iter().all(|name| name.v4 == FamilyState::Fresh));
+    let took = before.elapsed();
+    assert_eq!(world.most_under_way.load(Ordering::Relaxed), config().concurrency);
+    service.stop().await;
+    let published = counter.await.unwrap();
+    assert!(
+        f64::from(published) <= took.as_secs_f64() / PUBLISH_INTERVAL_MIN.as_secs_f64() + 2.0,
+        "{published} snapshots in {took:?}"
+    );
+}
+
+/// An upstream with a bug.
+struct Panics;
+
+impl Ask for Panics {
+    fn label(&self) -> &'static str {
+        "panics"
+    }
+
+    fn ask<'a>(&'a self, _: &'a DnsName, _: Family) -> Asking<'a> {
+        Box::pin(async { panic!("a bug (expected in this test)") })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bug_in_an_upstream_is_a_failure_of_its_question_only() {
+    let failover = Failover::new(vec![Box::new(Panics)], &config());
+    let service = Service::start(questions(&["a.test"]), &config(), failover);
+    let snapshot = service.settled(LIMIT).await;
+    assert!(
+        matches!(&snapshot.names[0].v4, FamilyState::Failed { error } if error.contains("internal error"))
+    );
+    let world = World::new(&[("a.test", "198.51.100.1", 60)]);
+    service
+        .reload(questions(&["a.test"]), &config(), world.failover())
+        .await;
+    pass(10).await;
+    assert_eq!(held(&service.snapshots().borrow(), "a.test"), ["198.51.100.1"]);
+}
