@@ -1,4 +1,4 @@
-//! A name server that says what a test tells it to say, over UDP and TCP.
+//! A name server that says what a test tells it to say, over UDP and TCP, and over TLS and HTTPS where asked to.
 //!
 //! It answers like a recursive resolver that knows nothing beyond its [`Zone`]. A test changes the zone while the
 //! server runs, and reads afterwards who asked for what. The server lives on a thread of its own, so that plain tests
@@ -44,6 +44,23 @@ const TCP_ANSWERS_WAITING: usize = 64;
 /// How often a free port is looked for that UDP and TCP can share.
 const BIND_TRIES: usize = 64;
 
+/// Something that questions come in by.
+pub enum Listener {
+    /// UDP and TCP.
+    Plain(UdpSocket, TcpListener),
+    /// DNS over TLS (RFC 7858).
+    Tls(TcpListener, Arc<rustls::ServerConfig>),
+    /// DNS over HTTPS (RFC 8484), HTTP/2 alone: the configuration has to offer `h2`.
+    Https {
+        /// Where it listens.
+        listener: TcpListener,
+        /// Its certificate and protocols.
+        tls: Arc<rustls::ServerConfig>,
+        /// The path of the queries, with its leading slash.
+        path: String,
+    },
+}
+
 /// A question that was received.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Asked {
@@ -51,7 +68,7 @@ pub struct Asked {
     pub name: String,
     /// The type of record that was asked for.
     pub kind: RecordType,
-    /// Whether it came over TCP.
+    /// Whether it came over TCP, TLS or HTTPS.
     pub tcp: bool,
     /// Who asked.
     pub from: SocketAddr,
@@ -109,13 +126,28 @@ impl NameServer {
     /// # Errors
     /// When a socket can not be made non-blocking, or the server's thread can not be started.
     pub fn with_sockets(sockets: Vec<(UdpSocket, TcpListener)>) -> io::Result<Self> {
-        let addresses = sockets
-            .iter()
-            .map(|(udp, _)| udp.local_addr())
-            .collect::<Result<Vec<_>, _>>()?;
-        for (udp, tcp) in &sockets {
-            udp.set_nonblocking(true)?;
+        Self::with_listeners(
+            sockets
+                .into_iter()
+                .map(|(udp, tcp)| Listener::Plain(udp, tcp))
+                .collect(),
+        )
+    }
+
+    /// Serves on listeners of any kind that are already bound. All say the same.
+    ///
+    /// # Errors
+    /// When a socket can not be made non-blocking, or the server's thread can not be started.
+    pub fn with_listeners(listeners: Vec<Listener>) -> io::Result<Self> {
+        let mut addresses = Vec::with_capacity(listeners.len());
+        for listener in &listeners {
+            let (Listener::Plain(_, tcp) | Listener::Tls(tcp, _) | Listener::Https { listener: tcp, .. }) =
+                listener;
+            addresses.push(tcp.local_addr()?);
             tcp.set_nonblocking(true)?;
+            if let Listener::Plain(udp, _) = listener {
+                udp.set_nonblocking(true)?;
+            }
         }
         let shared = Arc::new(Shared::default());
         let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -125,7 +157,7 @@ impl NameServer {
         };
         let thread = std::thread::Builder::new()
             .name("nameserver".to_owned())
-            .spawn(move || serve(sockets, handler, &tell_ready, stopped))?;
+            .spawn(move || serve(listeners, handler, &tell_ready, stopped))?;
         // A server that could not start has dropped its end.
         ready
             .recv()
@@ -187,7 +219,7 @@ impl Drop for NameServer {
 
 /// The body of the server's thread: until `stopped` resolves.
 fn serve(
-    sockets: Vec<(UdpSocket, TcpListener)>,
+    listeners: Vec<Listener>,
     handler: Handler,
     tell_ready: &mpsc::Sender<io::Result<()>>,
     stopped: tokio::sync::oneshot::Receiver<()>,
@@ -201,13 +233,8 @@ fn serve(
     };
     runtime.block_on(async move {
         let mut server = Server::new(handler);
-        for (udp, tcp) in sockets {
-            let registered = tokio::net::UdpSocket::from_std(udp).and_then(|udp| {
-                server.register_socket(udp);
-                let tcp = tokio::net::TcpListener::from_std(tcp)?;
-                server.register_listener(tcp, TCP_IDLE, TCP_ANSWERS_WAITING);
-                Ok(())
-            });
+        for listener in listeners {
+            let registered = register(&mut server, listener);
             if let Err(error) = registered {
                 let _ = tell_ready.send(Err(error));
                 return;
@@ -217,6 +244,28 @@ fn serve(
         let _ = stopped.await;
         // Not gracefully: a test that ends does not wait for answers that are being delayed.
     });
+}
+
+/// Has `server` listen; within its runtime.
+fn register(server: &mut Server<Handler>, listener: Listener) -> io::Result<()> {
+    let tokio_listener = tokio::net::TcpListener::from_std;
+    match listener {
+        Listener::Plain(udp, tcp) => {
+            server.register_socket(tokio::net::UdpSocket::from_std(udp)?);
+            server.register_listener(tokio_listener(tcp)?, TCP_IDLE, TCP_ANSWERS_WAITING);
+            Ok(())
+        }
+        Listener::Tls(tcp, tls) => {
+            server.register_tls_listener_with_tls_config(tokio_listener(tcp)?, TCP_IDLE, tls)
+        }
+        Listener::Https { listener, tls, path } => server.register_https_listener_with_tls_config(
+            tokio_listener(listener)?,
+            TCP_IDLE,
+            tls,
+            None,
+            path,
+        ),
+    }
 }
 
 /// A test that panicked while it changed the zone shall not hide its own message behind a poisoned lock.
