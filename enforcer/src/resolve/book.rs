@@ -3,6 +3,8 @@
 //! No failure takes an address away. An address goes when a good answer no longer has it **and** its grace period is
 //! over, when the configuration stops asking for its name, or when `private_link` stops covering it.
 
+mod side;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -10,14 +12,10 @@ use std::time::{Duration, Instant};
 use crate::config;
 use crate::names::ServerName;
 
-use super::answer::{DnsName, Settled};
-use super::{
-    Family, FamilyState, KnownAddress, NameSnapshot, Question, RefusedAddress, Snapshot, Standing, special,
-};
+use super::answer::Settled;
+use super::{Family, FamilyState, KnownAddress, NameSnapshot, Question, Snapshot};
 
-/// How many retired addresses one family of a name may hold, in answers of the largest size. Those whose grace period
-/// ends first go first beyond that, so that a name that rotates fast and wide can not fill the tables.
-const RETIRED_ANSWERS_MAX: usize = 16;
+use side::{Held, Side};
 
 /// Grace periods that end within this of each other are swept together: a look at every address is not for free.
 const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -79,23 +77,6 @@ struct Entry {
     question: Question,
     v4: Side,
     v6: Side,
-}
-
-/// One family of a name.
-#[derive(Debug, Default)]
-struct Side {
-    chain: Vec<DnsName>,
-    held: BTreeMap<IpAddr, Held>,
-    refused: Vec<RefusedAddress>,
-    /// When the last good answer came.
-    answered: Option<Instant>,
-    state: FamilyState,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    expires: Instant,
-    standing: Standing,
 }
 
 impl Book {
@@ -191,16 +172,9 @@ impl Book {
             .iter_mut()
             .flat_map(|entry| [&mut entry.v4, &mut entry.v6])
         {
-            let before = side.held.len();
-            side.held.retain(|_, held| match held.standing {
-                Standing::Retired { until } if until <= now => false,
-                Standing::Retired { until } => {
-                    next = Some(next.map_or(until, |next| next.min(until)));
-                    true
-                }
-                Standing::Current => true,
-            });
-            self.dirty |= side.held.len() != before;
+            let (has_changed, until) = side.sweep(now);
+            self.dirty |= has_changed;
+            next = [next, until].into_iter().flatten().min();
         }
         self.sweep_at = next.map(|next| next.max(now + SWEEP_INTERVAL_MIN));
     }
@@ -268,151 +242,6 @@ impl Entry {
     }
 }
 
-impl Held {
-    fn is_current(&self) -> bool {
-        self.standing == Standing::Current
-    }
-
-    fn outlives(&self, other: &Self) -> bool {
-        match (self.standing, other.standing) {
-            (Standing::Current, Standing::Current) => self.expires > other.expires,
-            (Standing::Current, Standing::Retired { .. }) => true,
-            (Standing::Retired { .. }, Standing::Current) => false,
-            (Standing::Retired { until: ours }, Standing::Retired { until: theirs }) => ours > theirs,
-        }
-    }
-}
-
-impl Side {
-    /// Takes in an answer, or says in words why it is not good. Nothing changes then but the list of refused addresses.
-    fn take_in(
-        &mut self,
-        settled: Settled,
-        family: Family,
-        private_link: &[ipnet::IpNet],
-        limits: Limits,
-        now: Instant,
-    ) -> Result<Next, String> {
-        match settled {
-            Settled::Addresses {
-                chain,
-                addresses,
-                ttl,
-            } => {
-                let (accepted, refused) = judge_all(&addresses, private_link, limits.addresses_max);
-                if accepted.len() > limits.addresses_max {
-                    return Err(format!(
-                        "the answer has {} addresses, {} are the most (addresses_max)",
-                        accepted.len(),
-                        limits.addresses_max
-                    ));
-                }
-                self.refused = refused;
-                if accepted.is_empty() {
-                    return Err(all_refused(&self.refused));
-                }
-                self.install(chain, &accepted, ttl, limits, now);
-                Ok(Next::After { ttl })
-            }
-            Settled::Nothing { chain, missing, ttl } => {
-                let what = if missing {
-                    "the name does not exist (NXDOMAIN)".to_owned()
-                } else {
-                    format!("the name has no {} records (NODATA)", family.record_type())
-                };
-                if self.held.values().any(Held::is_current) {
-                    return Err(what);
-                }
-                self.refused.clear();
-                if missing {
-                    self.fail(what);
-                } else {
-                    self.chain = chain;
-                    self.answered = Some(now);
-                    self.state = FamilyState::Empty;
-                }
-                Ok(Next::AfterNothing { ttl })
-            }
-        }
-    }
-
-    fn install(
-        &mut self,
-        chain: Vec<DnsName>,
-        addresses: &[IpAddr],
-        ttl: Duration,
-        limits: Limits,
-        now: Instant,
-    ) {
-        let until = now + limits.grace;
-        for held in self.held.values_mut().filter(|held| held.is_current()) {
-            held.standing = Standing::Retired { until };
-        }
-        let current = Held {
-            expires: now + ttl.clamp(limits.ttl_min, limits.ttl_max),
-            standing: Standing::Current,
-        };
-        self.held
-            .extend(addresses.iter().map(|address| (*address, current)));
-        self.forget_retired_beyond(limits.addresses_max.saturating_mul(RETIRED_ANSWERS_MAX));
-        if limits.grace.is_zero() {
-            self.held.retain(|_, held| held.is_current());
-        }
-        self.chain = chain;
-        self.answered = Some(now);
-        self.state = FamilyState::Fresh;
-    }
-
-    fn forget_retired_beyond(&mut self, max: usize) {
-        let mut retired: Vec<(Instant, IpAddr)> = self
-            .held
-            .iter()
-            .filter_map(|(address, held)| match held.standing {
-                Standing::Retired { until } => Some((until, *address)),
-                Standing::Current => None,
-            })
-            .collect();
-        let surplus = retired.len().saturating_sub(max);
-        if surplus > 0 {
-            retired.sort_unstable();
-            for (_, address) in &retired[..surplus] {
-                self.held.remove(address);
-            }
-        }
-    }
-
-    /// Notes a failure; whether anything changed by it.
-    fn fail(&mut self, error: String) -> bool {
-        let state = match self.answered {
-            Some(answered) => FamilyState::Stale { answered, error },
-            None => FamilyState::Failed { error },
-        };
-        let changed = self.state != state;
-        self.state = state;
-        changed
-    }
-
-    /// Takes away what a changed `private_link` no longer covers.
-    fn judge_again(&mut self, private_link: &[ipnet::IpNet]) {
-        let before = self.held.len();
-        self.held
-            .retain(|address, _| match special::judge(*address, private_link) {
-                Ok(_) => true,
-                Err(why) => {
-                    self.refused.push(RefusedAddress {
-                        address: *address,
-                        why,
-                    });
-                    false
-                }
-            });
-        if self.held.len() != before && !self.held.values().any(Held::is_current) {
-            self.answered = None;
-            self.state = FamilyState::Unasked;
-        }
-    }
-}
-
 /// Questions for one name are one question that accepts what any of them accepts.
 fn merged(questions: Vec<Question>) -> Vec<Question> {
     let mut places: HashMap<ServerName, usize> = HashMap::new();
@@ -429,42 +258,6 @@ fn merged(questions: Vec<Question>) -> Vec<Question> {
         }
     }
     merged
-}
-
-/// The addresses to grant, each once, and at most `refused_max` of those that are refused.
-fn judge_all(
-    addresses: &[IpAddr],
-    private_link: &[ipnet::IpNet],
-    refused_max: usize,
-) -> (Vec<IpAddr>, Vec<RefusedAddress>) {
-    let mut accepted = Vec::new();
-    let mut refused = Vec::new();
-    for address in addresses {
-        match special::judge(*address, private_link) {
-            Ok(address) => accepted.push(address),
-            Err(why) if refused.len() < refused_max => refused.push(RefusedAddress {
-                address: *address,
-                why,
-            }),
-            Err(_) => {}
-        }
-    }
-    accepted.sort_unstable();
-    accepted.dedup();
-    (accepted, refused)
-}
-
-fn all_refused(refused: &[RefusedAddress]) -> String {
-    let list: Vec<String> = refused
-        .iter()
-        .take(3)
-        .map(|refused| format!("{} is {}", refused.address, refused.why))
-        .collect();
-    let more = if refused.len() > list.len() { ", ..." } else { "" };
-    format!(
-        "the answer has special-purpose addresses only: {}{more}",
-        list.join(", ")
-    )
 }
 
 #[cfg(test)]

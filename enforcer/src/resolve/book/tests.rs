@@ -1,6 +1,9 @@
 use ipnet::IpNet;
 use proptest::prelude::*;
 
+use super::super::answer::DnsName;
+use super::super::{RefusedAddress, Standing};
+use super::side::RETIRED_ANSWERS_MAX;
 use super::*;
 
 const LIMITS: Limits = Limits {
