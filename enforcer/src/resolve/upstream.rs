@@ -1,28 +1,30 @@
 //! The upstreams for real: UDP and TCP, TLS and HTTPS, by way of hickory.
 //!
-//! Of that library only the connections are used, one pool for each upstream: no cache, no hosts file, no search list, no
-//! following of CNAMEs, no choice between servers. What it hands over is the message as it came.
+//! Of that library only the connections are used: no cache, no hosts file, no search list, no following of CNAMEs, no
+//! choice between servers, no retries beyond those of UDP. What it hands over is the message as it came.
+
+mod wire;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_proto::op::{DnsRequestOptions, Query, ResponseCode};
-use hickory_proto::rr::{Name, RData, Record as WireRecord, RecordType};
-use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ProtocolConfig, ResolverOpts, ServerOrderingStrategy,
-};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::xfer::{DnsHandle, FirstAnswer};
-use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
+use hickory_proto::op::{DnsRequest, DnsRequestOptions, DnsResponse, Query, ResponseCode};
+use hickory_proto::rr::{DNSClass, Name, RData, Record as WireRecord, RecordType};
+use hickory_resolver::config::{ConnectionConfig, ProtocolConfig, ResolverOpts};
+use hickory_resolver::net::NetError;
+use hickory_resolver::{PoolContext, TlsConfig};
+use rustls::RootCertStore;
 
 use crate::config::{self, Transport, Upstream};
+use crate::names::ServerName;
 
 use super::Family;
 use super::answer::{Answer, AskError, DnsName, Record, RecordData};
 use super::failover::{Ask, Asking, Failover};
+
+use wire::Wire;
 
 /// Why an upstream can not be asked at all.
 #[derive(Debug, thiserror::Error)]
@@ -36,14 +38,6 @@ pub enum UpstreamError {
     /// The TLS library refuses its configuration.
     #[error("TLS for encrypted name servers can not be set up")]
     Tls(#[source] rustls::Error),
-    /// The DNS library refuses its configuration.
-    #[error("the name server {label} can not be set up")]
-    Setup {
-        /// Which one.
-        label: String,
-        /// Why.
-        source: NetError,
-    },
 }
 
 /// Connects the upstreams of a configuration: `servers` are those of the configuration, or of the system where it names
@@ -56,80 +50,104 @@ pub enum UpstreamError {
 /// An [`UpstreamError`].
 pub fn connect(servers: &[Upstream], resolver: &config::Resolver) -> Result<Failover, UpstreamError> {
     let encrypted = servers.iter().any(|server| server.transport != Transport::Plain);
-    let tls = if encrypted { Some(trusting_system()?) } else { None };
+    let roots = if encrypted {
+        system_roots()?
+    } else {
+        RootCertStore::empty()
+    };
+    connect_trusting(servers, resolver, roots)
+}
+
+/// As [`connect`], with the certificate authorities given.
+///
+/// # Errors
+/// An [`UpstreamError`].
+pub fn connect_trusting(
+    servers: &[Upstream],
+    resolver: &config::Resolver,
+    roots: RootCertStore,
+) -> Result<Failover, UpstreamError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(UpstreamError::Tls)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     let upstreams = servers
         .iter()
-        .map(|server| {
-            let upstream = Hickory::new(server, resolver, tls.clone())?;
-            Ok(Box::new(upstream) as Box<dyn Ask>)
-        })
-        .collect::<Result<Vec<_>, UpstreamError>>()?;
+        .map(|server| Box::new(Hickory::new(server, resolver, tls.clone())) as Box<dyn Ask>)
+        .collect();
     Ok(Failover::new(upstreams, resolver))
 }
 
 /// One upstream.
 struct Hickory {
     label: String,
-    pool: NameServerPool<TokioRuntimeProvider>,
+    first: Wire,
+    /// Where to ask again when an answer was truncated.
+    on_truncation: Option<Wire>,
     timeout: Duration,
 }
 
 impl Hickory {
-    fn new(
-        upstream: &Upstream,
-        resolver: &config::Resolver,
-        tls: Option<rustls::ClientConfig>,
-    ) -> Result<Self, UpstreamError> {
-        let label = label(upstream);
+    fn new(upstream: &Upstream, resolver: &config::Resolver, tls: rustls::ClientConfig) -> Self {
         let mut options = ResolverOpts::default();
         options.timeout = resolver.timeout;
         options.max_active_requests = resolver.concurrency.max(1);
-        options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
-        let tls = match tls {
-            Some(config) => TlsConfig { config },
-            None => TlsConfig::new().map_err(|source| UpstreamError::Setup {
-                label: label.clone(),
-                source,
-            })?,
+        let context = Arc::new(PoolContext::new(options, TlsConfig { config: tls }));
+        let address = upstream.address;
+        let wire = |protocol| Wire::new(address.ip(), connection(protocol, address), context.clone());
+        let (first, on_truncation) = match &upstream.transport {
+            Transport::Plain => (wire(ProtocolConfig::Udp), Some(wire(ProtocolConfig::Tcp))),
+            Transport::Tls { server_name } => {
+                let server_name = name_or_address(server_name.as_ref(), address);
+                (wire(ProtocolConfig::Tls { server_name }), None)
+            }
+            Transport::Https { server_name, path } => {
+                let server_name = name_or_address(server_name.as_ref(), address);
+                let path = path.as_str().into();
+                (wire(ProtocolConfig::Https { server_name, path }), None)
+            }
         };
-        let pool = NameServerPool::from_config(
-            [server(upstream)],
-            Arc::new(PoolContext::new(options, tls)),
-            TokioRuntimeProvider::default(),
-        );
-        Ok(Self {
-            label,
-            pool,
+        Self {
+            label: label(upstream),
+            first,
+            on_truncation,
             timeout: resolver.timeout,
-        })
+        }
     }
 
     async fn ask_once(&self, name: &DnsName, family: Family) -> Result<Answer, AskError> {
-        let mut wire = Name::from_ascii(name.as_str())
-            .map_err(|error| AskError::Garbage(format!("{name} can not be asked for: {error}")))?;
-        // Absolute, whatever it looks like: no search list is ever tried.
-        wire.set_fqdn(true);
-        let kind = match family {
-            Family::V4 => RecordType::A,
-            Family::V6 => RecordType::AAAA,
-        };
+        let query = query(name, family)?;
         let mut options = DnsRequestOptions::default();
         options.use_edns = true;
         options.recursion_desired = true;
-        let answer = self.pool.lookup(Query::query(wire, kind), options).first_answer();
-        match tokio::time::timeout(self.timeout, answer).await {
-            Err(_) | Ok(Err(NetError::Timeout)) => Err(AskError::Silent { after: self.timeout }),
-            Ok(Err(error)) => failed(error),
-            Ok(Ok(response)) => match response.response_code {
-                ResponseCode::NoError | ResponseCode::NXDomain => Ok(Answer {
-                    missing: response.response_code == ResponseCode::NXDomain,
-                    negative_ttl: response
-                        .negative_ttl()
-                        .map(|seconds| Duration::from_secs(seconds.into())),
-                    records: response.answers.iter().filter_map(record).collect(),
-                }),
-                code => Err(AskError::Code(code_text(code))),
-            },
+        let request = DnsRequest::from_query(query.clone(), options);
+        let limit = tokio::time::Instant::now() + self.timeout;
+        let mut response = self.ask_by(&self.first, &request, limit).await?;
+        if response.truncation
+            && let Some(wire) = &self.on_truncation
+        {
+            response = self.ask_by(wire, &request, limit).await?;
+        }
+        read(&response, &query)
+    }
+
+    async fn ask_by(
+        &self,
+        wire: &Wire,
+        request: &DnsRequest,
+        limit: tokio::time::Instant,
+    ) -> Result<DnsResponse, AskError> {
+        let silent = AskError::Silent { after: self.timeout };
+        match tokio::time::timeout_at(limit, wire.ask(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(NetError::Timeout)) => Err(silent),
+            Ok(Err(error)) => Err(failed(&error)),
+            Err(_) => {
+                wire.reset();
+                Err(silent)
+            }
         }
     }
 }
@@ -144,35 +162,61 @@ impl Ask for Hickory {
     }
 }
 
-/// What the library calls an error: some are answers.
-fn failed(error: NetError) -> Result<Answer, AskError> {
+fn query(name: &DnsName, family: Family) -> Result<Query, AskError> {
+    let mut wire = Name::from_ascii(name.as_str())
+        .map_err(|error| AskError::Garbage(format!("{name} can not be asked for: {error}")))?;
+    // Absolute, whatever it looks like: no search list is ever tried.
+    wire.set_fqdn(true);
+    let kind = match family {
+        Family::V4 => RecordType::A,
+        Family::V6 => RecordType::AAAA,
+    };
+    Ok(Query::query(wire, kind))
+}
+
+/// What the message says, if it is an answer to `query` at all.
+fn read(response: &DnsResponse, query: &Query) -> Result<Answer, AskError> {
+    match response.response_code {
+        ResponseCode::NoError | ResponseCode::NXDomain => {}
+        code => return Err(AskError::Code(code_text(code))),
+    }
+    if response.queries != std::slice::from_ref(query) {
+        return Err(AskError::Garbage("it answers another question".to_owned()));
+    }
+    if response.truncation {
+        return Err(AskError::Garbage("it is truncated".to_owned()));
+    }
+    let missing = response.response_code == ResponseCode::NXDomain;
+    let negative_ttl = response
+        .negative_ttl()
+        .map(|seconds| Duration::from_secs(seconds.into()));
+    let refers = response
+        .authorities
+        .iter()
+        .any(|record| record.record_type() == RecordType::NS);
+    if !missing && response.answers.is_empty() && negative_ttl.is_none() && refers {
+        return Err(AskError::Referral);
+    }
+    Ok(Answer {
+        records: response.answers.iter().filter_map(record).collect(),
+        missing,
+        negative_ttl,
+    })
+}
+
+fn failed(error: &NetError) -> AskError {
     match error {
-        NetError::Dns(DnsError::NoRecordsFound(nothing)) => {
-            let missing = nothing.response_code == ResponseCode::NXDomain;
-            if !missing && nothing.soa.is_none() && nothing.ns.is_some() {
-                return Err(AskError::Referral);
-            }
-            Ok(Answer {
-                records: Vec::new(),
-                missing,
-                negative_ttl: nothing
-                    .negative_ttl
-                    .map(|seconds| Duration::from_secs(seconds.into())),
-            })
-        }
-        NetError::Dns(DnsError::ResponseCode(code)) => Err(AskError::Code(code_text(code))),
-        NetError::Io(error) => Err(AskError::Unreachable(error.to_string())),
-        NetError::Proto(_)
-        | NetError::Decode(_)
-        | NetError::QueryCaseMismatch
-        | NetError::ForeignClassRecord { .. }
-        | NetError::Truncated => Err(AskError::Garbage(error.to_string())),
-        error => Err(AskError::Unreachable(error.to_string())),
+        NetError::Io(error) => AskError::Unreachable(error.to_string()),
+        NetError::Proto(_) | NetError::Decode(_) => AskError::Garbage(error.to_string()),
+        error => AskError::Unreachable(error.to_string()),
     }
 }
 
 /// The records that matter. Signatures and the like are left out.
 fn record(record: &WireRecord) -> Option<Record> {
+    if record.dns_class != DNSClass::IN {
+        return None;
+    }
     let data = match &record.data {
         RData::A(address) => RecordData::Address(IpAddr::V4(address.0)),
         RData::AAAA(address) => RecordData::Address(IpAddr::V6(address.0)),
@@ -219,28 +263,10 @@ fn label(upstream: &Upstream) -> String {
     label
 }
 
-fn server(upstream: &Upstream) -> NameServerConfig {
-    let address = upstream.address;
-    let name_or_address = |name: &Option<crate::names::ServerName>| -> Arc<str> {
-        name.as_ref()
-            .map_or_else(|| address.ip().to_string(), ToString::to_string)
-            .into()
-    };
-    let protocols = match &upstream.transport {
-        Transport::Plain => vec![ProtocolConfig::Udp, ProtocolConfig::Tcp],
-        Transport::Tls { server_name } => vec![ProtocolConfig::Tls {
-            server_name: name_or_address(server_name),
-        }],
-        Transport::Https { server_name, path } => vec![ProtocolConfig::Https {
-            server_name: name_or_address(server_name),
-            path: path.as_str().into(),
-        }],
-    };
-    let connections = protocols
-        .into_iter()
-        .map(|protocol| connection(protocol, address))
-        .collect();
-    NameServerConfig::new(address.ip(), true, connections)
+/// What the certificate has to be for.
+fn name_or_address(name: Option<&ServerName>, address: SocketAddr) -> Arc<str> {
+    name.map_or_else(|| address.ip().to_string(), ToString::to_string)
+        .into()
 }
 
 fn connection(protocol: ProtocolConfig, address: SocketAddr) -> ConnectionConfig {
@@ -249,10 +275,10 @@ fn connection(protocol: ProtocolConfig, address: SocketAddr) -> ConnectionConfig
     connection
 }
 
-/// TLS that trusts whom the system trusts.
-fn trusting_system() -> Result<rustls::ClientConfig, UpstreamError> {
+/// Whom the system trusts.
+fn system_roots() -> Result<RootCertStore, UpstreamError> {
     let found = rustls_native_certs::load_native_certs();
-    let mut roots = rustls::RootCertStore::empty();
+    let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(found.certs);
     if added == 0 {
         let mut why = String::new();
@@ -261,11 +287,5 @@ fn trusting_system() -> Result<rustls::ClientConfig, UpstreamError> {
         }
         return Err(UpstreamError::NoRoots { why });
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(UpstreamError::Tls)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
+    Ok(roots)
 }
