@@ -186,7 +186,7 @@ async fn a_name_that_dies_stays_and_says_so() {
     let service = Service::start(questions(&["a.test", "b.test"]), &config(), world.failover());
     service.settled(LIMIT).await;
     world.dies("a.test");
-    pass(5 * 24 * 3600).await;
+    pass(24 * 3600).await;
     let snapshot = service.snapshots().borrow().clone();
     assert_eq!(held(&snapshot, "a.test"), ["198.51.100.1"]);
     let FamilyState::Stale { answered, error } = &snapshot.names[0].v4 else {
@@ -196,7 +196,7 @@ async fn a_name_that_dies_stays_and_says_so() {
         answered.elapsed() < Duration::from_secs(60),
         "in real time it was just now"
     );
-    assert!(now() - *answered > Duration::from_secs(5 * 24 * 3600 - 60));
+    assert!(now() - *answered > Duration::from_secs(24 * 3600 - 60));
     assert_eq!(error, "world: no answer within 3 s");
     assert_eq!(snapshot.names[1].v4, FamilyState::Fresh);
     assert!(snapshot.names[1].addresses[0].expires > now());
