@@ -92,6 +92,12 @@ impl ServerName {
             });
         }
         let stem = text.strip_suffix('.').unwrap_or(text);
+        // Looked at before IDNA, whose cost grows faster than the length. Some code points fold to nothing, hence the margin.
+        if stem.chars().count() > 4 * NAME_MAX {
+            return Err(NameError::TooLong {
+                length: stem.chars().count(),
+            });
+        }
         let ascii = if stem.is_ascii() {
             stem.to_ascii_lowercase()
         } else {
@@ -131,6 +137,11 @@ impl ServerName {
                 name: name.to_owned(),
             });
         }
+        if name.rsplit('.').next().is_some_and(is_numeric) {
+            return Err(NameError::Address {
+                text: name.to_owned(),
+            });
+        }
         Ok(())
     }
 
@@ -152,6 +163,13 @@ impl ServerName {
             .strip_suffix(suffix)
             .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
     }
+}
+
+/// Whether a last label makes resolvers and clients read the whole as an IPv4 address: `127.1`, `192.0.2.0x01`
+/// (RFC 3696 section 2; the WHATWG URL standard calls it "ends in a number").
+fn is_numeric(label: &str) -> bool {
+    let all = |digits: &str, radix| digits.chars().all(|digit| digit.is_digit(radix));
+    all(label, 10) || label.strip_prefix("0x").is_some_and(|digits| all(digits, 16))
 }
 
 impl fmt::Display for ServerName {
@@ -256,6 +274,12 @@ mod tests {
                 text: "192.0.2.1".into()
             })
         );
+        for text in ["127.1", "192.0.2.0x1", "1.2.3.4.5", "１９２.0.2.1", "192.0.2.1."] {
+            assert!(
+                matches!(ServerName::parse(text), Err(NameError::Address { .. })),
+                "{text}"
+            );
+        }
         assert_eq!(ServerName::parse("*.a.b"), Err(NameError::Wildcard));
         assert!(matches!(
             ServerName::parse(&format!("{long_label}.b")),
