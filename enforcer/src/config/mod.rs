@@ -3,13 +3,85 @@
 //! This room does no I/O, reads no clock and knows neither tokio nor aya. Text goes in with a [`Files`] that reads
 //! what the text refers to; a [`Config`] comes out, or every problem at once, each with its place.
 
+mod claim;
+mod cloud;
+mod document;
+mod duration;
+mod endpoints_file;
+mod login_server;
+mod lower;
+mod lower_allow;
+mod lower_enforce;
+mod lower_regions;
+mod lower_registry;
+mod lower_resolver;
+mod name;
+pub mod open_names;
+mod prefix;
+mod problem;
+mod region;
+mod report;
+mod risk;
+mod suggest;
+mod syntax;
+mod upstream;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use toml::de::DeTable;
 
 use crate::names::{DomainPattern, ServerName};
+
+pub use cloud::Cloud;
+pub use login_server::{LoginServer, LoginServerError};
+pub use lower::RULES_MAX;
+pub use problem::{PROBLEMS_MAX, Problem, Severity, Source, Span};
+pub use region::{Region, RegionError};
+
+/// What became of a configuration's text.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// The configuration, unless a problem is an error.
+    pub config: Option<Config>,
+    /// Everything that is wrong with it, in the order of the text; those of files it refers to come last.
+    pub problems: Vec<Problem>,
+    /// How many problems more there are than [`PROBLEMS_MAX`].
+    pub omitted: usize,
+}
+
+impl Parsed {
+    /// How many of the problems have this severity; those that were omitted are not counted.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        let of_severity = |problem: &&Problem| problem.severity == severity;
+        self.problems.iter().filter(of_severity).count()
+    }
+}
+
+/// Reads a configuration. `file` is what places in it are called; `files` reads what it refers to.
+#[must_use]
+pub fn parse(file: &Path, text: &str, files: &dyn Files) -> Parsed {
+    let source = Source::new(file, text);
+    let mut report = report::Report::new(std::sync::Arc::clone(&source));
+    let (document, errors) = DeTable::parse_recoverable(source.text());
+    syntax::push_all(document.get_ref(), errors, &mut report);
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let config = lower::document(document.get_ref(), folder, files, &mut report);
+    let config = (report.errors() == 0).then_some(config);
+    let (problems, omitted) = report.finish();
+    Parsed {
+        config,
+        problems,
+        omitted,
+    }
+}
 
 /// Whether denials are dropped or only reported.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -88,19 +160,36 @@ pub enum RuleKind {
     Name(ServerName),
     /// `[[allow]] name = "*.suffix"`.
     Pattern(DomainPattern),
-    /// `[[allow]] prefix = "..."`: addresses as such.
-    Prefix(IpNet),
+    /// `[[allow]] prefix = "..."`: addresses as such, one prefix or more.
+    Prefixes(Vec<IpNet>),
+}
+
+impl fmt::Display for RuleKind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry(registry) => write!(out, "registry {}", registry.login_server),
+            Self::Mcr => out.write_str("registry mcr.microsoft.com"),
+            Self::Name(name) => write!(out, "allow {name}"),
+            Self::Pattern(pattern) => write!(out, "allow {pattern}"),
+            Self::Prefixes(prefixes) => match prefixes[..] {
+                [prefix] => write!(out, "allow {prefix}"),
+                _ => write!(out, "allow {} prefixes", prefixes.len()),
+            },
+        }
+    }
 }
 
 /// A registry and its endpoints, as far as the configuration names them.
 #[derive(Clone, Debug)]
 pub struct Registry {
     /// `contoso.azurecr.io`, or with a domain name label `contoso-<hash>.azurecr.io`.
-    pub login_server: ServerName,
+    pub login_server: LoginServer,
     /// `data_regions`: the data endpoints are derived from these.
-    pub data_regions: Vec<String>,
+    pub data_regions: Vec<Region>,
     /// Data endpoints that an `endpoints` file listed.
     pub data_endpoints: Vec<ServerName>,
+    /// Patterns of shared storage that an `endpoints` file listed; only with an accepted risk.
+    pub data_patterns: Vec<DomainPattern>,
     /// Regional login servers: derived for `regional_login_servers`, or listed by an `endpoints` file.
     pub regional_endpoints: Vec<ServerName>,
 }
@@ -114,6 +203,16 @@ pub struct Enforce {
     pub cgroup: Option<PathBuf>,
     /// `quic`.
     pub quic: Quic,
+}
+
+impl Default for Enforce {
+    fn default() -> Self {
+        Self {
+            ports: vec![443],
+            cgroup: None,
+            quic: Quic::Deny,
+        }
+    }
 }
 
 /// Most ports a configuration may list: the kernel programs compare against each.
@@ -140,8 +239,23 @@ pub struct Resolver {
     pub concurrency: usize,
 }
 
+impl Default for Resolver {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            timeout: Duration::from_secs(3),
+            ttl_min: Duration::from_secs(5),
+            ttl_max: Duration::from_secs(3600),
+            grace: Duration::from_secs(600),
+            addresses_max: 64,
+            chain_max: 12,
+            concurrency: 8,
+        }
+    }
+}
+
 /// One upstream name server.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Upstream {
     /// How to talk to it.
     pub transport: Transport,
@@ -150,7 +264,7 @@ pub struct Upstream {
 }
 
 /// How an upstream is asked.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Transport {
     /// UDP, and TCP where an answer was truncated. Port 53.
     Plain,

@@ -1,0 +1,74 @@
+//! `[enforce]`: what is filtered, and where.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+
+use toml::de::DeValue;
+
+use super::document::{Section, as_integer, wrong_type};
+use super::report::Report;
+use super::{Enforce, PORTS_MAX, Quic};
+
+pub(super) fn lower(section: &Section<'_>, report: &mut Report) -> Enforce {
+    let default = Enforce::default();
+    Enforce {
+        ports: ports(section, report).unwrap_or(default.ports),
+        cgroup: cgroup(section, report),
+        quic: section
+            .choice("quic", &[("deny", Quic::Deny), ("allow", Quic::Allow)], report)
+            .unwrap_or_default(),
+    }
+}
+
+fn ports(section: &Section<'_>, report: &mut Report) -> Option<Vec<u16>> {
+    const EXAMPLE: &str = "[443]";
+    let value = section.get("ports")?;
+    let DeValue::Array(items) = value.get_ref() else {
+        wrong_type("ports", "an array of integers", EXAMPLE, value, report);
+        return None;
+    };
+    if items.is_empty() {
+        let problem = report.error(&value.span(), "no port is filtered: nothing would be enforced");
+        report.push(problem.hint("write `ports = [443]`, or take the key away, which means the same"));
+    }
+    if items.len() > PORTS_MAX {
+        let problem = report.error(
+            &value.span(),
+            format!("{} ports are listed, {PORTS_MAX} are the most", items.len()),
+        );
+        report.push(problem.hint("list the ports on which registries are served"));
+    }
+    let mut ports = BTreeSet::new();
+    for item in items.iter() {
+        let port = as_integer("ports", EXAMPLE, item, &(1..=u32::from(u16::MAX)), report)
+            .and_then(|port| u16::try_from(port).ok());
+        let Some(port) = port else { continue };
+        if !ports.insert(port) {
+            let problem = report.error(&item.span(), format!("the port {port} stands twice"));
+            report.push(problem.hint("take one of the two away"));
+            continue;
+        }
+        if port == 53 {
+            let problem = report.warning(
+                &item.span(),
+                "with port 53 filtered, name servers are denied as well",
+            );
+            report.push(problem.hint("allow them with `[[allow]] prefix = \"ADDRESS/32\"`"));
+        }
+    }
+    Some(ports.into_iter().collect())
+}
+
+fn cgroup(section: &Section<'_>, report: &mut Report) -> Option<PathBuf> {
+    let text = section.text("cgroup", "\"/sys/fs/cgroup/build.slice\"", report)?;
+    let path = Path::new(text.value);
+    let is_plain = path
+        .components()
+        .all(|component| matches!(component, Component::RootDir | Component::Normal(_)));
+    if !path.is_absolute() || !is_plain || text.value.contains('\0') {
+        let problem = report.error(&text.span, "`cgroup` is not an absolute path without `..`");
+        report.push(problem.hint("write the folder of the cgroup, as in `/sys/fs/cgroup/build.slice`"));
+        return None;
+    }
+    Some(path.to_owned())
+}

@@ -1,0 +1,43 @@
+//! What somebody may have meant to write.
+
+/// Longer texts are no slip of a known word, and the distance costs the product of both lengths.
+const COMPARED_BYTES_MAX: usize = 64;
+
+/// The word of `known` that `text` is most likely a slip of, if it is near to any.
+pub(super) fn nearest<'k>(text: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    if text.len() > COMPARED_BYTES_MAX {
+        return None;
+    }
+    let folded = fold(text);
+    known
+        .into_iter()
+        .map(|word| (strsim::damerau_levenshtein(&folded, &fold(word)), word))
+        .filter(|(distance, word)| *distance <= (word.len() / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
+
+/// Case, hyphens and spaces are the commonest slips, and count for nothing.
+fn fold(text: &str) -> String {
+    text.chars()
+        .filter(|c| !matches!(c, '-' | '_' | ' '))
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_found_and_strangers_are_not() {
+        let known = ["login_server", "data_regions", "private_link", "kind"];
+        let nearest = |text| nearest(text, known);
+        assert_eq!(nearest("login-server"), Some("login_server"));
+        assert_eq!(nearest("loginServer"), Some("login_server"));
+        assert_eq!(nearest("data_region"), Some("data_regions"));
+        assert_eq!(nearest("knid"), Some("kind"));
+        assert_eq!(nearest("password"), None);
+        assert_eq!(nearest(&"x".repeat(1 << 20)), None);
+    }
+}

@@ -1,0 +1,67 @@
+//! Turns what the TOML parser could not read into problems, without the noise that follows the first mistake.
+
+use std::ops::Range;
+
+use toml::de::{DeTable, DeValue, Error};
+
+use super::document::Value;
+use super::report::Report;
+
+/// Reports the syntax errors of a document, the first one of each line.
+pub(super) fn push_all(document: &DeTable<'_>, mut errors: Vec<Error>, report: &mut Report) {
+    errors.sort_by_key(|error| place(error).start);
+    // A bracket that is never closed swallows the rest of the file, and what follows inside it is noise.
+    let unclosed = errors
+        .iter()
+        .find(|error| error.message().starts_with("unclosed "))
+        .map(|error| (opening(document, place(error).end), error.message().to_owned()));
+    if let Some((Some(start), message)) = unclosed {
+        errors.retain(|error| place(error).start < start);
+        let what = if message.starts_with("unclosed array") {
+            "array"
+        } else {
+            "inline table"
+        };
+        let problem = report.error(&(start..start + 1), format!("this {what} is never closed"));
+        report.push_syntax_to_the_end(problem.hint("close it with the bracket that belongs to this one"));
+    }
+    for error in errors {
+        let problem = report.error(&place(&error), format!("not valid TOML: {}", error.message()));
+        let hint = match error.message() {
+            message if message.starts_with("string values must be quoted") => {
+                Some("put the value between double quotes")
+            }
+            message if message.starts_with("invalid basic string") => Some("close the string with `\"`"),
+            message if message.starts_with("duplicate key") => Some(
+                "a key stands once in a table; `[[registry]]` and `[[allow]]`, in double brackets, may be repeated",
+            ),
+            _ => None,
+        };
+        report.push_syntax(match hint {
+            Some(hint) => problem.hint(hint),
+            None => problem,
+        });
+    }
+}
+
+fn place(error: &Error) -> Range<usize> {
+    error.span().unwrap_or(0..0)
+}
+
+/// The start of the outermost array or inline table that ends at `end`.
+fn opening(table: &DeTable<'_>, end: usize) -> Option<usize> {
+    table.values().filter_map(|value| opening_in(value, end)).min()
+}
+
+fn opening_in(value: &Value<'_>, end: usize) -> Option<usize> {
+    let span = value.span();
+    let is_container = matches!(value.get_ref(), DeValue::Array(_) | DeValue::Table(_));
+    if is_container && span.end == end && span.start < end {
+        return Some(span.start);
+    }
+    match value.get_ref() {
+        DeValue::Array(items) => items.iter().filter_map(|item| opening_in(item, end)).min(),
+        DeValue::Table(table) => opening(table, end),
+        _ => None,
+    }
+}
