@@ -2,10 +2,18 @@
 //!
 //! This room does no I/O, reads no clock and knows neither tokio nor aya.
 
+use std::collections::{HashMap, HashSet};
+
 use ipnet::IpNet;
 
-use crate::config::RuleId;
+use crate::config::{Config, Registry, Rule, RuleId, RuleKind, Upstream};
 use crate::names::{DomainPattern, ServerName};
+use crate::resolve::Question;
+
+/// Login server of the Microsoft Container Registry.
+const MCR_LOGIN_SERVER: &str = "mcr.microsoft.com";
+/// Above its data endpoints. The documentation advises against naming those of single regions.
+const MCR_DATA_SUFFIX: &str = "data.mcr.microsoft.com";
 
 /// One thing that the policy lets through, and why.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,7 +42,7 @@ pub enum Role {
 }
 
 /// What an endpoint lets through.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Target {
     /// One host; its addresses come from resolving it.
     Name(ServerName),
@@ -43,3 +51,117 @@ pub enum Target {
     /// Addresses as such.
     Prefix(IpNet),
 }
+
+impl Endpoint {
+    /// The name to resolve for it, if it is one.
+    #[must_use]
+    pub fn name(&self) -> Option<&ServerName> {
+        match &self.target {
+            Target::Name(name) => Some(name),
+            Target::Pattern(_) | Target::Prefix(_) => None,
+        }
+    }
+}
+
+/// Every endpoint that the rules mean, in their order; no target twice in one rule.
+#[must_use]
+pub fn expand(config: &Config) -> Vec<Endpoint> {
+    let mut endpoints = Vec::new();
+    for rule in &config.rules {
+        let mut seen = HashSet::new();
+        for (role, target) in expand_rule(rule) {
+            if seen.insert(target.clone()) {
+                endpoints.push(Endpoint {
+                    rule: rule.id,
+                    role,
+                    target,
+                });
+            }
+        }
+    }
+    endpoints
+}
+
+fn expand_rule(rule: &Rule) -> Vec<(Role, Target)> {
+    match &rule.kind {
+        RuleKind::Registry(registry) => expand_registry(registry),
+        RuleKind::Mcr => vec![
+            (Role::LoginServer, Target::Name(fixed(MCR_LOGIN_SERVER))),
+            (
+                Role::DataEndpoint,
+                Target::Pattern(DomainPattern::below(fixed(MCR_DATA_SUFFIX))),
+            ),
+        ],
+        RuleKind::Name(name) => vec![(Role::Allowed, Target::Name(name.clone()))],
+        RuleKind::Pattern(pattern) => vec![(Role::Allowed, Target::Pattern(pattern.clone()))],
+        RuleKind::Prefixes(prefixes) => {
+            let allowed = |prefix: &IpNet| (Role::Allowed, Target::Prefix(*prefix));
+            prefixes.iter().map(allowed).collect()
+        }
+    }
+}
+
+fn expand_registry(registry: &Registry) -> Vec<(Role, Target)> {
+    let login_server = &registry.login_server;
+    let mut found = vec![(Role::LoginServer, Target::Name(login_server.name().clone()))];
+    let derived = registry
+        .data_regions
+        .iter()
+        .map(|region| login_server.data_endpoint(region));
+    let data_endpoints = derived.chain(registry.data_endpoints.iter().cloned());
+    found.extend(data_endpoints.map(|name| (Role::DataEndpoint, Target::Name(name))));
+    let patterns = registry.data_patterns.iter().cloned();
+    found.extend(patterns.map(|pattern| (Role::DataEndpoint, Target::Pattern(pattern))));
+    let regional = registry.regional_endpoints.iter().cloned();
+    found.extend(regional.map(|name| (Role::RegionalLoginServer, Target::Name(name))));
+    // The documentation asks for the bare name to be reachable: the certificate of every registry carries it.
+    let bare = fixed(login_server.cloud().registry_domain());
+    found.push((Role::CertificateName, Target::Name(bare)));
+    found
+}
+
+/// The names to resolve, each once, in the order of the endpoints; the `private_link` of all its rules together.
+#[must_use]
+pub fn questions(config: &Config, endpoints: &[Endpoint]) -> Vec<Question> {
+    let rules: HashMap<RuleId, &Rule> = config.rules.iter().map(|rule| (rule.id, rule)).collect();
+    let mut questions: Vec<Question> = Vec::new();
+    let mut index_of: HashMap<&ServerName, usize> = HashMap::new();
+    for endpoint in endpoints {
+        let Some(name) = endpoint.name() else { continue };
+        let index = *index_of.entry(name).or_insert_with(|| {
+            questions.push(Question {
+                name: name.clone(),
+                private_link: Vec::new(),
+            });
+            questions.len() - 1
+        });
+        let private_link = &mut questions[index].private_link;
+        for prefix in rules
+            .get(&endpoint.rule)
+            .iter()
+            .flat_map(|rule| &rule.private_link)
+        {
+            if !private_link.contains(prefix) {
+                private_link.push(*prefix);
+            }
+        }
+    }
+    questions
+}
+
+/// The configured name servers on a filtered port: they need a grant of their own, or they would be denied.
+#[must_use]
+pub fn filtered_upstreams(config: &Config) -> Vec<&Upstream> {
+    let ports = &config.enforce.ports;
+    let servers = config.resolver.servers.iter();
+    servers
+        .filter(|upstream| ports.contains(&upstream.address.port()))
+        .collect()
+}
+
+fn fixed(name: &str) -> ServerName {
+    ServerName::parse(name).expect("the names written in this crate are valid")
+}
+
+#[cfg(test)]
+mod tests;

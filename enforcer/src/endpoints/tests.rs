@@ -1,0 +1,180 @@
+//! From whole configurations to endpoints and questions.
+
+use std::path::Path;
+
+use super::*;
+use crate::config::{self, Files};
+
+struct File(&'static str);
+
+impl Files for File {
+    fn read(&self, _: &Path) -> Result<String, String> {
+        Ok(self.0.to_owned())
+    }
+}
+
+fn config_with(text: &str, file: &'static str) -> Config {
+    let parsed = config::parse(Path::new("test.toml"), text, &File(file));
+    parsed
+        .config
+        .unwrap_or_else(|| panic!("{}", parsed.problems[0].render(false)))
+}
+
+/// `rule role target`, an endpoint a line.
+fn shown(config: &Config) -> Vec<String> {
+    expand(config)
+        .iter()
+        .map(|endpoint| {
+            let target = match &endpoint.target {
+                Target::Name(name) => name.to_string(),
+                Target::Pattern(pattern) => pattern.to_string(),
+                Target::Prefix(prefix) => prefix.to_string(),
+            };
+            format!("{} {:?} {target}", endpoint.rule.0, endpoint.role)
+        })
+        .collect()
+}
+
+#[test]
+fn every_cloud_and_every_kind_of_rule() {
+    let config = config_with(
+        r#"
+        [[registry]]
+        login_server = "contoso.azurecr.io"
+        data_regions = ["eastus", "westus"]
+        regional_login_servers = true
+        [[registry]]
+        login_server = "contoso.azurecr.cn"
+        data_regions = ["chinaeast2"]
+        [[registry]]
+        login_server = "contoso.azurecr.us"
+        data_regions = ["usgovvirginia"]
+        [[registry]]
+        kind = "mcr"
+        [[allow]]
+        name = "updates.example.com"
+        [[allow]]
+        name = "*.example.com"
+        [[allow]]
+        prefix = ["10.30.0.0/24", "2001:db8::/32"]
+        "#,
+        "",
+    );
+    assert_eq!(
+        shown(&config),
+        [
+            "1 LoginServer contoso.azurecr.io",
+            "1 DataEndpoint contoso.eastus.data.azurecr.io",
+            "1 DataEndpoint contoso.westus.data.azurecr.io",
+            "1 RegionalLoginServer contoso.eastus.geo.azurecr.io",
+            "1 RegionalLoginServer contoso.westus.geo.azurecr.io",
+            "1 CertificateName azurecr.io",
+            "2 LoginServer contoso.azurecr.cn",
+            "2 DataEndpoint contoso.chinaeast2.data.azurecr.cn",
+            "2 CertificateName azurecr.cn",
+            "3 LoginServer contoso.azurecr.us",
+            "3 DataEndpoint contoso.usgovvirginia.data.azurecr.us",
+            "3 CertificateName azurecr.us",
+            "4 LoginServer mcr.microsoft.com",
+            "4 DataEndpoint *.data.mcr.microsoft.com",
+            "5 Allowed updates.example.com",
+            "6 Allowed *.example.com",
+            "7 Allowed 10.30.0.0/24",
+            "7 Allowed 2001:db8::/32",
+        ]
+    );
+}
+
+#[test]
+fn what_show_endpoints_lists_is_taken_as_it_is() {
+    let config = config_with(
+        "[[registry]]\nendpoints = \"e.json\"\n",
+        r#"{
+            "loginServer": "contoso-e7ggejfuhzhgedc8.azurecr.io",
+            "dataEndpoints": [
+                {"region": "eastus", "endpoint": "contoso-e7ggejfuhzhgedc8.eastus.data.azurecr.io"},
+                {"region": "eastus", "endpoint": "contoso-e7ggejfuhzhgedc8.eastus.data.azurecr.io"},
+            ],
+            "regionalEndpoints": [{"region": "eastus", "endpoint": "contoso-e7ggejfuhzhgedc8.eastus.geo.azurecr.io"}],
+        }"#,
+    );
+    assert_eq!(
+        shown(&config),
+        [
+            "1 LoginServer contoso-e7ggejfuhzhgedc8.azurecr.io",
+            "1 DataEndpoint contoso-e7ggejfuhzhgedc8.eastus.data.azurecr.io",
+            "1 RegionalLoginServer contoso-e7ggejfuhzhgedc8.eastus.geo.azurecr.io",
+            "1 CertificateName azurecr.io",
+        ]
+    );
+}
+
+#[test]
+fn shared_storage_appears_only_with_its_risk_accepted() {
+    let config = config_with(
+        "[[registry]]\nendpoints = \"e.json\"\naccept_exfiltration_risk = \"until March\"\n",
+        r#"{"loginServer": "contoso.azurecr.io", "dataEndpoints": [{"endpoint": "*.blob.core.windows.net"}]}"#,
+    );
+    assert_eq!(config.rules[0].accepted_risk.as_deref(), Some("until March"));
+    assert!(shown(&config).contains(&"1 DataEndpoint *.blob.core.windows.net".to_owned()));
+}
+
+#[test]
+fn a_name_is_asked_once_for_all_its_rules() {
+    let config = config_with(
+        r#"
+        [[registry]]
+        login_server = "contoso.azurecr.io"
+        data_regions = ["eastus"]
+        private_link = ["10.20.0.0/16", "10.21.0.0/16"]
+        [[registry]]
+        login_server = "fabrikam.azurecr.io"
+        data_regions = ["eastus"]
+        private_link = ["10.20.0.0/16", "10.22.0.0/16"]
+        [[registry]]
+        kind = "mcr"
+        [[allow]]
+        prefix = "10.30.0.0/24"
+        "#,
+        "",
+    );
+    let questions = questions(&config, &expand(&config));
+    let shown: Vec<String> = questions
+        .iter()
+        .map(|question| {
+            let prefixes: Vec<String> = question.private_link.iter().map(ToString::to_string).collect();
+            format!("{} {}", question.name, prefixes.join(" "))
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "contoso.azurecr.io 10.20.0.0/16 10.21.0.0/16",
+            "contoso.eastus.data.azurecr.io 10.20.0.0/16 10.21.0.0/16",
+            "azurecr.io 10.20.0.0/16 10.21.0.0/16 10.22.0.0/16",
+            "fabrikam.azurecr.io 10.20.0.0/16 10.22.0.0/16",
+            "fabrikam.eastus.data.azurecr.io 10.20.0.0/16 10.22.0.0/16",
+            "mcr.microsoft.com ",
+        ]
+    );
+}
+
+#[test]
+fn only_name_servers_on_a_filtered_port_need_a_grant() {
+    let config = config_with(
+        r#"
+        [[registry]]
+        kind = "mcr"
+        [enforce]
+        ports = [443, 853]
+        [resolver]
+        servers = ["192.0.2.1", "tls://192.0.2.2", "https://192.0.2.3", "https://192.0.2.4:8443"]
+        "#,
+        "",
+    );
+    let filtered: Vec<String> = filtered_upstreams(&config)
+        .iter()
+        .map(|upstream| upstream.address.to_string())
+        .collect();
+    assert_eq!(filtered, ["192.0.2.2:853", "192.0.2.3:443"]);
+}
