@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod config_file;
 pub mod daemon;
 pub mod endpoints;
 pub mod kernel;

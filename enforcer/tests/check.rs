@@ -1,0 +1,167 @@
+//! `enforcer check` as a user runs it: what is printed where, and the exit status.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+
+fn check(file: &Path, options: &[&str]) -> Assert {
+    let mut command = Command::cargo_bin("enforcer").expect("cargo builds the binary for its tests");
+    command.arg("check").arg(file).args(options).assert()
+}
+
+fn stdout(assert: &Assert) -> String {
+    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+}
+
+fn stderr(assert: &Assert) -> String {
+    String::from_utf8(assert.get_output().stderr.clone()).unwrap()
+}
+
+/// A folder with `test.toml` of this content.
+fn written(content: impl AsRef<[u8]>) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.toml");
+    std::fs::write(&file, content).unwrap();
+    (folder, file)
+}
+
+#[test]
+fn the_examples_are_fine() {
+    for name in ["build-agent.toml", "iot-edge.toml"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config").join(name);
+        let assert = check(&file, &["--strict"]).success();
+        assert_eq!(stderr(&assert), "", "{name}");
+        assert!(stdout(&assert).contains("contoso.azurecr.io"), "{name}");
+    }
+}
+
+#[test]
+fn what_it_would_mean_is_data() {
+    let (_folder, file) = written("[[registry]]\nkind = \"mcr\"\n\n[[allow]]\nprefix = \"10.0.0.0/8\"\n");
+    let assert = check(&file, &[]).success();
+    assert_eq!(stderr(&assert), "");
+    assert_eq!(
+        stdout(&assert),
+        "\
+mode    enforce (what is denied is dropped)
+ports   443 (UDP: denied)
+cgroup  the root of cgroup v2
+rule 1  registry mcr.microsoft.com  (line 1)
+  login server           mcr.microsoft.com
+  data endpoint          *.data.mcr.microsoft.com  NOT LET THROUGH YET: patterns are not enforced by this version
+rule 2  allow 10.0.0.0/8  (line 4)
+  allowed                10.0.0.0/8
+2 rules, 3 endpoints, 1 name to resolve
+"
+    );
+}
+
+#[test]
+fn errors_are_messages_and_status_3() {
+    let (_folder, file) =
+        written("mode = \"enforced\"\n\n[[registry]]\nlogin_server = \"https://contoso.azurecr.io\"\n");
+    let assert = check(&file, &[]).code(3);
+    assert_eq!(stdout(&assert), "");
+    let shown = stderr(&assert);
+    assert!(!shown.contains('\u{1b}'), "no colours into a pipe");
+    for part in [
+        "error: `mode` can not be `enforced`",
+        "test.toml:1:8",
+        "1 | mode = \"enforced\"\n  |        ^^^^^^^^^^",
+        "= help: did you mean `\"enforce\"`?",
+        "test.toml:4:16",
+        "= help: write `contoso.azurecr.io`",
+        "test.toml: 2 errors, 0 warnings",
+    ] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+}
+
+#[test]
+fn a_warning_is_an_answer_only_when_asked_for() {
+    let (_folder, file) = written("[[registry]]\nlogin_server = \"contoso.azurecr.io\"\n");
+    assert!(stderr(&check(&file, &[]).success()).contains("no data endpoint"));
+    check(&file, &["--strict"]).code(3);
+}
+
+#[test]
+fn a_program_gets_json_and_nothing_else() {
+    let (_folder, file) =
+        written("[[allow]]\nname = \"a.example.com\"\n[[allow]]\nname = \"a.example.com\"\n");
+    let assert = check(&file, &["-o", "json"]).code(3);
+    assert_eq!(stderr(&assert), "");
+    let json: serde_json::Value = serde_json::from_str(&stdout(&assert)).unwrap();
+    assert_eq!(json["usable"], false);
+    assert_eq!(json["endpoints"], serde_json::json!([]));
+    assert_eq!(
+        json["problems"],
+        serde_json::json!([{
+            "file": file, "line": 4, "column": 8, "severity": "error",
+            "message": "`a.example.com` stands twice", "label": null,
+            "hint": "keep one of the two; put what they say into it",
+            "related": { "file": file, "line": 2, "column": 8, "label": "first here" },
+        }])
+    );
+    let (_folder, file) = written("[[registry]]\nkind = \"mcr\"\n");
+    let json: serde_json::Value =
+        serde_json::from_str(&stdout(&check(&file, &["-o", "json"]).success())).unwrap();
+    assert_eq!(
+        json["endpoints"][1],
+        serde_json::json!({
+            "rule": 1, "role": "data endpoint", "target": "*.data.mcr.microsoft.com", "enforceable": false
+        })
+    );
+}
+
+#[test]
+fn an_endpoints_file_is_found_beside_the_configuration() {
+    let (folder, file) = written("[[registry]]\nendpoints = \"e.json\"\n");
+    let shown = stderr(&check(&file, &[]).code(3));
+    assert!(
+        shown.contains("can not read `e.json`: there is no such file"),
+        "{shown}"
+    );
+    let listed = r#"{"loginServer": "contoso.azurecr.io", "dataEndpoints": [{"endpoint": "contoso.eastus.data.azurecr.io",}]}"#;
+    std::fs::write(folder.path().join("e.json"), listed).unwrap();
+    let shown = stdout(&check(&file, &[]).success());
+    assert!(shown.contains("contoso.eastus.data.azurecr.io"), "{shown}");
+    std::fs::write(folder.path().join("e.json"), "[").unwrap();
+    let shown = stderr(&check(&file, &[]).code(3));
+    assert!(shown.contains("e.json:1:1"), "{shown}");
+    std::fs::write(folder.path().join("e.json"), b"\xff\xfe{\0}\0").unwrap();
+    let shown = stderr(&check(&file, &[]).code(3));
+    assert!(shown.contains("UTF-16"), "{shown}");
+}
+
+#[test]
+fn a_file_that_can_not_be_read_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_other, not_utf8) = written(b"mode = \"enforce\"\n# \xe4\n");
+    let (_other, utf16) = written(b"\xff\xfem\0o\0");
+    let (_other, large) = written(vec![b'#'; (1 << 20) + 1]);
+    for (file, why) in [
+        (folder.path().join("nowhere.toml"), "there is no such file"),
+        (folder.path().to_owned(), "it is a directory"),
+        (not_utf8, "it is not UTF-8 at byte 19 (line 2)"),
+        (utf16, "it is UTF-16, not UTF-8"),
+        (large, "it is larger than 1024 KiB"),
+        (PathBuf::from("/dev/zero"), "it is larger than 1024 KiB"),
+    ] {
+        let assert = check(&file, &[]).code(1);
+        let shown = stderr(&assert);
+        assert_eq!(stdout(&assert), "");
+        assert!(
+            shown.contains(&format!(
+                "error: can not read the configuration `{}`",
+                file.display()
+            )),
+            "{shown}"
+        );
+        assert!(shown.contains(&format!("because: {why}")), "{shown}");
+        assert!(shown.contains("hint: "), "{shown}");
+    }
+    // One byte less is read.
+    let (_other, full) = written(vec![b'#'; 1 << 20]);
+    check(&full, &[]).code(3);
+}
