@@ -1,1 +1,61 @@
-fn main() {}
+//! The repository's own commands: `cargo xtask setup`, `cargo xtask test` and `cargo xtask demo`.
+//!
+//! It depends on no other crate of the workspace, since those need the set-up before they compile.
+
+mod check;
+mod demo;
+mod failure;
+mod machine;
+mod setup;
+mod shell;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::machine::Machine;
+
+/// Set-up, tests and the demo of the repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what building and testing need and what is missing: says first what, then does it
+    Setup {
+        /// Only say what is there and what is missing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Set up, then run every check: format, clippy, licences, unit tests, kernel and lab tests
+    Test {
+        /// Run only this step, without the set-up; may be given several times
+        #[arg(long, value_name = "STEP")]
+        only: Vec<check::Name>,
+    },
+    /// Set up, build, and show the enforcer at work between namespaces of this machine
+    Demo {
+        /// Given to the demo as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = Machine::find().and_then(|machine| match Arguments::parse().command {
+        Command::Setup { dry_run } => setup::run(&machine, dry_run),
+        Command::Test { only } => check::run(&machine, &only),
+        Command::Demo { arguments } => demo::run(&machine, &arguments),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            failure::report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
