@@ -1,5 +1,29 @@
-//! Registries, name servers and clients in network namespaces, and the vectors of the verdict.
+//! The lab: what tests and the demo run the enforcer against; and the vectors of the verdict.
+//!
+//! [`Lab::start`] makes a client and its servers out of network namespaces of this machine: a scriptable name server,
+//! real registries that redirect to a data endpoint, a storage account, and a place that speaks UDP. Nothing in it can
+//! reach anything outside, and nothing of it stays behind: not after a panic, and not after Ctrl-C.
 
+mod ca;
+mod cgroup;
+mod cleanup;
+mod enter;
+mod image;
+mod lab;
 pub mod nameserver;
+mod namespace;
+mod outcome;
 pub mod packets;
+mod programs;
+mod registry;
 pub mod vectors;
+mod web;
+
+pub use cgroup::Cgroup;
+pub use image::Image;
+pub use lab::{Lab, Protocol, world};
+pub use namespace::Namespace;
+pub use outcome::{Outcome, run_for};
+pub use programs::{enforcer_program, probe_program};
+pub use registry::Registry;
+pub use web::Visit;

@@ -1,0 +1,113 @@
+//! Who is who in the lab: names, addresses, and what its name server says of them.
+//!
+//! All addresses are of the ranges for documentation (RFC 5737, RFC 3849), which no host has.
+
+use std::net::IpAddr;
+
+use crate::nameserver::NameServer;
+
+/// The registry that the policies of tests and the demo name.
+pub const CONTOSO: &str = "contoso.azurecr.io";
+/// Where its blobs are.
+pub const CONTOSO_DATA: &str = "contoso.eastus.data.azurecr.io";
+/// A registry of somebody else, on the same service.
+pub const FABRIKAM: &str = "fabrikam.azurecr.io";
+/// A storage account of somebody who collects.
+pub const STORAGE: &str = "attacker.blob.core.windows.net";
+/// The bare name of the registry service, which serves certificates.
+pub const SERVICE: &str = "azurecr.io";
+
+/// Addresses of [`CONTOSO`].
+pub const CONTOSO_ADDRESSES: [&str; 4] = [
+    "198.51.100.10",
+    "198.51.100.11",
+    "2001:db8:1::10",
+    "2001:db8:1::11",
+];
+/// Addresses of [`CONTOSO_DATA`]: those of its first answer, and more for a rotation.
+pub const CONTOSO_DATA_ADDRESSES: [&str; 6] = [
+    "198.51.100.20",
+    "198.51.100.21",
+    "198.51.100.22",
+    "2001:db8:1::20",
+    "2001:db8:1::21",
+    "2001:db8:1::22",
+];
+/// Addresses of [`FABRIKAM`].
+pub const FABRIKAM_ADDRESSES: [&str; 2] = ["198.51.100.30", "2001:db8:1::30"];
+/// Addresses of [`SERVICE`].
+pub const SERVICE_ADDRESSES: [&str; 2] = ["198.51.100.40", "2001:db8:1::40"];
+/// Addresses of [`STORAGE`].
+pub const STORAGE_ADDRESSES: [&str; 2] = ["203.0.113.50", "2001:db8:2::50"];
+/// Addresses that no name has.
+pub const BARE_ADDRESSES: [&str; 2] = ["203.0.113.99", "2001:db8:2::99"];
+
+/// Where the name server is.
+pub const NAME_SERVER_ADDRESSES: [&str; 2] = ["192.0.2.53", "2001:db8::53"];
+
+/// A policy that names [`CONTOSO`] and nothing else.
+pub const CONTOSO_POLICY: &str = r#"mode = "enforce"
+
+[[registry]]
+login_server = "contoso.azurecr.io"
+data_regions = ["eastus"]
+"#;
+
+/// The client's own addresses on the link, and its way to everybody else.
+pub(super) const CLIENT_NETWORK: &str = "\
+address add 192.0.2.2/24 dev eth0
+address add 2001:db8::2/64 dev eth0 nodad
+route add 198.51.100.0/24 via 192.0.2.1
+route add 203.0.113.0/24 via 192.0.2.1
+route add 2001:db8:1::/48 via 2001:db8::1
+route add 2001:db8:2::/48 via 2001:db8::1";
+
+/// The servers' addresses on the link.
+pub(super) const SERVER_NETWORK: &str = "\
+address add 192.0.2.1/24 dev eth0
+address add 2001:db8::1/64 dev eth0 nodad";
+
+/// Every address of a service, without those of the name server.
+pub(super) fn service_addresses() -> impl Iterator<Item = IpAddr> {
+    CONTOSO_ADDRESSES
+        .iter()
+        .chain(&CONTOSO_DATA_ADDRESSES)
+        .chain(&FABRIKAM_ADDRESSES)
+        .chain(&SERVICE_ADDRESSES)
+        .chain(&STORAGE_ADDRESSES)
+        .chain(&BARE_ADDRESSES)
+        .map(|text| address(text))
+}
+
+/// An address of the tables above.
+///
+/// # Panics
+/// When it is none.
+#[must_use]
+pub fn address(text: &str) -> IpAddr {
+    text.parse().expect("a constant of this file is an address")
+}
+
+/// Tells the name server about everybody, with the CNAME chains of the real service.
+pub(super) fn script(server: &NameServer) {
+    server.script(|zone| {
+        zone.cname(CONTOSO, 300, "eus.fe.azcr.io");
+        zone.cname("eus.fe.azcr.io", 300, "eus-acr.trafficmanager.net");
+        zone.cname(
+            "eus-acr.trafficmanager.net",
+            60,
+            "r0318eus.eastus.cloudapp.azure.com",
+        );
+        zone.addresses("r0318eus.eastus.cloudapp.azure.com", 10, &CONTOSO_ADDRESSES);
+        zone.cname(CONTOSO_DATA, 300, "d0929eus.eastus.cloudapp.azure.com");
+        zone.addresses(
+            "d0929eus.eastus.cloudapp.azure.com",
+            10,
+            &["198.51.100.20", "2001:db8:1::20"],
+        );
+        zone.cname(FABRIKAM, 300, "wus.fe.azcr.io");
+        zone.addresses("wus.fe.azcr.io", 10, &FABRIKAM_ADDRESSES);
+        zone.addresses(SERVICE, 300, &SERVICE_ADDRESSES);
+        zone.addresses(STORAGE, 60, &STORAGE_ADDRESSES);
+    });
+}
