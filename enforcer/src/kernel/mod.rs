@@ -3,9 +3,11 @@
 //! - [`Enforcement`]: one loaded set of programs and its maps
 //! - [`events`], [`counters`]: what the programs tell
 //! - [`loaded`]: what an enforcer on a cgroup holds, read from outside
+//! - [`cgroup`]: where programs are attached
 //! - [`preflight`]: what the kernel and the process must be able to do
 //! - [`mapped`], [`sys`]: the modules with unsafe code: mappings, and raw bpf(2)
 
+pub mod cgroup;
 pub mod counters;
 mod enforcement;
 pub mod error;
@@ -15,6 +17,7 @@ mod mapped;
 pub mod preflight;
 mod sys;
 
+pub use cgroup::{Cgroup, CgroupError, ScopedCgroup};
 pub use counters::{Count, CounterReader, Counters};
 pub use enforcement::{Enforcement, Probe, Settings};
 pub use error::KernelError;
