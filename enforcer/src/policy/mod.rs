@@ -2,4 +2,5 @@
 //!
 //! This room does no I/O, reads no clock and knows neither tokio nor aya.
 
+pub mod grants;
 pub mod table;

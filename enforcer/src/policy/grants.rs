@@ -1,0 +1,243 @@
+//! Endpoints and answers become grants: which addresses are let through, and for whom.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use enforcer_common::table::GrantWord;
+use ipnet::IpNet;
+
+use super::table::Grant;
+use crate::config::{RuleId, Upstream, is_loopback};
+use crate::endpoints::{Endpoint, Target};
+use crate::resolve::Snapshot;
+
+/// Whom a grant is for.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Source {
+    /// A rule of the configuration.
+    Rule(RuleId),
+    /// The upstream name servers that enforcer itself asks over a filtered port (DNS over HTTPS, mostly).
+    Resolver,
+}
+
+impl Source {
+    /// The number that stands for [`Source::Resolver`] in the kernel's table: the highest one, which no file reaches.
+    const RESOLVER: RuleId = RuleId(GrantWord::RULE_MAX);
+
+    /// What the kernel's table holds for it.
+    #[must_use]
+    pub fn id(self) -> RuleId {
+        match self {
+            Self::Rule(rule) => rule,
+            Self::Resolver => Self::RESOLVER,
+        }
+    }
+
+    /// The reverse of [`Source::id`].
+    #[must_use]
+    pub fn of(id: RuleId) -> Self {
+        if id == Self::RESOLVER {
+            Self::Resolver
+        } else {
+            Self::Rule(id)
+        }
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rule(rule) => write!(out, "rule {}", rule.0),
+            Self::Resolver => out.write_str("resolver"),
+        }
+    }
+}
+
+/// What the policy grants at this moment, in no particular order; the same address may be granted more than once.
+///
+/// An address whose TTL has run out is granted as long as the snapshot holds it: it is the last good answer of a name
+/// that can not be asked at the moment, or in its grace period. A name without an answer and a pattern grant nothing.
+#[must_use]
+pub fn grants(
+    endpoints: &[Endpoint],
+    answers: &Snapshot,
+    upstreams: &[Upstream],
+    ports: &[u16],
+) -> Vec<Grant> {
+    let by_name: HashMap<_, _> = answers.names.iter().map(|known| (&known.name, known)).collect();
+    let mut grants = Vec::new();
+    for endpoint in endpoints {
+        match &endpoint.target {
+            Target::Name(name) => {
+                let addresses = by_name.get(name).map_or(&[][..], |known| &known.addresses);
+                grants.extend(addresses.iter().map(|known| Grant {
+                    net: host(known.address),
+                    rule: endpoint.rule,
+                    by_name: true,
+                }));
+            }
+            Target::Prefix(prefix) => grants.push(Grant {
+                net: prefix.trunc(),
+                rule: endpoint.rule,
+                by_name: false,
+            }),
+            Target::Pattern(_) => {}
+        }
+    }
+    grants.extend(filtered_upstreams(upstreams, ports).map(|upstream| Grant {
+        net: host(upstream.address.ip()),
+        rule: Source::Resolver.id(),
+        by_name: false,
+    }));
+    grants
+}
+
+/// The upstreams that need a grant of their own: those behind a filtered port, loopback excepted, which always passes.
+pub fn filtered_upstreams<'a>(
+    upstreams: &'a [Upstream],
+    ports: &[u16],
+) -> impl Iterator<Item = &'a Upstream> {
+    upstreams.iter().filter(move |upstream| {
+        ports.contains(&upstream.address.port()) && !is_loopback(upstream.address.ip())
+    })
+}
+
+/// The prefix of one address, in the one form that verdicts use: never an IPv4-mapped one.
+fn host(address: IpAddr) -> IpNet {
+    IpNet::from(address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::config::Transport;
+    use crate::endpoints::Role;
+    use crate::names::{DomainPattern, ServerName};
+    use crate::resolve::{FamilyState, KnownAddress, NameSnapshot, Standing};
+
+    fn endpoint(rule: u32, target: Target) -> Endpoint {
+        Endpoint {
+            rule: RuleId(rule),
+            role: Role::Allowed,
+            target,
+        }
+    }
+
+    fn name(text: &str) -> ServerName {
+        ServerName::parse(text).unwrap()
+    }
+
+    fn answers(now: Instant) -> Snapshot {
+        let known = |address: &str, expires, standing| KnownAddress {
+            address: address.parse().unwrap(),
+            expires,
+            standing,
+        };
+        let later = now + Duration::from_secs(60);
+        Snapshot {
+            names: vec![
+                NameSnapshot {
+                    name: name("a.example.com"),
+                    chain: Vec::new(),
+                    addresses: vec![
+                        known("192.0.2.1", later, Standing::Current),
+                        known("192.0.2.2", now, Standing::Current),
+                        known("192.0.2.3", now, Standing::Retired { until: later }),
+                        known("2001:db8::1", later, Standing::Current),
+                    ],
+                    refused: Vec::new(),
+                    v4: FamilyState::Stale {
+                        answered: now,
+                        error: "SERVFAIL".into(),
+                    },
+                    v6: FamilyState::Fresh,
+                },
+                NameSnapshot {
+                    name: name("nobody.asked.example"),
+                    chain: Vec::new(),
+                    addresses: vec![known("192.0.2.99", later, Standing::Current)],
+                    refused: Vec::new(),
+                    v4: FamilyState::Fresh,
+                    v6: FamilyState::Empty,
+                },
+            ],
+        }
+    }
+
+    fn shown(grants: &[Grant]) -> Vec<(String, u32, bool)> {
+        let mut shown: Vec<_> = grants
+            .iter()
+            .map(|grant| (grant.net.to_string(), grant.rule.0, grant.by_name))
+            .collect();
+        shown.sort();
+        shown
+    }
+
+    #[test]
+    fn names_grant_what_is_held_for_them_and_nothing_else() {
+        let endpoints = [
+            endpoint(1, Target::Name(name("a.example.com"))),
+            endpoint(2, Target::Name(name("unanswered.example.com"))),
+            endpoint(
+                3,
+                Target::Pattern(DomainPattern::parse("*.asked.example").unwrap()),
+            ),
+            endpoint(4, Target::Prefix("10.30.0.0/24".parse().unwrap())),
+        ];
+        let grants = grants(&endpoints, &answers(Instant::now()), &[], &[443]);
+        assert_eq!(
+            shown(&grants),
+            [
+                ("10.30.0.0/24".to_owned(), 4, false),
+                ("192.0.2.1/32".to_owned(), 1, true),
+                ("192.0.2.2/32".to_owned(), 1, true),
+                ("192.0.2.3/32".to_owned(), 1, true),
+                ("2001:db8::1/128".to_owned(), 1, true),
+            ]
+        );
+    }
+
+    #[test]
+    fn only_upstreams_behind_a_filtered_port_get_a_grant() {
+        let upstream = |address: &str, transport| Upstream {
+            transport,
+            address: address.parse().unwrap(),
+        };
+        let https = || Transport::Https {
+            server_name: None,
+            path: "/dns-query".into(),
+        };
+        let upstreams = [
+            upstream("192.0.2.53:443", https()),
+            upstream("[::ffff:192.0.2.54]:443", https()),
+            upstream("127.0.0.53:443", https()),
+            upstream("192.0.2.55:853", Transport::Tls { server_name: None }),
+            upstream("192.0.2.56:53", Transport::Plain),
+        ];
+        let granted = |ports: &[u16]| shown(&grants(&[], &Snapshot::default(), &upstreams, ports));
+        let resolver = Source::Resolver.id().0;
+        assert_eq!(
+            granted(&[443]),
+            [
+                ("192.0.2.53/32".to_owned(), resolver, false),
+                ("192.0.2.54/32".to_owned(), resolver, false)
+            ]
+        );
+        assert_eq!(granted(&[53, 853]).len(), 2);
+        assert!(granted(&[8443]).is_empty());
+    }
+
+    #[test]
+    fn a_source_survives_the_kernels_table() {
+        for source in [
+            Source::Resolver,
+            Source::Rule(RuleId(1)),
+            Source::Rule(RuleId(70_000)),
+        ] {
+            assert_eq!(Source::of(source.id()), source);
+            assert!(GrantWord::new(source.id().0, false).is_some());
+        }
+    }
+}
