@@ -3,4 +3,5 @@
 //! This room does no I/O, reads no clock and knows neither tokio nor aya.
 
 pub mod grants;
+pub mod plan;
 pub mod table;

@@ -1,0 +1,365 @@
+//! What the kernel would be told, and what that changes: the dry run of a policy.
+//!
+//! A [`Plan`] is data. Its `Display` is what `enforcer plan` prints, its serialised form is `-o json`.
+
+mod diff;
+mod show;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use serde::{Serialize, Serializer};
+
+pub use diff::{Change, Changed, Span};
+pub use show::Elapsed;
+
+use super::grants::{Source, filtered_upstreams};
+use super::table::Range;
+use crate::config::{Config, Mode, Place, Quic, Rule, Transport, Upstream};
+use crate::endpoints::{Endpoint, Role, Target};
+use crate::names::{DomainPattern, ServerName};
+use crate::resolve::{FamilyState, NameSnapshot, Snapshot, Standing};
+
+/// Layout of the serialised form; counts up when a field changes its meaning or goes. Fields may be added.
+pub const VERSION: u32 = 1;
+
+/// A policy at one moment, and what is different from what is loaded.
+#[derive(Debug, Serialize)]
+pub struct Plan {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What becomes of denials.
+    #[serde(serialize_with = "mode")]
+    pub mode: Mode,
+    /// The filtered ports.
+    pub ports: Vec<u16>,
+    /// What becomes of UDP to them.
+    #[serde(serialize_with = "quic")]
+    pub quic: Quic,
+    /// One entry a rule, in the order of the file.
+    pub rules: Vec<RulePlan>,
+    /// Upstream name servers behind a filtered port, which are granted so that enforcer can ask them.
+    pub upstreams: Vec<UpstreamPlan>,
+    /// Compared with what is loaded.
+    pub change: Change,
+}
+
+/// What one rule comes to.
+#[derive(Debug, Serialize)]
+pub struct RulePlan {
+    /// Its number, as the kernel's table has it.
+    pub rule: u32,
+    /// What it says, in short.
+    pub title: String,
+    /// Where it stands.
+    #[serde(serialize_with = "place")]
+    pub place: Place,
+    /// The reason given with `accept_exfiltration_risk`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted_risk: Option<String>,
+    /// What it lets through.
+    pub endpoints: Vec<EndpointPlan>,
+}
+
+/// What one endpoint comes to.
+#[derive(Debug, Serialize)]
+pub struct EndpointPlan {
+    /// What it is to its rule.
+    #[serde(serialize_with = "role")]
+    pub role: Role,
+    /// What is granted for it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What is granted for an endpoint.
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Its addresses.
+    Name(Box<NamePlan>),
+    /// Nothing yet: a pattern can not be resolved, only enforced by server name.
+    Pattern {
+        /// The pattern.
+        #[serde(serialize_with = "text")]
+        pattern: DomainPattern,
+    },
+    /// The prefix itself.
+    Prefix {
+        /// The prefix.
+        #[serde(serialize_with = "text")]
+        prefix: ipnet::IpNet,
+    },
+}
+
+/// What is granted for a name.
+#[derive(Debug, Serialize)]
+pub struct NamePlan {
+    /// The name.
+    #[serde(serialize_with = "text")]
+    pub name: ServerName,
+    /// CNAME targets in order.
+    pub chain: Vec<String>,
+    /// What is granted.
+    pub addresses: Vec<AddressPlan>,
+    /// What was answered and is never granted.
+    pub refused: Vec<Refused>,
+    /// How the question for IPv4 addresses ended.
+    pub a: Answered,
+    /// How the question for IPv6 addresses ended.
+    pub aaaa: Answered,
+}
+
+/// A granted address of a name.
+#[derive(Debug, Serialize)]
+pub struct AddressPlan {
+    /// The address.
+    pub address: IpAddr,
+    /// What is left of its TTL; zero for an address that is kept because asking fails.
+    #[serde(rename = "ttl_left_s", serialize_with = "seconds")]
+    pub ttl_left: Duration,
+    /// For an address that has left the answers: what is left of its grace period.
+    #[serde(rename = "retires_in_s", serialize_with = "maybe_seconds")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retires_in: Option<Duration>,
+}
+
+/// An address of an answer that is not granted.
+#[derive(Debug, Serialize)]
+pub struct Refused {
+    /// The address.
+    pub address: IpAddr,
+    /// Why not.
+    pub why: &'static str,
+}
+
+/// How the question for one family ended.
+#[derive(Debug, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Answered {
+    /// No answer within the time limit.
+    Unasked,
+    /// Addresses.
+    Fresh,
+    /// A good answer without addresses.
+    Empty,
+    /// Asking failed; the last good answer is held.
+    Stale {
+        /// Since the last good answer.
+        #[serde(rename = "age_s", serialize_with = "seconds")]
+        age: Duration,
+        /// What went wrong since.
+        error: String,
+    },
+    /// Asking failed, and there never was a good answer.
+    Failed {
+        /// What went wrong.
+        error: String,
+    },
+}
+
+/// An upstream that is granted for enforcer's own questions.
+#[derive(Debug, Serialize)]
+pub struct UpstreamPlan {
+    /// `plain`, `tls` or `https`.
+    pub transport: &'static str,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// What is loaded at the moment.
+#[derive(Clone, Copy, Debug)]
+pub enum Actual<'a> {
+    /// It could not be read.
+    Unread {
+        /// Why not, in words.
+        why: &'a str,
+    },
+    /// No enforcer runs here.
+    Nothing,
+    /// A policy.
+    Loaded {
+        /// Its generation.
+        generation: u64,
+        /// Its mode.
+        mode: Mode,
+        /// Its ranges, disjoint and ascending.
+        ranges: &'a [Range],
+    },
+}
+
+impl Plan {
+    /// Puts together what `config` comes to with `answers` at `now`.
+    ///
+    /// `desired` is what the kernel would be told: disjoint ascending ranges of the same endpoints and answers.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        endpoints: &[Endpoint],
+        upstreams: &[Upstream],
+        answers: &Snapshot,
+        now: Instant,
+        desired: &[Range],
+        actual: Actual<'_>,
+    ) -> Self {
+        let rule_plan = |rule: &Rule| RulePlan {
+            rule: rule.id.0,
+            title: rule.kind.to_string(),
+            place: rule.place.clone(),
+            accepted_risk: rule.accepted_risk.clone(),
+            endpoints: endpoints
+                .iter()
+                .filter(|endpoint| endpoint.rule == rule.id)
+                .map(|endpoint| EndpointPlan {
+                    role: endpoint.role,
+                    outcome: outcome(&endpoint.target, answers, now),
+                })
+                .collect(),
+        };
+        Self {
+            version: VERSION,
+            mode: config.mode,
+            ports: config.enforce.ports.clone(),
+            quic: config.enforce.quic,
+            rules: config.rules.iter().map(rule_plan).collect(),
+            upstreams: filtered_upstreams(upstreams, &config.enforce.ports)
+                .map(|upstream| UpstreamPlan {
+                    transport: transport(&upstream.transport),
+                    address: upstream.address,
+                })
+                .collect(),
+            change: Change::between(desired, actual, config.mode),
+        }
+    }
+
+    /// The names for which nothing can be granted at the moment.
+    ///
+    /// The bare name that a registry's certificate carries is left out: registries work without its addresses.
+    #[must_use]
+    pub fn unresolved(&self) -> Vec<&ServerName> {
+        let mut names: Vec<_> = self
+            .rules
+            .iter()
+            .flat_map(|rule| &rule.endpoints)
+            .filter(|endpoint| endpoint.role != Role::CertificateName)
+            .filter_map(|endpoint| match &endpoint.outcome {
+                Outcome::Name(name) if name.addresses.is_empty() => Some(&name.name),
+                _ => None,
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+fn outcome(target: &Target, answers: &Snapshot, now: Instant) -> Outcome {
+    match target {
+        Target::Name(name) => {
+            let known = answers.names.iter().find(|known| known.name == *name);
+            Outcome::Name(Box::new(name_plan(name, known, now)))
+        }
+        Target::Pattern(pattern) => Outcome::Pattern {
+            pattern: pattern.clone(),
+        },
+        Target::Prefix(prefix) => Outcome::Prefix { prefix: *prefix },
+    }
+}
+
+fn name_plan(name: &ServerName, known: Option<&NameSnapshot>, now: Instant) -> NamePlan {
+    let Some(known) = known else {
+        return NamePlan {
+            name: name.clone(),
+            chain: Vec::new(),
+            addresses: Vec::new(),
+            refused: Vec::new(),
+            a: Answered::Unasked,
+            aaaa: Answered::Unasked,
+        };
+    };
+    NamePlan {
+        name: name.clone(),
+        chain: known.chain.iter().map(ToString::to_string).collect(),
+        addresses: known
+            .addresses
+            .iter()
+            .map(|address| AddressPlan {
+                address: address.address,
+                ttl_left: address.ttl_left(now),
+                retires_in: match address.standing {
+                    Standing::Current => None,
+                    Standing::Retired { until } => Some(until.saturating_duration_since(now)),
+                },
+            })
+            .collect(),
+        refused: known
+            .refused
+            .iter()
+            .map(|refused| Refused {
+                address: refused.address,
+                why: refused.why,
+            })
+            .collect(),
+        a: answered(&known.v4, now),
+        aaaa: answered(&known.v6, now),
+    }
+}
+
+fn answered(state: &FamilyState, now: Instant) -> Answered {
+    match state {
+        FamilyState::Unasked => Answered::Unasked,
+        FamilyState::Fresh => Answered::Fresh,
+        FamilyState::Empty => Answered::Empty,
+        FamilyState::Stale { answered, error } => Answered::Stale {
+            age: now.saturating_duration_since(*answered),
+            error: error.clone(),
+        },
+        FamilyState::Failed { error } => Answered::Failed { error: error.clone() },
+    }
+}
+
+fn transport(transport: &Transport) -> &'static str {
+    match transport {
+        Transport::Plain => "plain",
+        Transport::Tls { .. } => "tls",
+        Transport::Https { .. } => "https",
+    }
+}
+
+fn text<S: Serializer>(value: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn seconds<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(value.as_secs())
+}
+
+fn maybe_seconds<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.map(|value| value.as_secs()).serialize(serializer)
+}
+
+fn mode<S: Serializer>(value: &Mode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(show::mode(*value))
+}
+
+fn quic<S: Serializer>(value: &Quic, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match value {
+        Quic::Deny => "deny",
+        Quic::Allow => "allow",
+    })
+}
+
+fn role<S: Serializer>(value: &Role, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&show::role(*value).replace(' ', "-"))
+}
+
+fn place<S: Serializer>(value: &Place, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&show::place(value))
+}
+
+fn source<S: Serializer>(value: &Source, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+#[cfg(test)]
+mod tests;
