@@ -15,6 +15,7 @@ pub(super) enum Output {
 }
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
 /// An error that carries what the user can do about it, and the exit status it ends in.
@@ -64,7 +65,7 @@ impl std::error::Error for Failure {
 }
 
 /// Prints `error` to stderr, one cause a line and its hints last, and gives exit status 1.
-pub(super) fn report(error: &anyhow::Error) -> ExitCode {
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     let mut causes = error.chain();
     if let Some(first) = causes.next() {
         anstream::eprintln!("{ERROR}error:{ERROR:#} {first}");
@@ -80,4 +81,9 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
         anstream::eprintln!("{HINT}hint:{HINT:#} {hint}");
     }
     ExitCode::FAILURE
+}
+
+/// Prints a warning to stderr.
+pub(crate) fn warning(message: std::fmt::Arguments<'_>) {
+    anstream::eprintln!("{WARNING}warning:{WARNING:#} {message}");
 }

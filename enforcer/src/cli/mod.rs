@@ -2,14 +2,17 @@
 
 mod check;
 mod configuration;
+mod exec;
 mod message;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 pub use configuration::load as load_configuration;
 pub use message::Failure;
+pub(crate) use message::{report as print_error, warning as print_warning};
 
 /// A client firewall for container registries: only the registries that the configuration names are reachable on 443.
 #[derive(Parser)]
@@ -28,6 +31,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Check(check::Arguments),
+    Exec(exec::Arguments),
 }
 
 /// Parses the command line, runs the command, and turns its outcome into an exit status.
@@ -38,9 +42,29 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome: Result<ExitCode, anyhow::Error> = match arguments.command {
         Command::Check(arguments) => check::run(&arguments),
+        Command::Exec(arguments) => exec::run(arguments),
     };
     match outcome {
         Ok(status) => status,
         Err(error) => message::report(&error),
     }
+}
+
+/// Runs `future` on a runtime of one thread.
+fn block_on<F: Future>(future: F) -> anyhow::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(future))
+}
+
+/// A time limit in seconds, with or without its unit: `10`, `10s`, `0.5s`.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.strip_suffix('s').unwrap_or(text);
+    number
+        .parse::<f64>()
+        .ok()
+        .filter(|seconds| *seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "a number of seconds greater than 0 is expected, for example 10s".to_owned())
 }

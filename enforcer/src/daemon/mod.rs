@@ -1,1 +1,17 @@
-//! The run loop, and the life of one wrapped command.
+//! The run loop of `run` and of `exec`: answers in, grants out, denials reported.
+//!
+//! ```text
+//! policy (file) -> answers (resolve) -> enforcing (kernel) -> denial -> tally -> report
+//! ```
+//!
+//! [`names`] and [`report`] are pure; the rest is the shell that ties the other rooms together.
+
+mod answers;
+pub mod denial;
+mod enforcing;
+pub mod exec;
+mod failure;
+pub mod names;
+pub mod policy;
+pub mod report;
+mod signals;

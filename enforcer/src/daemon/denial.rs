@@ -1,0 +1,182 @@
+//! A denial, with what the daemon knows beyond what the kernel tells.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use enforcer_common::Reason;
+use enforcer_common::abi::Hook;
+use enforcer_common::packet::protocol;
+
+use super::names::{History, KnownAs};
+use crate::kernel::Event;
+
+/// One denial, or in audit mode one that would have been.
+#[derive(Clone, Debug)]
+pub struct Denial {
+    /// When, since boot (`CLOCK_MONOTONIC`).
+    pub time: Duration,
+    /// In audit mode: it was let through.
+    pub audit: bool,
+    /// Why.
+    pub reason: Reason,
+    /// Where in the kernel it was judged.
+    pub hook: Hook,
+    /// Protocol number.
+    pub protocol: Protocol,
+    /// From where, when that was known already.
+    pub source: Option<SocketAddr>,
+    /// Where to, when the packet could be read that far.
+    pub destination: Option<SocketAddr>,
+    /// The name that the destination was answered for, if any.
+    pub known_as: Option<KnownAs>,
+    /// The process in the initial pid namespace, when it is known.
+    pub pid: Option<u32>,
+    /// The name of its thread; empty when it is unknown.
+    pub process: String,
+    /// The id of its cgroup.
+    pub cgroup: u64,
+}
+
+/// A protocol number of the IP header.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Protocol(pub u8);
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            protocol::TCP => out.pad("tcp"),
+            protocol::UDP => out.pad("udp"),
+            protocol::DCCP => out.pad("dccp"),
+            protocol::SCTP => out.pad("sctp"),
+            protocol::UDP_LITE => out.pad("udplite"),
+            number => out.pad(&format!("protocol {number}")),
+        }
+    }
+}
+
+/// `text` without control characters: a process chooses its own name, and must not write into a log or a terminal.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let replaced = |character: char| {
+        if character.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            character
+        }
+    };
+    text.chars().map(replaced).collect()
+}
+
+impl Denial {
+    /// What the kernel told, with the name from `history`.
+    pub(super) fn new(event: Event, history: &History) -> Self {
+        Self {
+            time: event.time,
+            audit: event.audit,
+            reason: event.reason,
+            hook: event.hook,
+            protocol: Protocol(event.protocol),
+            source: event.source,
+            destination: event.destination,
+            known_as: event
+                .destination
+                .and_then(|destination| history.of(destination.ip()))
+                .cloned(),
+            pid: event.pid,
+            process: printable(&event.comm),
+            cgroup: event.cgroup,
+        }
+    }
+
+    /// `denied`, or `would be denied` in audit mode.
+    #[must_use]
+    pub fn verdict(&self) -> &'static str {
+        if self.audit { "would be denied" } else { "denied" }
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: ", self.verdict())?;
+        match (self.process.as_str(), self.pid) {
+            ("", None) => out.write_str("an unknown process")?,
+            ("", Some(pid)) => write!(out, "pid {pid}")?,
+            (process, None) => out.write_str(process)?,
+            (process, Some(pid)) => write!(out, "{process} (pid {pid})")?,
+        }
+        match self.destination {
+            Some(destination) => write!(out, " to {destination} over {}", self.protocol)?,
+            None => out.write_str(" sent a packet")?,
+        }
+        match &self.known_as {
+            Some(KnownAs { name, refused: None }) => write!(out, ", an address of {name}")?,
+            Some(KnownAs {
+                name,
+                refused: Some(why),
+            }) => write!(out, ", answered for {name} and refused ({why})")?,
+            None => {}
+        }
+        write!(out, ": {} [{}]", self.reason.explain(), self.reason.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn denial() -> Denial {
+        Denial {
+            time: Duration::ZERO,
+            audit: false,
+            reason: Reason::AddressNotGranted,
+            hook: Hook::Connect,
+            protocol: Protocol(6),
+            source: None,
+            destination: Some("192.0.2.1:443".parse().unwrap()),
+            known_as: None,
+            pid: Some(812),
+            process: "curl".into(),
+            cgroup: 1,
+        }
+    }
+
+    #[test]
+    fn a_denial_reads_as_a_sentence() {
+        assert_eq!(
+            denial().to_string(),
+            "denied: curl (pid 812) to 192.0.2.1:443 over tcp: no rule of the policy grants this address \
+             [address-not-granted]"
+        );
+    }
+
+    #[test]
+    fn in_audit_mode_it_says_that_nothing_was_dropped() {
+        let denial = Denial {
+            audit: true,
+            ..denial()
+        };
+        assert!(denial.to_string().starts_with("would be denied: "));
+    }
+
+    #[test]
+    fn a_process_name_can_not_write_into_a_terminal() {
+        assert_eq!(printable("a\u{1b}[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
+    }
+
+    #[test]
+    fn what_is_unknown_is_left_out() {
+        let denial = Denial {
+            destination: None,
+            pid: None,
+            process: String::new(),
+            reason: Reason::Malformed,
+            ..denial()
+        };
+        assert!(
+            denial
+                .to_string()
+                .starts_with("denied: an unknown process sent a packet: headers that")
+        );
+    }
+}

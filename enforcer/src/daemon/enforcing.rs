@@ -1,0 +1,116 @@
+//! A policy in force: what the kernel holds, and how it follows the answers.
+
+use std::os::fd::AsFd as _;
+
+use crate::config::Mode;
+use crate::kernel::{Cgroup, Counters, Enforcement, Events, KernelError, Settings};
+use crate::policy::plan::{Actual, Change};
+use crate::policy::table::{Range, TableError};
+use crate::resolve::Snapshot;
+
+use super::policy::Policy;
+
+/// Programs in the kernel and what they were told last.
+pub(super) struct Enforcing {
+    enforcement: Enforcement,
+    published: Option<Published>,
+}
+
+/// What was published last.
+struct Published {
+    generation: u64,
+    settings: Settings,
+    ranges: Vec<Range>,
+}
+
+/// A policy that has just changed.
+pub(super) struct Update {
+    /// Its generation.
+    pub(super) generation: u64,
+    /// What is different.
+    pub(super) change: Change,
+}
+
+/// Why a policy could not be changed. The old one is in force unchanged.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UpdateError {
+    /// It does not fit.
+    #[error("the grants do not fit the kernel's table")]
+    Table(#[from] TableError),
+    /// The kernel refused.
+    #[error("the kernel did not take the policy")]
+    Kernel(#[from] KernelError),
+}
+
+impl Enforcing {
+    /// Loads the programs for the ports of `policy`. Nothing is judged yet.
+    pub(super) fn load(policy: &Policy) -> Result<Self, KernelError> {
+        Ok(Self {
+            enforcement: Enforcement::load(&policy.config.enforce.ports)?,
+            published: None,
+        })
+    }
+
+    /// Makes the kernel hold what `policy` grants with `answers`; `None` when it already does.
+    pub(super) fn update(
+        &mut self,
+        policy: &Policy,
+        answers: &Snapshot,
+    ) -> Result<Option<Update>, UpdateError> {
+        let desired = policy.desired(answers)?;
+        let settings = policy.settings();
+        let actual = match &self.published {
+            Some(published) if published.ranges == desired.ranges && published.settings == settings => {
+                return Ok(None);
+            }
+            Some(published) => Actual::Loaded {
+                generation: published.generation,
+                mode: published.settings.mode,
+                ranges: &published.ranges,
+            },
+            None => Actual::Nothing,
+        };
+        let change = Change::between(&desired.ranges, actual, settings.mode);
+        let generation = self.enforcement.publish(&desired.image, settings)?.0;
+        self.published = Some(Published {
+            generation,
+            settings,
+            ranges: desired.ranges,
+        });
+        Ok(Some(Update { generation, change }))
+    }
+
+    /// Judges everything in `cgroup` from now on. Only after a policy has been published.
+    pub(super) fn attach(&mut self, cgroup: &Cgroup) -> Result<(), KernelError> {
+        debug_assert!(
+            self.published.is_some(),
+            "without a policy everything would be denied"
+        );
+        self.enforcement.attach(cgroup.as_fd(), cgroup.path())
+    }
+
+    /// The denials that the kernel tells of. Once only.
+    pub(super) fn take_events(&mut self) -> Result<Events, KernelError> {
+        self.enforcement.take_events()
+    }
+
+    /// What was counted since the programs were loaded.
+    pub(super) fn counters(&self) -> Result<Counters, KernelError> {
+        self.enforcement.counters()
+    }
+
+    /// How many spans of addresses are granted.
+    pub(super) fn spans(&self) -> usize {
+        self.published
+            .as_ref()
+            .map_or(0, |published| published.ranges.len())
+    }
+}
+
+/// The mode as a configuration writes it.
+pub(super) fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Audit => "audit",
+    }
+}

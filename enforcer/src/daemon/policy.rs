@@ -1,0 +1,160 @@
+//! A configuration file, read and worked out as far as it goes without asking anybody.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::cli::{self, Failure};
+use crate::config::{Config, Problem, Upstream};
+use crate::config_file;
+use crate::endpoints::{self, Endpoint};
+use crate::kernel::Settings;
+use crate::policy::grants::grants;
+use crate::policy::table::{Range, TableError, TableImage};
+use crate::resolve::failover::Failover;
+use crate::resolve::{Question, Snapshot, system, upstream};
+
+/// What a configuration file comes to.
+#[derive(Debug)]
+pub struct Policy {
+    /// The configuration.
+    pub config: Config,
+    /// What its rules let through.
+    pub endpoints: Vec<Endpoint>,
+    /// The names to ask for.
+    pub questions: Vec<Question>,
+    /// Whom to ask: the configured upstreams, or the system's.
+    pub upstreams: Vec<Upstream>,
+    /// Whether enforcer itself is judged, so that its upstreams need a grant where their port is filtered.
+    pub judges_enforcer: bool,
+}
+
+/// What the kernel should hold.
+#[derive(Debug)]
+pub struct Desired {
+    /// In the kernel's layout.
+    pub image: TableImage,
+    /// The same as ranges, disjoint and ascending.
+    pub ranges: Vec<Range>,
+}
+
+impl Policy {
+    /// Reads `file` and everything it refers to; its problems are shown on stderr.
+    ///
+    /// # Errors
+    /// The file can not be read, one of its problems is an error, or the system's name servers can not be found.
+    pub fn load(file: &Path) -> anyhow::Result<Self> {
+        Self::new(cli::load_configuration(file)?)
+    }
+
+    /// As [`Policy::load`] for a process that logs: its problems, each in one line, are in the result.
+    ///
+    /// # Errors
+    /// As for [`Policy::load`].
+    pub(super) fn reload(file: &Path) -> (Vec<String>, anyhow::Result<Self>) {
+        match config_file::load(file) {
+            Ok(parsed) => {
+                let problems = parsed.problems.iter().map(problem_line).collect();
+                let config = parsed.config.context("the configuration has errors");
+                (problems, config.and_then(Self::new))
+            }
+            Err(error) => {
+                let context = format!("can not read the configuration `{}`", file.display());
+                (Vec::new(), Err(anyhow::Error::new(error).context(context)))
+            }
+        }
+    }
+
+    fn new(config: Config) -> anyhow::Result<Self> {
+        let endpoints = endpoints::expand(&config);
+        let questions = endpoints::questions(&config, &endpoints);
+        let upstreams = if config.resolver.servers.is_empty() && !questions.is_empty() {
+            system_upstreams()?
+        } else {
+            config.resolver.servers.clone()
+        };
+        Ok(Self {
+            config,
+            endpoints,
+            questions,
+            upstreams,
+            judges_enforcer: true,
+        })
+    }
+
+    /// The upstreams, ready to be asked.
+    ///
+    /// # Errors
+    /// One of them can not be set up.
+    pub fn connect(&self) -> anyhow::Result<Failover> {
+        upstream::connect(&self.upstreams, &self.config.resolver).map_err(|error| {
+            Failure::new(
+                "the name servers can not be asked",
+                "look at `servers` under [resolver]",
+                error,
+            )
+            .into()
+        })
+    }
+
+    /// What is granted with these answers.
+    ///
+    /// # Errors
+    /// The grants do not fit the kernel's table.
+    pub fn desired(&self, answers: &Snapshot) -> Result<Desired, TableError> {
+        let ports = &self.config.enforce.ports;
+        let upstreams = if self.judges_enforcer {
+            &self.upstreams[..]
+        } else {
+            &[]
+        };
+        let image = TableImage::build(&grants(&self.endpoints, answers, upstreams, ports))?;
+        let ranges = image.ranges();
+        Ok(Desired { image, ranges })
+    }
+
+    /// The settings that the kernel is told beside the addresses.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings {
+            mode: self.config.mode,
+            quic: self.config.enforce.quic,
+        }
+    }
+}
+
+/// The name servers of the system.
+fn system_upstreams() -> anyhow::Result<Vec<Upstream>> {
+    let hint = "name the name servers to ask: `servers = [\"192.0.2.53\"]` under [resolver]";
+    let text = std::fs::read_to_string(system::RESOLV_CONF).map_err(|error| {
+        Failure::new(
+            format!(
+                "the system's name servers can not be read from {}",
+                system::RESOLV_CONF
+            ),
+            hint,
+            error,
+        )
+    })?;
+    let found = system::servers(&text);
+    if found.servers.is_empty() {
+        let message = format!("{} names no name server that can be asked", system::RESOLV_CONF);
+        return Err(Failure::msg(message, hint).into());
+    }
+    Ok(found.servers)
+}
+
+/// A problem as one line of a log: place, severity, what is wrong, what to do.
+fn problem_line(problem: &Problem) -> String {
+    let place = problem.span.place();
+    let hint = problem.hint.as_ref().map(|hint| format!("; hint: {hint}"));
+    format!(
+        "{}:{}:{}: {}: {}{}",
+        place.file.display(),
+        place.line,
+        place.column,
+        problem.severity.as_str(),
+        problem.message,
+        hint.unwrap_or_default()
+    )
+}
