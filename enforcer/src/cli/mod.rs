@@ -4,6 +4,7 @@ mod check;
 mod configuration;
 mod exec;
 mod message;
+mod run;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -31,6 +32,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Check(check::Arguments),
+    Run(run::Arguments),
     Exec(exec::Arguments),
 }
 
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome: Result<ExitCode, anyhow::Error> = match arguments.command {
         Command::Check(arguments) => check::run(&arguments),
+        Command::Run(arguments) => run::run(arguments),
         Command::Exec(arguments) => exec::run(arguments),
     };
     match outcome {

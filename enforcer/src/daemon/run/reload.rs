@@ -1,0 +1,100 @@
+//! SIGHUP: from the policy in force to the one in the file, without a moment in between.
+//!
+//! The new names are asked for first, while the old policy stays in force. Then everything changes at once. Where the
+//! ports or the cgroup change, second programs are attached beside the first, and judge together with them until the
+//! first are detached: a packet passes only what both grant, and never goes unjudged.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::{Daemon, FIRST_ANSWERS, banner, target, tell_enforcing};
+use crate::daemon::enforcing::Enforcing;
+use crate::daemon::policy::Policy;
+use crate::kernel::Counters;
+use crate::resolve::Snapshot;
+
+/// A policy whose names are being asked for.
+pub(super) struct Reload {
+    policy: Policy,
+    /// When it comes into force with what is known until then.
+    pub(super) deadline: Instant,
+}
+
+impl Daemon {
+    /// Reads the file again. A file with problems changes nothing.
+    pub(super) async fn start_reload(&mut self) {
+        let (problems, policy) = Policy::reload(&self.file);
+        let policy = match policy {
+            Ok(policy) => policy,
+            Err(failed) => {
+                tell_refused(&failed);
+                for problem in &problems {
+                    error!("{problem}");
+                }
+                return;
+            }
+        };
+        for problem in &problems {
+            warn!("{problem}");
+        }
+        if let Err(failed) = self.answers.switch(&policy).await {
+            return tell_refused(&failed);
+        }
+        info!("reloading {}", self.file.display());
+        self.reload = Some(Reload {
+            policy,
+            deadline: Instant::now() + FIRST_ANSWERS,
+        });
+    }
+
+    /// Brings the new policy into force, or goes back to asking for the names of the old one.
+    pub(super) async fn finish_reload(&mut self, snapshot: &Arc<Snapshot>) {
+        let Some(Reload { policy, .. }) = self.reload.take() else {
+            return;
+        };
+        self.learn(snapshot);
+        let replaced = self.replace(&policy, snapshot);
+        match replaced {
+            Ok(()) => self.policy = policy,
+            Err(failed) => {
+                tell_refused(&failed);
+                if let Err(failed) = self.answers.switch(&self.policy).await {
+                    error!("{failed:#}");
+                }
+            }
+        }
+    }
+
+    fn replace(&mut self, policy: &Policy, snapshot: &Snapshot) -> anyhow::Result<()> {
+        let (new, old) = (&policy.config.enforce, &self.policy.config.enforce);
+        let cgroup = target(policy)?;
+        if new.ports == old.ports && new.cgroup == old.cgroup {
+            let update = self.enforcing.update(policy, snapshot)?;
+            banner(policy, &cgroup);
+            self.tell_update(update.as_ref());
+        } else {
+            let mut enforcing = Enforcing::load(policy)?;
+            let update = enforcing.update(policy, snapshot)?;
+            let events = enforcing.take_events()?;
+            enforcing.attach(&cgroup)?;
+            banner(policy, &cgroup);
+            // Detaches the old programs.
+            self.enforcing = enforcing;
+            self.events = Some(events);
+            self.counted = Counters::default();
+            self.tell_update(update.as_ref());
+        }
+        tell_enforcing(policy, &cgroup);
+        Ok(())
+    }
+}
+
+/// Logs every cause, a line each.
+fn tell_refused(failed: &anyhow::Error) {
+    error!("the reload failed, the policy from before stays in force");
+    for cause in failed.chain() {
+        error!("{cause}");
+    }
+}
