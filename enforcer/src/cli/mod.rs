@@ -4,6 +4,7 @@ mod check;
 mod configuration;
 mod exec;
 mod message;
+mod plan;
 mod run;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Check(check::Arguments),
+    Plan(plan::Arguments),
     Run(run::Arguments),
     Exec(exec::Arguments),
 }
@@ -44,6 +46,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome: Result<ExitCode, anyhow::Error> = match arguments.command {
         Command::Check(arguments) => check::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Exec(arguments) => exec::run(arguments),
     };
