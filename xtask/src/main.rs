@@ -46,7 +46,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let outcome = Machine::find().and_then(|machine| match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    let outcome = Machine::find().and_then(|machine| match arguments.command {
         Command::Setup { dry_run } => setup::run(&machine, dry_run),
         Command::Test { only } => check::run(&machine, &only),
         Command::Demo { arguments } => demo::run(&machine, &arguments),

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 
-use crate::machine::Machine;
+use crate::machine::{Machine, find_program};
 use crate::shell;
 
 /// Lists older than this are asked for again before an installation: mirrors drop superseded packages.
@@ -42,6 +42,7 @@ pub(super) fn fetch_and_unpack(
     package: &str,
     folder: &Path,
 ) -> Result<()> {
+    ensure!(find_program("apt-get").is_some(), "this machine has no apt-get");
     if options.is_empty() && (lists_are_old() || !is_known(package)) {
         update(machine)?;
     }

@@ -41,11 +41,13 @@ impl Step for DockerRegistry {
     }
 
     fn install(&self, machine: &Machine) -> Result<()> {
-        let by_hand = format!("apt-get download {NAME} && dpkg-deb -x {NAME}_*.deb target/tools/{NAME}");
+        let by_hand = format!(
+            "by hand: apt-get download {NAME} && dpkg-deb -x {NAME}_*.deb target/tools/{NAME}; elsewhere than on Debian, \
+             put a `{NAME}` (the registry of the Distribution project) into PATH"
+        );
         let unpacked = machine.tools.join(NAME);
-        apt::fetch_and_unpack(machine, &[], NAME, &unpacked).with_context(|| {
-            Failure::new(format!("{NAME} cannot be fetched"), format!("by hand: {by_hand}"))
-        })?;
+        apt::fetch_and_unpack(machine, &[], NAME, &unpacked)
+            .with_context(|| Failure::new(format!("{NAME} cannot be fetched"), by_hand))?;
         fs::create_dir_all(machine.tools.join("bin"))?;
         let link = machine.tools.join("bin").join(NAME);
         apt::replace_link(
