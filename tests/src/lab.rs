@@ -63,7 +63,7 @@ impl Lab {
         let (folder, folder_guard) = cleanup::folder("lab")?;
         let server = Namespace::new("server")?;
         let client = Namespace::new("client")?;
-        namespace::join(&client, &server)?;
+        namespace::join(&client, &server, "eth0")?;
         server.ip(world::SERVER_NETWORK)?;
         client.ip(world::CLIENT_NETWORK)?;
         server.add_addresses(world::NAME_SERVER_ADDRESSES.map(world::address))?;
@@ -130,7 +130,7 @@ impl Lab {
     /// # Errors
     /// When descriptors run out.
     pub fn client_command(&self, program: impl AsRef<Path>) -> Result<Command> {
-        self.command_in(&self.client, program.as_ref())
+        self.command_in(&self.client, program)
     }
 
     /// As [`Self::client_command`], on the host of the servers.
@@ -138,7 +138,20 @@ impl Lab {
     /// # Errors
     /// When descriptors run out.
     pub fn server_command(&self, program: impl AsRef<Path>) -> Result<Command> {
-        self.command_in(&self.server, program.as_ref())
+        self.command_in(&self.server, program)
+    }
+
+    /// A container: a host with a network namespace and addresses of its own, that reaches what the client reaches.
+    /// One at a time.
+    ///
+    /// # Errors
+    /// When there is one already.
+    pub fn container(&self) -> Result<Namespace> {
+        let container = Namespace::new("container")?;
+        namespace::join(&container, &self.server, "eth1")?;
+        self.server.ip(world::CONTAINER_GATEWAY)?;
+        container.ip(world::CONTAINER_NETWORK)?;
+        Ok(container)
     }
 
     /// The enforcer of this build, on the client.
@@ -232,7 +245,12 @@ impl Lab {
         self.data_rate.store(bytes_per_second, Ordering::Relaxed);
     }
 
-    fn command_in(&self, host: &Namespace, program: &Path) -> Result<Command> {
+    /// As [`Self::client_command`], on another host, such as a [`Self::container`].
+    ///
+    /// # Errors
+    /// When descriptors run out.
+    pub fn command_in(&self, host: &Namespace, program: impl AsRef<Path>) -> Result<Command> {
+        let program = program.as_ref();
         let mut command = Command::new(program);
         let kept = ["PATH", "NO_COLOR", "RUST_BACKTRACE"];
         command

@@ -107,19 +107,19 @@ pub(crate) fn enter(file: std::os::fd::BorrowedFd<'_>) -> io::Result<()> {
     Ok(move_into_link_name_space(file, Some(LinkNameSpaceType::Network))?)
 }
 
-/// Joins two hosts by a cable: `eth0` on both ends, without any address.
-pub(crate) fn join(one: &Namespace, other: &Namespace) -> Result<()> {
+/// Joins two hosts by a cable between an interface of the one, `eth0`, and one of the other, without any address.
+pub(crate) fn join(one: &Namespace, other: &Namespace, interface: &str) -> Result<()> {
     let (one, other) = (one.name(), other.name());
     ip(
         &[
-            "link", "add", "eth0", "netns", one, "type", "veth", "peer", "name", "eth0", "netns", other,
+            "link", "add", "eth0", "netns", one, "type", "veth", "peer", "name", interface, "netns", other,
         ],
         "",
     )?;
-    for name in [one, other] {
+    for (name, interface) in [(one, "eth0"), (other, interface)] {
         // Link-local addresses would begin with a second of duplicate address detection.
-        ip(&["-n", name, "link", "set", "eth0", "addrgenmode", "none"], "")?;
-        ip(&["-n", name, "link", "set", "eth0", "up"], "")?;
+        ip(&["-n", name, "link", "set", interface, "addrgenmode", "none"], "")?;
+        ip(&["-n", name, "link", "set", interface, "up"], "")?;
     }
     Ok(())
 }

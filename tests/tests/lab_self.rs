@@ -59,6 +59,24 @@ fn a_pull_fetches_its_layers_from_the_data_endpoint() {
 }
 
 #[test]
+fn a_container_pulls_from_a_network_of_its_own() {
+    let lab = lab();
+    let image = lab.publish(&lab.contoso, "app", "v1", &[50_000]).unwrap();
+    let container = lab.container().unwrap();
+    let out = lab.folder().join("out");
+    let mut command = lab.command_in(&container, "skopeo").unwrap();
+    command.args(lab.pull_arguments("contoso.azurecr.io/app:v1", &out));
+    run_for(command, LIMIT).unwrap().expect_success("the pull");
+    assert!(image.is_in(&out));
+    let own = ["192.0.2.130", "2001:db8:0:1::2"].map(world::address);
+    assert!(
+        lab.visits().iter().all(|visit| own.contains(&visit.peer.ip())),
+        "{:?}",
+        lab.visits()
+    );
+}
+
+#[test]
 fn another_registry_takes_pushes_and_serves_its_own_blobs() {
     let lab = lab();
     let image = lab.publish(&lab.contoso, "app", "v1", &[10_000]).unwrap();

@@ -17,8 +17,8 @@ table inet lab {
     set arrived6 { type inet_proto . ipv6_addr . inet_service; size 65535; flags dynamic; counter; }
     chain prerouting {
         type filter hook prerouting priority -400; policy accept;
-        iifname eth0 meta l4proto { tcp, udp } update @arrived4 { meta l4proto . ip daddr . th dport }
-        iifname eth0 meta l4proto { tcp, udp } update @arrived6 { meta l4proto . ip6 daddr . th dport }
+        iifname != lo meta l4proto { tcp, udp } update @arrived4 { meta l4proto . ip daddr . th dport }
+        iifname != lo meta l4proto { tcp, udp } update @arrived6 { meta l4proto . ip6 daddr . th dport }
     }
 }";
 

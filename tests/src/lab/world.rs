@@ -10,6 +10,10 @@ use crate::nameserver::NameServer;
 pub const CONTOSO: &str = "contoso.azurecr.io";
 /// Where its blobs are.
 pub const CONTOSO_DATA: &str = "contoso.eastus.data.azurecr.io";
+/// The end of [`CONTOSO`]'s chain of CNAMEs: the name whose addresses a test changes.
+pub const CONTOSO_HOST: &str = "r0318eus.eastus.cloudapp.azure.com";
+/// The end of [`CONTOSO_DATA`]'s chain.
+pub const CONTOSO_DATA_HOST: &str = "d0929eus.eastus.cloudapp.azure.com";
 /// A registry of somebody else, on the same service.
 pub const FABRIKAM: &str = "fabrikam.azurecr.io";
 /// A storage account of somebody who collects.
@@ -67,6 +71,22 @@ pub(super) const SERVER_NETWORK: &str = "\
 address add 192.0.2.1/24 dev eth0
 address add 2001:db8::1/64 dev eth0 nodad";
 
+/// The same for a container: a network of its own, which the servers reach by `eth1`.
+pub(super) const CONTAINER_NETWORK: &str = "\
+address add 192.0.2.130/25 dev eth0
+address add 2001:db8:0:1::2/64 dev eth0 nodad
+route add 192.0.2.0/25 via 192.0.2.129
+route add 198.51.100.0/24 via 192.0.2.129
+route add 203.0.113.0/24 via 192.0.2.129
+route add 2001:db8::/64 via 2001:db8:0:1::1
+route add 2001:db8:1::/48 via 2001:db8:0:1::1
+route add 2001:db8:2::/48 via 2001:db8:0:1::1";
+
+/// The servers' end of it.
+pub(super) const CONTAINER_GATEWAY: &str = "\
+address add 192.0.2.129/25 dev eth1
+address add 2001:db8:0:1::1/64 dev eth1 nodad";
+
 /// Every address of a service, without those of the name server.
 pub(super) fn service_addresses() -> impl Iterator<Item = IpAddr> {
     CONTOSO_ADDRESSES
@@ -98,13 +118,9 @@ pub(super) fn script(server: &NameServer) {
             60,
             "r0318eus.eastus.cloudapp.azure.com",
         );
-        zone.addresses("r0318eus.eastus.cloudapp.azure.com", 10, &CONTOSO_ADDRESSES);
-        zone.cname(CONTOSO_DATA, 300, "d0929eus.eastus.cloudapp.azure.com");
-        zone.addresses(
-            "d0929eus.eastus.cloudapp.azure.com",
-            10,
-            &["198.51.100.20", "2001:db8:1::20"],
-        );
+        zone.addresses(CONTOSO_HOST, 10, &CONTOSO_ADDRESSES);
+        zone.cname(CONTOSO_DATA, 300, CONTOSO_DATA_HOST);
+        zone.addresses(CONTOSO_DATA_HOST, 10, &["198.51.100.20", "2001:db8:1::20"]);
         zone.cname(FABRIKAM, 300, "wus.fe.azcr.io");
         zone.addresses("wus.fe.azcr.io", 10, &FABRIKAM_ADDRESSES);
         zone.addresses(SERVICE, 300, &SERVICE_ADDRESSES);
