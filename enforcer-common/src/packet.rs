@@ -11,7 +11,10 @@ use crate::bytes::Bytes;
 /// Most extension headers in front of the transport header. Honest stacks send two or three.
 pub const EXTENSION_HEADERS_MAX: u32 = 8;
 /// Most bytes of IPv4 options: a header of 60 bytes less the fixed 20 (RFC 791 section 3.1).
-pub const IPV4_OPTIONS_MAX: u32 = 40;
+pub const IPV4_OPTIONS_BYTES_MAX: u32 = 40;
+/// Most IPv4 options, padding counted, that are looked at. Honest packets have three at the most, and the verifier's
+/// work grows with the square of this.
+pub const IPV4_OPTIONS_MAX: u32 = 16;
 
 const IPV4_HEADER: u32 = 20;
 const IPV6_HEADER: u32 = 40;
@@ -123,7 +126,7 @@ impl From<Address> for core::net::IpAddr {
 }
 
 /// The ports of a transport header.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Ports {
     /// Source port.
     pub source: u16,
@@ -134,8 +137,6 @@ pub struct Ports {
 /// What a packet says about where it goes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Packet {
-    /// Source address.
-    pub source: Address,
     /// Destination address of the outermost header.
     pub destination: Address,
     /// The protocol behind all extension headers.
@@ -146,7 +147,7 @@ pub struct Packet {
     pub transport: u32,
     /// Whether an IPv6 routing header stands before it: the destination then is only the next stop.
     pub routed: bool,
-    /// Bytes of IPv4 options, 0 to [`IPV4_OPTIONS_MAX`]; look into them with [`check_options`].
+    /// Bytes of IPv4 options, 0 to [`IPV4_OPTIONS_BYTES_MAX`]; look into them with [`check_options`].
     pub options: u32,
 }
 
@@ -165,7 +166,7 @@ pub enum PacketError {
     ExtensionHeader,
     /// An IPv4 source route (RFC 791 section 3.1): the destination is only the next stop.
     SourceRoute,
-    /// IPv4 options whose lengths do not add up.
+    /// IPv4 options whose lengths do not add up, or more of them than [`IPV4_OPTIONS_MAX`].
     Options,
 }
 
@@ -192,14 +193,13 @@ pub fn parse<B: Bytes + ?Sized>(bytes: &B, family: Family, packet: &mut Packet) 
 
 #[inline(always)]
 fn parse_v4<B: Bytes + ?Sized>(bytes: &B, packet: &mut Packet) -> Result<(), PacketError> {
-    let Some([start, fragment, middle, source, destination]) = bytes.words::<{ IPV4_HEADER as usize / 4 }>(0)
+    let Some([start, fragment, middle, _, destination]) = bytes.words::<{ IPV4_HEADER as usize / 4 }>(0)
     else {
         return Err(PacketError::Truncated);
     };
     if start >> 28 != 4 {
         return Err(PacketError::Version);
     }
-    packet.source = Address::V4(source);
     packet.destination = Address::V4(destination);
     packet.protocol = byte(middle, 1);
     let length = (start >> 24 & 0x0f) * 4;
@@ -224,14 +224,13 @@ fn parse_v4<B: Bytes + ?Sized>(bytes: &B, packet: &mut Packet) -> Result<(), Pac
 
 #[inline(always)]
 fn parse_v6<B: Bytes + ?Sized>(bytes: &B, packet: &mut Packet) -> Result<(), PacketError> {
-    let Some([start, next, s0, s1, s2, s3, d0, d1, d2, d3]) = bytes.words::<{ IPV6_HEADER as usize / 4 }>(0)
+    let Some([start, next, _, _, _, _, d0, d1, d2, d3]) = bytes.words::<{ IPV6_HEADER as usize / 4 }>(0)
     else {
         return Err(PacketError::Truncated);
     };
     if start >> 28 != 6 {
         return Err(PacketError::Version);
     }
-    packet.source = Address::V6(joined(s0, s1), joined(s2, s3));
     packet.destination = Address::V6(joined(d0, d1), joined(d2, d3));
     packet.protocol = byte(next, 2);
     packet.transport = IPV6_HEADER;
@@ -240,6 +239,22 @@ fn parse_v6<B: Bytes + ?Sized>(bytes: &B, packet: &mut Packet) -> Result<(), Pac
         return Ok(());
     }
     walk(bytes, packet, Family::V6)
+}
+
+/// The source and the destination of the outermost header, when there is a whole one.
+#[inline(always)]
+pub fn addresses<B: Bytes + ?Sized>(bytes: &B, family: Family) -> Option<(Address, Address)> {
+    match family {
+        Family::V4 => {
+            let [_, _, _, source, destination] = bytes.words(0)?;
+            Some((Address::V4(source), Address::V4(destination)))
+        }
+        Family::V6 => {
+            let [_, _, s0, s1, s2, s3, d0, d1, d2, d3] = bytes.words(0)?;
+            let source = Address::V6(joined(s0, s1), joined(s2, s3));
+            Some((source, Address::V6(joined(d0, d1), joined(d2, d3))))
+        }
+    }
 }
 
 /// The byte at `at`, counted from 0 in network order, of a word.
@@ -331,7 +346,6 @@ pub fn check_options<B: Bytes + ?Sized>(bytes: &B, length: u32) -> Result<(), Pa
     const LOOSE_SOURCE_ROUTE: u8 = 131;
     const STRICT_SOURCE_ROUTE: u8 = 137;
     let mut at = 0;
-    // Every step moves by one byte at least.
     for _ in 0..IPV4_OPTIONS_MAX {
         if at >= length {
             break;
@@ -354,9 +368,10 @@ pub fn check_options<B: Bytes + ?Sized>(bytes: &B, length: u32) -> Result<(), Pa
             }
         }
     }
-    if at > length {
-        Err(PacketError::Options)
-    } else {
+    // Beyond the end, or not there yet.
+    if at == length {
         Ok(())
+    } else {
+        Err(PacketError::Options)
     }
 }

@@ -1,7 +1,7 @@
 //! Flow and grant to verdict. Every error on the way to a verdict is decided in this file.
 
 use crate::bytes::Bytes;
-use crate::packet::{self, Address, Family, Packet, PacketError, protocol};
+use crate::packet::{self, Address, Family, Packet, PacketError, Ports, protocol};
 use crate::reason::Reason;
 use crate::table::{Found, Generation, GrantWord, PolicyWord, Settings, Tables, look_up};
 
@@ -49,35 +49,58 @@ impl Judgement {
     };
 }
 
+/// What an event tells of a packet besides its addresses, as far as it could be read.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Transport {
+    /// The protocol.
+    pub protocol: u8,
+    /// Its ports.
+    pub ports: Ports,
+}
+
 /// Judges a packet by its bytes, which start with the IP header.
-///
-/// `packet` becomes what was read of it, as far as it could be read, for the event.
 #[inline(always)]
-pub fn judge_packet<B, P, T>(bytes: &B, family: Family, ports: &P, tables: &T) -> Judgement
+pub fn judge_packet<B, P, T>(bytes: &B, family: Family, ports: &P, tables: &T) -> (Judgement, Transport)
 where
     B: Bytes + ?Sized,
     P: FilteredPorts + ?Sized,
     T: Tables,
 {
     let mut packet = Packet::default();
-    if let Err(error) = packet::parse(bytes, family, &mut packet) {
-        return deny(on_error(error), tables);
+    let parsed = packet::parse(bytes, family, &mut packet);
+    let told = Transport {
+        protocol: packet.protocol,
+        ports: packet.ports.unwrap_or_default(),
+    };
+    if let Err(error) = parsed {
+        return (deny(on_error(error), tables), told);
     }
     let Some(found) = packet.ports else {
-        return Judgement::IGNORED;
+        return (Judgement::IGNORED, told);
     };
     if !ports.contains(found.destination) || packet.destination.is_loopback() {
-        return Judgement::IGNORED;
+        return (Judgement::IGNORED, told);
     }
-    if packet.routed {
-        return deny(Reason::RoutingHeader, tables);
-    }
-    if packet.options > 0
-        && let Err(error) = packet::check_options(bytes, packet.options)
+    let mut judgement = judge_destination(packet.destination, packet.protocol, tables);
+    // Last, so that the verifier does not walk through the lookup for every way out of the options.
+    if let Verdict::Granted(_) = judgement.verdict
+        && let Err(reason) = check_route(bytes, &packet)
     {
-        return deny(on_error(error), tables);
+        judgement.verdict = Verdict::Denied(reason);
     }
-    judge_destination(packet.destination, packet.protocol, tables)
+    (judgement, told)
+}
+
+/// Whether the packet goes where its destination says.
+#[inline(always)]
+fn check_route<B: Bytes + ?Sized>(bytes: &B, packet: &Packet) -> Result<(), Reason> {
+    if packet.routed {
+        return Err(Reason::RoutingHeader);
+    }
+    if packet.options == 0 {
+        return Ok(());
+    }
+    packet::check_options(bytes, packet.options).map_err(on_error)
 }
 
 /// Judges a destination on a filtered port that is not loopback.

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 
 use enforcer_common::packet::Address;
 use enforcer_common::table::{
-    Found, Generation, GrantWord, Half, Index, IntervalV4, Place, PolicyWord, Settings, Tables, look_up,
+    Found, Generation, GrantWord, Half, Index, IntervalV4, IntervalV6, PolicyWord, Settings, Tables, look_up,
 };
 use proptest::prelude::*;
 
@@ -113,7 +113,10 @@ impl Tables for Shared {
     fn index_v6(&self, _half: Half, _block: u32) -> Option<Index> {
         None
     }
-    fn interval_v6(&self, _half: Half, _at: u32, _address: [u64; 2]) -> Option<Place> {
+    fn first_v6(&self, _half: Half, _at: u32) -> Option<[u64; 2]> {
+        None
+    }
+    fn interval_v6(&self, _half: Half, _at: u32) -> Option<IntervalV6> {
         None
     }
 }

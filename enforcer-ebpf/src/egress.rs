@@ -6,8 +6,8 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::Reason;
 use enforcer_common::abi::{Hook, Owner};
-use enforcer_common::packet::{self, Family, Packet};
-use enforcer_common::verdict::{Judgement, Verdict, deny, judge_packet};
+use enforcer_common::packet::{self, Family};
+use enforcer_common::verdict::{Judgement, Transport, Verdict, deny, judge_packet};
 
 use crate::maps::{OWNERS, Ports};
 use crate::report::{Denial, tell};
@@ -26,25 +26,31 @@ const IPV6: u32 = (0x86dd_u16).to_be() as u32;
 pub(crate) fn enforcer_egress(context: SkBuffContext) -> i32 {
     let context = context.skb.skb;
     // SAFETY: the context is valid for the program's run.
-    let (judgement, family) = match unsafe { (*context).protocol } {
+    let (family, (judgement, told)) = match unsafe { (*context).protocol } {
         IPV4 => (
-            judge_packet(&Skb { context }, Family::V4, &Ports, &Maps),
             Some(Family::V4),
+            judge_packet(&Skb { context }, Family::V4, &Ports, &Maps),
         ),
         IPV6 => (
-            judge_packet(&Skb { context }, Family::V6, &Ports, &Maps),
             Some(Family::V6),
+            judge_packet(&Skb { context }, Family::V6, &Ports, &Maps),
         ),
-        _ => (deny(Reason::NotIp, &Maps), None),
+        _ => (None, (deny(Reason::NotIp, &Maps), Transport::default())),
     };
     match judgement.verdict {
         Verdict::Ignored | Verdict::Granted(_) => PASS,
-        Verdict::Denied(reason) => on_denial(context, family, &judgement, reason),
+        Verdict::Denied(reason) => on_denial(context, family, &judgement, reason, told),
     }
 }
 
 #[inline(always)]
-fn on_denial(context: *mut __sk_buff, family: Option<Family>, judgement: &Judgement, reason: Reason) -> i32 {
+fn on_denial(
+    context: *mut __sk_buff,
+    family: Option<Family>,
+    judgement: &Judgement,
+    reason: Reason,
+    told: Transport,
+) -> i32 {
     let audit = judgement.settings.audit();
     let outcome = if audit { PASS } else { DROP };
     // SAFETY: the context is valid for the program's run; a null socket is handled.
@@ -62,24 +68,18 @@ fn on_denial(context: *mut __sk_buff, family: Option<Family>, judgement: &Judgem
         }
     }
     // Read once more, so that a packet which passes does not pay for what only a denial tells.
-    let mut packet = Packet::default();
-    if let Some(family) = family {
-        // An error is why it was denied; what was read before it is still told.
-        let _ = packet::parse(&Skb { context }, family, &mut packet);
-    }
-    let (source_port, destination_port) = match packet.ports {
-        Some(ports) => (ports.source, ports.destination),
-        None => (0, 0),
-    };
+    let (source, destination) = family
+        .and_then(|family| packet::addresses(&Skb { context }, family))
+        .unwrap_or_default();
     tell(&Denial {
         reason,
         hook: Hook::Egress,
         audit,
-        protocol: packet.protocol,
-        source: packet.source,
-        source_port,
-        destination: packet.destination,
-        destination_port,
+        protocol: told.protocol,
+        source,
+        source_port: told.ports.source,
+        destination,
+        destination_port: told.ports.destination,
         // SAFETY: the helper takes the context of this program.
         cgroup: unsafe { bpf_skb_cgroup_id(context) },
         pid,

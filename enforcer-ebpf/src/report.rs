@@ -56,27 +56,30 @@ pub(crate) fn tell(denial: &Denial) {
     };
     let (family, destination) = address_bytes(denial.destination);
     let (source_family, source) = address_bytes(denial.source);
-    entry.write(Event {
-        time_ns: now,
-        cgroup: denial.cgroup,
-        source: if source_family == family { source } else { [0; 16] },
-        destination,
-        source_port: denial.source_port.to_be_bytes(),
-        destination_port: denial.destination_port.to_be_bytes(),
-        pid: denial.pid,
-        suppressed: bucket.suppressed,
-        family: if denial.destination.is_unspecified() {
+    let event = entry.as_mut_ptr();
+    // SAFETY: the entry is an event's memory, not yet filled; every field is written. In place, one by one, since a
+    // whole event beside everything else is too much for a stack of 512 bytes.
+    unsafe {
+        (&raw mut (*event).time_ns).write(now);
+        (&raw mut (*event).cgroup).write(denial.cgroup);
+        (&raw mut (*event).source).write(if source_family == family { source } else { [0; 16] });
+        (&raw mut (*event).destination).write(destination);
+        (&raw mut (*event).source_port).write(denial.source_port.to_be_bytes());
+        (&raw mut (*event).destination_port).write(denial.destination_port.to_be_bytes());
+        (&raw mut (*event).pid).write(denial.pid);
+        (&raw mut (*event).suppressed).write(bucket.suppressed);
+        (&raw mut (*event).family).write(if denial.destination.is_unspecified() {
             0
         } else {
             family
-        },
-        protocol: denial.protocol,
-        reason: denial.reason as u8,
-        hook: denial.hook as u8,
-        audit: u8::from(denial.audit),
-        padding: [0; 7],
-        comm: denial.comm,
-    });
+        });
+        (&raw mut (*event).protocol).write(denial.protocol);
+        (&raw mut (*event).reason).write(denial.reason as u8);
+        (&raw mut (*event).hook).write(denial.hook as u8);
+        (&raw mut (*event).audit).write(u8::from(denial.audit));
+        (&raw mut (*event).padding).write([0; 7]);
+        (&raw mut (*event).comm).write(denial.comm);
+    }
     bucket.suppressed = 0;
     entry.submit(0);
 }

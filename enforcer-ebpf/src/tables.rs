@@ -5,7 +5,7 @@ use core::mem::transmute;
 use core::ptr::read_volatile;
 
 use enforcer_common::abi::{Header, INTERVALS_V4, INTERVALS_V6};
-use enforcer_common::table::{BLOCKS, GrantWord, Half, Index, IntervalV4, Place, PolicyWord, Tables};
+use enforcer_common::table::{BLOCKS, GrantWord, Half, Index, IntervalV4, IntervalV6, PolicyWord, Tables};
 
 use crate::maps::{HEADER, INDEX_V4, INDEX_V6, TABLE_V4, TABLE_V6};
 
@@ -54,33 +54,40 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn interval_v6(&self, half: Half, at: u32, address: [u64; 2]) -> Option<Place> {
-        let interval = TABLE_V6.get_ptr(half.index().wrapping_mul(INTERVALS_V6).wrapping_add(at))?;
-        // SAFETY: the map's element is alive, and its fields are within it. The daemon may be writing it: what is
-        // read then is thrown away when the generation is read again.
-        let (first, last, grant) = unsafe {
-            (
-                [
-                    read_volatile(&raw const (*interval).first[0]),
-                    read_volatile(&raw const (*interval).first[1]),
-                ],
-                [
-                    read_volatile(&raw const (*interval).last[0]),
-                    read_volatile(&raw const (*interval).last[1]),
-                ],
-                GrantWord(read_volatile((&raw const (*interval).grant).cast::<u32>())),
-            )
-        };
-        Some(
-            enforcer_common::table::IntervalV6 {
-                first,
-                last,
-                grant,
+    fn first_v6(&self, half: Half, at: u32) -> Option<[u64; 2]> {
+        let interval = interval_v6(half, at)?;
+        // SAFETY: the map's element is alive, and the fields are within it. The daemon may be writing it: what is read
+        // then is thrown away when the policy word is read again. The same holds below.
+        Some(unsafe { words(&raw const (*interval).first) })
+    }
+
+    #[inline(always)]
+    fn interval_v6(&self, half: Half, at: u32) -> Option<IntervalV6> {
+        let interval = interval_v6(half, at)?;
+        // SAFETY: as above.
+        Some(unsafe {
+            IntervalV6 {
+                first: words(&raw const (*interval).first),
+                last: words(&raw const (*interval).last),
+                grant: GrantWord(read_volatile((&raw const (*interval).grant).cast::<u32>())),
                 padding: 0,
             }
-            .place(address),
-        )
+        })
     }
+}
+
+#[inline(always)]
+fn interval_v6(half: Half, at: u32) -> Option<*const IntervalV6> {
+    TABLE_V6.get_ptr(half.index().wrapping_mul(INTERVALS_V6).wrapping_add(at))
+}
+
+/// # Safety
+/// `pair` points to two aligned words of a living map element.
+#[inline(always)]
+unsafe fn words(pair: *const [u64; 2]) -> [u64; 2] {
+    let first = pair.cast::<u64>();
+    // SAFETY: as the caller promises.
+    unsafe { [read_volatile(first), read_volatile(first.add(1))] }
 }
 
 #[inline(always)]

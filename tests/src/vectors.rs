@@ -205,9 +205,14 @@ pub fn vectors() -> Vec<Vector> {
         Denied(Reason::AddressNotGranted),
     );
     add(
-        "ten words of options",
-        v4(GRANTED_V4, protocol::TCP, &[1; 40], &tcp()),
+        "sixteen options",
+        v4(GRANTED_V4, protocol::TCP, &[1; 16], &tcp()),
         Granted(1),
+    );
+    add(
+        "more options than honest packets have",
+        v4(GRANTED_V4, protocol::TCP, &[1; 20], &tcp()),
+        Denied(Reason::Malformed),
     );
     add(
         "ports that only a wrong header length finds",

@@ -18,7 +18,7 @@ fn judge(bytes: &[u8], family: Family, settings: u32, generation: u64) -> Verdic
         settings: Settings(settings),
         generation: Generation(generation),
     };
-    judge_packet(bytes, family, PORTS.as_slice(), &tables).verdict
+    judge_packet(bytes, family, PORTS.as_slice(), &tables).0.verdict
 }
 
 fn expected(verdict: Verdict) -> Expected {
@@ -96,7 +96,7 @@ proptest! {
         let family = if six { Family::V6 } else { Family::V4 };
         if packet::parse(bytes.as_slice(), family, &mut parsed).is_ok() {
             prop_assert!(parsed.ports.is_none() || parsed.transport as usize + 4 <= bytes.len());
-            prop_assert!(parsed.options <= packet::IPV4_OPTIONS_MAX);
+            prop_assert!(parsed.options <= packet::IPV4_OPTIONS_BYTES_MAX);
             let _ = packet::check_options(bytes.as_slice(), parsed.options);
         }
     }

@@ -46,7 +46,9 @@ fn on_host(image: &TableImage, packet: &packets::Packet) -> Verdict {
         settings: Word(0),
         generation: Generation(1),
     };
-    judge_packet(packet.bytes.as_slice(), packet.family, PORTS.as_slice(), &tables).verdict
+    judge_packet(packet.bytes.as_slice(), packet.family, PORTS.as_slice(), &tables)
+        .0
+        .verdict
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The table on the host: the same lookup that the kernel programs do, over an image instead of maps.
 
 use enforcer_common::table::{
-    Generation, Half, Index, IntervalV4, Place, PolicyWord, Settings as Word, Tables,
+    Generation, Half, Index, IntervalV4, IntervalV6, PolicyWord, Settings as Word, Tables,
 };
 
 use super::TableImage;
@@ -40,10 +40,11 @@ impl Tables for HostTables<'_> {
         self.image.index_v6.get(block as usize).copied()
     }
 
-    fn interval_v6(&self, _half: Half, at: u32, address: [u64; 2]) -> Option<Place> {
-        self.image
-            .intervals_v6
-            .get(at as usize)
-            .map(|interval| interval.place(address))
+    fn first_v6(&self, half: Half, at: u32) -> Option<[u64; 2]> {
+        self.interval_v6(half, at).map(|interval| interval.first)
+    }
+
+    fn interval_v6(&self, _half: Half, at: u32) -> Option<IntervalV6> {
+        self.image.intervals_v6.get(at as usize).copied()
     }
 }
