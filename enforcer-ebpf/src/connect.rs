@@ -82,7 +82,6 @@ fn judge(context: &SockAddrContext, destination: Address, hook: Hook) -> i32 {
         // A ping or raw socket: what it sends as a port is none. Its packets are judged.
         return ALLOW;
     }
-    let judgement = judge_destination(destination, number, &Maps);
     // SAFETY: the helper has no preconditions.
     let cgroup = unsafe { bpf_get_current_cgroup_id() };
     // The upper 32 bits are the process.
@@ -95,6 +94,14 @@ fn judge(context: &SockAddrContext, destination: Address, hook: Hook) -> i32 {
         padding: 0,
         comm,
     };
+    if matches!(hook, Hook::Connect) && matches!(number, protocol::UDP | protocol::UDP_LITE) {
+        // It sends nothing. The C library connects a UDP socket to every address of a name, to sort them (RFC 6724):
+        // refusing that would report denials of harmless lookups. What is sent later is judged as a packet, and the
+        // sender gets EPERM from there.
+        note(context, &mut owner);
+        return ALLOW;
+    }
+    let judgement = judge_destination(destination, number, &Maps);
     let Verdict::Denied(reason) = judgement.verdict else {
         note(context, &mut owner);
         return ALLOW;

@@ -108,6 +108,18 @@ fn what_is_granted_works_and_nothing_is_reported() {
 }
 
 #[test]
+fn looking_a_name_up_is_no_denial() {
+    let lab = lab();
+    // curl has the C library sort the addresses, which connects a UDP socket to each and sends nothing.
+    let text = format!(
+        "curl --silent --show-error --output /dev/null https://{}/v2/",
+        world::CONTOSO
+    );
+    script(&lab, world::CONTOSO_POLICY, &["--fail-on-denied"], &text)
+        .expect_success("what the policy grants");
+}
+
+#[test]
 fn a_denial_is_immediate_and_listed_with_process_name_and_reason() {
     let lab = lab();
     let text = [
