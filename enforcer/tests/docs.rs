@@ -1,0 +1,96 @@
+//! The README against the code: what it says must be what is there.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use enforcer_common::Reason;
+
+const README: &str = include_str!("../../README.md");
+
+#[test]
+fn the_table_of_reasons_is_the_code() {
+    let documented: Vec<String> = README
+        .lines()
+        .filter(|line| line.starts_with("| `") && line.matches('|').count() == 3)
+        .map(str::to_owned)
+        .collect();
+    for reason in Reason::ALL {
+        let row = format!("| `{}` | {} |", reason.name(), reason.explain());
+        assert!(documented.contains(&row), "the README lacks: {row}");
+    }
+    let names: Vec<&str> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+    let section = README
+        .split("## Reasons")
+        .nth(1)
+        .and_then(|rest| rest.split("\n## ").next())
+        .unwrap();
+    for row in section.lines().filter(|line| line.starts_with("| `")) {
+        let name = row.split('`').nth(1).unwrap();
+        assert!(
+            names.contains(&name),
+            "the README has a reason that the code has not: {name}"
+        );
+    }
+}
+
+#[test]
+fn the_configurations_of_the_readme_pass_the_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let blocks: Vec<&str> = README
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert_eq!(blocks.len(), 2, "the build agent and the IoT Edge device");
+    for (at, block) in blocks.iter().enumerate() {
+        let file = folder.path().join(format!("{at}.toml"));
+        std::fs::write(&file, block).unwrap();
+        Command::cargo_bin("enforcer")
+            .unwrap()
+            .arg("check")
+            .arg(&file)
+            .assert()
+            .success();
+    }
+}
+
+#[test]
+fn every_command_is_in_the_readme() {
+    let help = Command::cargo_bin("enforcer")
+        .unwrap()
+        .arg("--help")
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let commands = help
+        .split("Commands:")
+        .nth(1)
+        .and_then(|rest| rest.split("Options:").next())
+        .unwrap();
+    for command in commands
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+    {
+        assert!(
+            README.contains(&format!("| `enforcer {command} ")),
+            "the README lacks `enforcer {command}`"
+        );
+    }
+}
+
+#[test]
+fn files_that_the_readme_links_to_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let links = README
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .filter(|link| !link.starts_with('#'));
+    let mut count = 0;
+    for link in links {
+        assert!(root.join(link).exists(), "{link}");
+        count += 1;
+    }
+    assert!(count >= 4);
+}
