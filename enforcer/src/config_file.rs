@@ -1,7 +1,8 @@
 //! Reads configurations, and what they refer to, from the file system.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Files, Parsed};
@@ -18,6 +19,9 @@ pub enum LoadError {
     /// It is a folder.
     #[error("it is a directory")]
     Directory,
+    /// It is a pipe, a socket or a device, which may have no end or keep its reader waiting.
+    #[error("it is no regular file")]
+    NotRegular,
     /// The user may not read it.
     #[error("permission denied")]
     Permission,
@@ -47,6 +51,7 @@ impl LoadError {
         match self {
             Self::Missing => "check the path",
             Self::Directory => "name the file in it",
+            Self::NotRegular => "write it to a file, and name that",
             Self::Permission => "run as a user who may read it",
             Self::TooLarge => "is this the right file?",
             Self::Utf16 => {
@@ -76,24 +81,41 @@ impl Folder {
 
 impl Files for Folder {
     fn read(&self, path: &Path) -> Result<String, String> {
-        read_text(&self.path.join(path)).map_err(|error| match &error {
-            LoadError::Utf16 => format!("{error} ({})", error.hint()),
-            _ => error.to_string(),
-        })
+        open_regular(&self.path.join(path))
+            .and_then(read_text)
+            .map_err(|error| match &error {
+                LoadError::Utf16 => format!("{error} ({})", error.hint()),
+                _ => error.to_string(),
+            })
     }
 }
 
 /// Reads the configuration at `path`, whatever is wrong with what it says.
 ///
+/// It may be a pipe, as in `enforcer check <(generate)`: whoever names one waits for it. What a configuration refers to
+/// may not, or a reload could wait for ever.
+///
 /// # Errors
 /// The file itself can not be read.
 pub fn load(path: &Path) -> Result<Parsed, LoadError> {
-    let text = read_text(path)?;
+    let text = read_text(File::open(path).map_err(from_io)?)?;
     Ok(config::parse(path, &text, &Folder::of(path)))
 }
 
-fn read_text(path: &Path) -> Result<String, LoadError> {
-    let file = File::open(path).map_err(from_io)?;
+fn open_regular(path: &Path) -> Result<File, LoadError> {
+    // Opening a pipe would wait for its writer; without effect on regular files (open(2)).
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    let file = options.open(path).map_err(from_io)?;
+    let kind = file.metadata().map_err(from_io)?.file_type();
+    if kind.is_file() || kind.is_dir() {
+        Ok(file)
+    } else {
+        Err(LoadError::NotRegular)
+    }
+}
+
+fn read_text(file: File) -> Result<String, LoadError> {
     let mut bytes = Vec::new();
     // One byte more than allowed tells a file that is too large, also one that says nothing of its size.
     file.take(FILE_BYTES_MAX + 1)
@@ -120,6 +142,8 @@ fn from_io(error: std::io::Error) -> LoadError {
         ErrorKind::NotFound => LoadError::Missing,
         ErrorKind::IsADirectory => LoadError::Directory,
         ErrorKind::PermissionDenied => LoadError::Permission,
+        // A socket (open(2), ENXIO).
+        _ if error.raw_os_error() == Some(libc::ENXIO) => LoadError::NotRegular,
         _ => LoadError::Io(error),
     }
 }

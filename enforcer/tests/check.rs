@@ -135,6 +135,34 @@ fn an_endpoints_file_is_found_beside_the_configuration() {
 }
 
 #[test]
+fn an_endpoints_file_that_is_no_file_keeps_nobody_waiting() {
+    let (folder, file) =
+        written("[[registry]]\nendpoints = \"pipe\"\n[[registry]]\nendpoints = \"/dev/zero\"\n");
+    let made = std::process::Command::new("mkfifo")
+        .arg(folder.path().join("pipe"))
+        .status();
+    assert!(made.unwrap().success());
+    let mut command = Command::cargo_bin("enforcer").expect("cargo builds the binary for its tests");
+    // Only a check that waits for the pipe's writer ever sees the end of this time.
+    command.timeout(std::time::Duration::from_secs(30));
+    let shown = stderr(&command.arg("check").arg(&file).assert().code(3));
+    for name in ["pipe", "/dev/zero"] {
+        let expected = format!("can not read `{name}`: it is no regular file");
+        assert!(shown.contains(&expected), "{shown}");
+    }
+}
+
+#[test]
+fn a_configuration_may_come_out_of_a_pipe() {
+    let mut command = Command::cargo_bin("enforcer").expect("cargo builds the binary for its tests");
+    command
+        .args(["check", "/dev/stdin"])
+        .write_stdin("[[registry]]\nkind = \"mcr\"\n")
+        .assert()
+        .success();
+}
+
+#[test]
 fn a_file_that_can_not_be_read_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let (_other, not_utf8) = written(b"mode = \"enforce\"\n# \xe4\n");
