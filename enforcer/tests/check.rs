@@ -163,6 +163,30 @@ fn a_configuration_may_come_out_of_a_pipe() {
 }
 
 #[test]
+fn output_that_can_not_be_written_is_an_error_and_a_reader_that_left_is_none() {
+    let (_folder, file) = written("[[registry]]\nkind = \"mcr\"\n");
+    let run = |options: &[&str], stdout: std::process::Stdio| {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("enforcer"));
+        command.arg("check").arg(&file).args(options).stdout(stdout);
+        command.stderr(std::process::Stdio::piped()).output().unwrap()
+    };
+    for options in [&[][..], &["-o", "json"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = run(options, full.into());
+        let shown = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{shown}");
+        assert!(shown.starts_with("error: can not write the result"), "{shown}");
+        assert!(shown.contains("hint: "), "{shown}");
+
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = run(options, writer.into());
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+        assert_eq!(output.status.code(), Some(0));
+    }
+}
+
+#[test]
 fn a_file_that_can_not_be_read_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let (_other, not_utf8) = written(b"mode = \"enforce\"\n# \xe4\n");

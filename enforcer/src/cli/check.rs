@@ -10,7 +10,7 @@ use crate::config::{Config, Mode, Parsed, Problem, Quic, Severity, Span, Transpo
 use crate::endpoints::{self, Endpoint, Role, Target};
 
 use super::configuration::{self, plural};
-use super::message::Output;
+use super::message::{self, Output};
 
 /// Exit status of "it ran, and the answer is no".
 const NO: u8 = 3;
@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, anyhow::Error> {
         Output::Text => {
             configuration::show_problems(&parsed);
             match &parsed.config {
-                Some(config) => anstream::print!("{}", summary(config)),
+                Some(config) => message::print(&summary(config))?,
                 None => anstream::eprintln!(
                     "{}: {}",
                     arguments.file.display(),
@@ -47,8 +47,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, anyhow::Error> {
             }
         }
         Output::Json => {
-            let text = serde_json::to_string_pretty(&Checked::of(&parsed))?;
-            anstream::println!("{text}");
+            let mut text = serde_json::to_string_pretty(&Checked::of(&parsed))?;
+            text.push('\n');
+            message::print(&text)?;
         }
     }
     let refused = parsed.config.is_none() || (arguments.strict && !parsed.problems.is_empty());

@@ -1,5 +1,6 @@
 //! How an error looks to a person: `error:`, its causes, and a `hint:` that tells what to do.
 
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
@@ -61,6 +62,22 @@ impl std::fmt::Display for Failure {
 impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// Writes a command's data to stdout. A reader that went away (`| head`) has what it wanted: that is no error.
+///
+/// # Errors
+/// The data could not be written: a full disk.
+pub(super) fn print(data: &str) -> Result<(), Failure> {
+    let mut stdout = anstream::stdout().lock();
+    match stdout.write_all(data.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
+            "can not write the result",
+            "look at where the output goes: is the disk full?",
+            error,
+        )),
+        _ => Ok(()),
     }
 }
 
