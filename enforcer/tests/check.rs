@@ -178,6 +178,11 @@ fn output_that_can_not_be_written_is_an_error_and_a_reader_that_left_is_none() {
         assert!(shown.starts_with("error: can not write the result"), "{shown}");
         assert!(shown.contains("hint: "), "{shown}");
 
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("enforcer"));
+        command.args(["check", "nowhere.toml"]).args(options);
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        assert_eq!(command.stderr(full).status().unwrap().code(), Some(1));
+
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = run(options, writer.into());

@@ -39,11 +39,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, anyhow::Error> {
             configuration::show_problems(&parsed);
             match &parsed.config {
                 Some(config) => message::print(&summary(config))?,
-                None => anstream::eprintln!(
+                None => message::note(format_args!(
                     "{}: {}",
                     arguments.file.display(),
                     configuration::count_words(&parsed)
-                ),
+                )),
             }
         }
         Output::Json => {

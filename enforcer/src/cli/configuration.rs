@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::config::{Config, Parsed, Severity};
 use crate::config_file;
 
-use super::message::Failure;
+use super::message::{self, Failure};
 
 /// Reads the configuration at `path`; what is wrong with what it says is in the result.
 ///
@@ -41,10 +41,10 @@ pub fn load(path: &Path) -> Result<Config, anyhow::Error> {
 pub(super) fn show_problems(parsed: &Parsed) {
     for problem in &parsed.problems {
         // anstream takes the colours out where stderr is no terminal or NO_COLOR is set.
-        anstream::eprintln!("{}\n", problem.render(true));
+        message::note(format_args!("{}\n", problem.render(true)));
     }
     if parsed.omitted > 0 {
-        anstream::eprintln!("... and {} problems more", parsed.omitted);
+        message::note(format_args!("... and {} problems more", parsed.omitted));
     }
 }
 

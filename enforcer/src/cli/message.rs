@@ -81,21 +81,26 @@ pub(super) fn print(data: &str) -> Result<(), Failure> {
     }
 }
 
+/// Writes a line to stderr. When not even that can be written there is nobody left to tell.
+pub(super) fn note(line: impl std::fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
 /// Prints `error` to stderr, one cause a line and its hints last, and gives exit status 1.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     let mut causes = error.chain();
     if let Some(first) = causes.next() {
-        anstream::eprintln!("{ERROR}error:{ERROR:#} {first}");
+        note(format_args!("{ERROR}error:{ERROR:#} {first}"));
     }
     for cause in causes {
-        anstream::eprintln!("  because: {cause}");
+        note(format_args!("  because: {cause}"));
     }
     for hint in error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<Failure>())
         .map(|failure| &failure.hint)
     {
-        anstream::eprintln!("{HINT}hint:{HINT:#} {hint}");
+        note(format_args!("{HINT}hint:{HINT:#} {hint}"));
     }
     ExitCode::FAILURE
 }
