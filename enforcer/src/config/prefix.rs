@@ -24,8 +24,12 @@ pub(super) enum PrefixError {
     Syntax(String),
     #[error("`{0}` is an address without a prefix length")]
     NoLength(IpAddr),
-    #[error("`{length}` is no length of a prefix with {bits} bits")]
-    Length { length: String, bits: u8 },
+    #[error("{} is no length of a prefix with {bits} bits", quote(.length))]
+    Length {
+        address: IpAddr,
+        length: String,
+        bits: u8,
+    },
     #[error("`{0}` has bits set behind its length")]
     HostBits(IpNet),
     #[error("`{0}` is an IPv4-mapped prefix; packets never carry those")]
@@ -36,9 +40,17 @@ impl PrefixError {
     /// What to write instead.
     pub(super) fn hint(&self) -> String {
         match self {
+            Self::Syntax(text) if is_prefix_in_spaces(text) => format!("write `{}`", text.trim()),
             Self::Syntax(_) => "an address and a length: `10.30.0.0/24`, `2001:db8::/32`".into(),
             Self::NoLength(address) => format!("for this address alone write `{}`", IpNet::from(*address)),
-            Self::Length { bits, .. } => format!("write a length of 0 to {bits}"),
+            Self::Length {
+                address,
+                length,
+                bits,
+            } => match with_netmask(*address, length) {
+                Some(prefix) => format!("write `{prefix}`"),
+                None => format!("write a length of 0 to {bits}"),
+            },
             Self::HostBits(prefix) => format!("write `{}`", prefix.trunc()),
             Self::Mapped(prefix) => match unmapped(*prefix) {
                 Some(v4) => format!("write `{v4}`"),
@@ -59,11 +71,10 @@ pub(super) fn parse(text: &str) -> Result<IpNet, PrefixError> {
     let Ok(address) = address.parse::<IpAddr>() else {
         return Err(PrefixError::Syntax(text.to_owned()));
     };
-    let prefix = length
-        .parse()
-        .ok()
+    let prefix = length_bits(length)
         .and_then(|bits| IpNet::new(address, bits).ok())
         .ok_or_else(|| PrefixError::Length {
+            address,
             length: length.to_owned(),
             bits: if address.is_ipv4() { 32 } else { 128 },
         })?;
@@ -77,6 +88,12 @@ pub(super) fn parse(text: &str) -> Result<IpNet, PrefixError> {
         return Err(PrefixError::HostBits(prefix));
     }
     Ok(prefix)
+}
+
+/// A length in the one way it is written: no sign, no zero before it.
+fn length_bits(text: &str) -> Option<u8> {
+    let bits: u8 = text.parse().ok()?;
+    (bits.to_string() == text).then_some(bits)
 }
 
 /// Whether the prefix is so wide that anybody can get an address in it.
@@ -129,6 +146,16 @@ pub(super) fn read_private_link(texts: &[Text<'_>], report: &mut Report) -> Vec<
     prefixes
 }
 
+/// `10.0.0.0` and `255.255.0.0` are `10.0.0.0/16`.
+fn with_netmask(address: IpAddr, mask: &str) -> Option<IpNet> {
+    let net = IpNet::with_netmask(address, mask.parse().ok()?).ok()?;
+    Some(net.trunc())
+}
+
+fn is_prefix_in_spaces(text: &str) -> bool {
+    text.trim() != text && parse(text.trim()).is_ok()
+}
+
 fn unmapped(prefix: Ipv6Net) -> Option<Ipv4Net> {
     let address = prefix.addr().to_ipv4_mapped()?;
     let bits = prefix.prefix_len().checked_sub(MAPPED_BITS)?;
@@ -172,6 +199,22 @@ mod tests {
                 "`33` is no length of a prefix with 32 bits",
                 "write a length of 0 to 32",
             ),
+            (
+                "10.0.0.0/+8",
+                "`+8` is no length of a prefix with 32 bits",
+                "write a length of 0 to 32",
+            ),
+            (
+                "10.0.0.0/08",
+                "`08` is no length of a prefix with 32 bits",
+                "write a length of 0 to 32",
+            ),
+            (
+                "10.0.0.0/255.255.0.0",
+                "`255.255.0.0` is no length of a prefix with 32 bits",
+                "write `10.0.0.0/16`",
+            ),
+            (" 10.0.0.0/8", "` 10.0.0.0/8` is no prefix", "write `10.0.0.0/8`"),
             (
                 "example.com",
                 "`example.com` is no prefix",
