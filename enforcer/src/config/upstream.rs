@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::problem::quote;
 use super::{Transport, Upstream};
 use crate::names::{NameError, ServerName};
 
@@ -11,18 +12,20 @@ const HTTPS_PATH: &str = "/dns-query";
 /// Why a text is no upstream.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum UpstreamError {
-    #[error("`{0}://` is not a way to ask a name server")]
+    #[error("{} is not a way to ask a name server", quote(&format!("{}://", .0)))]
     Scheme(String),
     #[error("`{0}` is a name; the resolver would have to be resolved first")]
     Name(String),
-    #[error("`{0}` is no address")]
+    #[error("{} is no address", quote(.0))]
     Address(String),
-    #[error("`{0}` is no port")]
+    #[error("{} is no port", quote(.0))]
     Port(String),
     #[error("no name server can be at `{0}`")]
     Unusable(IpAddr),
     #[error("a path stands only behind `https://`")]
     Path,
+    #[error("{} is no path of a URL", quote(.0))]
+    PathCharacter(String),
     #[error("a name behind `#` stands only with `tls://` and `https://`, where a certificate carries it")]
     PlainName,
     #[error("the name behind `#` is not valid: {0}")]
@@ -45,6 +48,10 @@ impl UpstreamError {
             Self::Unusable(address) => match address.to_canonical() {
                 canonical if canonical != *address => format!("write `{canonical}`"),
                 _ => "write the address that the name server listens on".into(),
+            },
+            Self::PathCharacter(path) => match path.split_once('{') {
+                Some((path, _)) => format!("write `{path}`, without the template behind it"),
+                None => "write it percent-encoded, without white space, for example `/dns-query`".into(),
             },
             Self::Path => "take the path away, or write `https://`".into(),
             Self::PlainName => "take the name away, or write `tls://` before the address".into(),
@@ -83,8 +90,18 @@ pub(super) fn parse(text: &str) -> Result<Upstream, UpstreamError> {
     if path.is_some() && !matches!(transport, Transport::Https { .. }) {
         return Err(UpstreamError::Path);
     }
+    if let Transport::Https { path, .. } = &transport
+        && !path.bytes().all(is_of_a_path)
+    {
+        return Err(UpstreamError::PathCharacter(path.clone()));
+    }
     let address = address(host, default_port)?;
     Ok(Upstream { transport, address })
+}
+
+/// Whether a path of a URL or the query behind it has such a byte (RFC 3986 sections 3.3 and 3.4).
+fn is_of_a_path(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:@/?".contains(&byte)
 }
 
 fn address(host: &str, default_port: u16) -> Result<SocketAddr, UpstreamError> {
@@ -163,6 +180,16 @@ mod tests {
                 "https 192.0.2.1:443 /dns-query dns.example.com",
             ),
             ("https://192.0.2.1:8443", "https 192.0.2.1:8443 /dns-query "),
+            (
+                "https://192.0.2.1/dns-query{?dns}#a.example.com",
+                "`/dns-query{?dns}` is no path of a URL",
+            ),
+            (
+                "https://192.0.2.1/a b\r\nHost: x",
+                "`/a b\\r\\nHost: x` is no path of a URL",
+            ),
+            ("https://192.0.2.1/q?a=%20b", "https 192.0.2.1:443 /q?a=%20b "),
+            ("192\n\u{1b}[31m", "`192\\n\\u{1b}[31m` is no address"),
             ("udp://192.0.2.1", "`udp://` is not a way to ask a name server"),
             (
                 "tls://dns.example.com",
