@@ -40,7 +40,7 @@ pub enum NameError {
         label: String,
     },
     /// A character that no host name has (RFC 1123 section 2.1: letters, digits, hyphens).
-    #[error("`{character}` can not stand in a host name")]
+    #[error("`{}` can not stand in a host name", shown(*.character))]
     Character {
         /// The first character that is not allowed.
         character: char,
@@ -66,6 +66,15 @@ pub enum NameError {
     /// A `*` elsewhere than as the whole first label.
     #[error("a `*` stands only for whole labels, at the start of a pattern: `*.example.com`")]
     Wildcard,
+}
+
+/// A character as a message may carry it: never one that a terminal acts on.
+fn shown(character: char) -> String {
+    if character.is_control() {
+        character.escape_default().to_string()
+    } else {
+        character.to_string()
+    }
 }
 
 /// A fully qualified host name in lower-case A-labels, without the trailing dot; at least two labels.

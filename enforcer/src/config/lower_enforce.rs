@@ -65,8 +65,11 @@ fn cgroup(section: &Section<'_>, report: &mut Report) -> Option<PathBuf> {
     let is_plain = path
         .components()
         .all(|component| matches!(component, Component::RootDir | Component::Normal(_)));
-    if !path.is_absolute() || !is_plain || text.value.contains('\0') {
-        let problem = report.error(&text.span, "`cgroup` is not an absolute path without `..`");
+    if !path.is_absolute() || !is_plain || text.value.contains(char::is_control) {
+        let problem = report.error(
+            &text.span,
+            "`cgroup` is no plain absolute path (no `..`, no control characters)",
+        );
         report.push(problem.hint("write the folder of the cgroup, as in `/sys/fs/cgroup/build.slice`"));
         return None;
     }

@@ -20,13 +20,20 @@ impl Risk {
         let given = section.get(KEY).map(|_| {
             let example = "\"why it can not be avoided\"";
             let reason = section.text(KEY, example, report).and_then(|text| {
-                let reason = text.value.trim();
+                // One line, whatever was written: what shows it must not be made to show lines of its own.
+                let reason: Vec<&str> = text.value.split_whitespace().collect();
+                let reason = reason.join(" ");
+                if reason.contains(char::is_control) {
+                    let problem = report.error(&text.span, format!("`{KEY}` has control characters"));
+                    report.push(problem.hint("take them out; every status repeats the reason"));
+                    return None;
+                }
                 if reason.is_empty() {
                     let problem = report.error(&text.span, format!("`{KEY}` gives no reason"));
                     report.push(problem.hint("say why it can not be avoided; every status repeats it"));
                     return None;
                 }
-                Some(reason.to_owned())
+                Some(reason)
             });
             (section.key_span(KEY), reason)
         });
