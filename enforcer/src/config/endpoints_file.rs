@@ -67,12 +67,15 @@ pub(super) fn read(source: &Arc<Source>, risk: &mut Risk, report: &mut Report) -
         report,
         patterns_seen: Vec::new(),
     };
-    // serde would take an array for a struct as well, its items for the fields.
-    if let Some(at) = json
-        .find(|c: char| !c.is_ascii_whitespace())
-        .filter(|&at| json.as_bytes()[at] == b'[')
-    {
-        let problem = reader.error(at..at + 1, "the file is an array, not one object");
+    // serde would take an array for a struct as well, its items for the fields; and its words for others are its own.
+    let start = json.find(|c: char| !c.is_ascii_whitespace());
+    let Some(start) = start else {
+        let problem = reader.error(0..0, "the file is empty");
+        reader.push(problem.hint(format!("did the command fail that wrote it? {SHOW_ENDPOINTS}")));
+        return None;
+    };
+    if json.as_bytes()[start] != b'{' {
+        let problem = reader.error(start..start + 1, "the file is not one JSON object");
         reader.push(problem.hint(SHOW_ENDPOINTS));
         return None;
     }
@@ -97,7 +100,7 @@ pub(super) fn read(source: &Arc<Source>, risk: &mut Risk, report: &mut Report) -
         data_endpoints: Vec::new(),
         data_patterns: Vec::new(),
         regional_endpoints: Vec::new(),
-        is_without_data_endpoints: data_endpoints.is_empty(),
+        is_without_data_endpoints: document.data_endpoints.is_none_or(is_empty_array),
     };
     for (text, range) in data_endpoints {
         reader.data_endpoint(&text, range, &mut listed, risk);
@@ -281,26 +284,22 @@ impl<'a> Reader<'a> {
     }
 }
 
+fn is_empty_array(raw: &RawValue) -> bool {
+    serde_json::from_str::<Vec<&RawValue>>(raw.get()).is_ok_and(|items| items.is_empty())
+}
+
 fn insert(names: &mut Vec<ServerName>, name: ServerName) {
     if !names.contains(&name) {
         names.push(name);
     }
 }
 
-/// `text` with a blank in the place of each comma before a closing bracket, and of a byte order mark.
+/// `text` with a blank in the place of each comma before a closing bracket.
 fn without_trailing_commas(text: &str) -> String {
-    const MARK: &str = "\u{feff}";
     let mut bytes = Vec::with_capacity(text.len());
     let mut comma: Option<usize> = None;
     let (mut in_string, mut escaped) = (false, false);
-    let body = match text.strip_prefix(MARK) {
-        Some(body) => {
-            bytes.resize(MARK.len(), b' ');
-            body
-        }
-        None => text,
-    };
-    for byte in body.bytes() {
+    for byte in text.bytes() {
         if in_string {
             in_string = escaped || byte != b'"';
             escaped = !escaped && byte == b'\\';
@@ -332,7 +331,7 @@ mod tests {
             (r#"{"a": [1, 2,],}"#, r#"{"a": [1, 2 ] }"#),
             (r#"{"a": ",]", "b\",}": 1 , }"#, r#"{"a": ",]", "b\",}": 1   }"#),
             ("[,]", "[ ]"),
-            ("\u{feff}[1,\n]", "   [1 \n]"),
+            ("[1,\n]", "[1 \n]"),
         ] {
             assert_eq!(without_trailing_commas(text), expected);
         }

@@ -24,9 +24,10 @@ pub struct Source {
 }
 
 impl Source {
-    /// The text of `file`, which is named as the user should see it.
+    /// The text of `file`, which is named as the user should see it. A byte order mark is left out: no editor counts it.
     #[must_use]
     pub fn new(file: &Path, text: &str) -> Arc<Self> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let line_starts = std::iter::once(0)
             .chain(text.match_indices('\n').map(|(at, _)| at + 1))
             .collect();
