@@ -14,6 +14,8 @@ use crate::names::{DomainPattern, ServerName};
 pub(super) struct Claim {
     pub(super) what: Claimed,
     pub(super) span: Span,
+    /// What it lets through besides: the endpoints of a registry.
+    pub(super) implied: Vec<Claimed>,
 }
 
 /// What a rule can name.
@@ -55,8 +57,30 @@ pub(super) fn check(claims: &[Claim], report: &mut Report) {
             distinct.push(claim);
         }
     }
+    implied_again(&distinct, report);
     covered_names(&distinct, &first_of, report);
     nested_prefixes(&distinct, report);
+}
+
+/// Reports what stands in an `[[allow]]` although a `[[registry]]` means it already.
+fn implied_again(claims: &[&Claim], report: &mut Report) {
+    let mut implied_by: HashMap<&Claimed, &Claim> = HashMap::new();
+    for claim in claims {
+        for implied in &claim.implied {
+            implied_by.entry(implied).or_insert(claim);
+        }
+    }
+    for claim in claims {
+        if let Some(registry) = implied_by.get(&claim.what) {
+            let message = format!(
+                "{} is already let through by its `[[registry]]`",
+                claim.what.words()
+            );
+            let problem =
+                Problem::warning(claim.span.clone(), message).related(registry.span.clone(), "here");
+            report.push(problem.hint("take this rule away"));
+        }
+    }
 }
 
 fn covered_names(claims: &[&Claim], first_of: &HashMap<&Claimed, &Claim>, report: &mut Report) {
@@ -66,20 +90,6 @@ fn covered_names(claims: &[&Claim], first_of: &HashMap<&Claimed, &Claim>, report
             Claimed::Pattern(pattern) => (pattern.suffix(), Some(pattern)),
             _ => continue,
         };
-        if let Some(registry) = LoginServer::new(name.clone()).ok().map(Claimed::Registry)
-            && pattern.is_none()
-            && let Some(first) = first_of.get(&registry)
-        {
-            let problem = Problem::warning(
-                claim.span.clone(),
-                format!("`{name}` is already let through by its `[[registry]]`"),
-            );
-            report.push(
-                problem
-                    .related(first.span.clone(), "here")
-                    .hint("take this rule away"),
-            );
-        }
         // Every suffix of the name that a pattern may have; a name has at most 127 labels.
         let covering = name
             .as_str()
@@ -135,5 +145,6 @@ pub(super) fn claim(what: Claimed, range: &Range<usize>, report: &Report) -> Cla
     Claim {
         what,
         span: report.span(range),
+        implied: Vec::new(),
     }
 }

@@ -6,6 +6,11 @@ use super::cloud::Cloud;
 use super::region::Region;
 use crate::names::ServerName;
 
+/// Login server of the Microsoft Container Registry.
+pub const MCR_LOGIN_SERVER: &str = "mcr.microsoft.com";
+/// Above its data endpoints. The documentation advises against naming those of single regions.
+pub const MCR_DATA_SUFFIX: &str = "data.mcr.microsoft.com";
+
 /// Fewest and most characters of a registry's name.
 const REGISTRY_NAME_CHARS: std::ops::RangeInclusive<usize> = 5..=50;
 
@@ -100,7 +105,7 @@ impl LoginServer {
     /// # Errors
     /// What it is instead, as far as that can be told.
     pub fn new(name: ServerName) -> Result<Self, LoginServerError> {
-        if name.as_str() == "mcr.microsoft.com" || name.is_below("mcr.microsoft.com") {
+        if name.as_str() == MCR_LOGIN_SERVER || name.is_below(MCR_LOGIN_SERVER) {
             return Err(LoginServerError::Mcr { name });
         }
         if Cloud::ALL

@@ -6,12 +6,13 @@ use std::path::Path;
 use super::claim::{Claim, Claimed, claim};
 use super::document::{Section, Text};
 use super::endpoints_file;
-use super::login_server::{LoginServer, LoginServerError};
+use super::login_server::{LoginServer, LoginServerError, MCR_DATA_SUFFIX, MCR_LOGIN_SERVER};
 use super::lower::{Context, Lowered};
-use super::problem::{Source, quote};
+use super::problem::{Source, Span, quote};
 use super::report::Report;
 use super::risk::Risk;
 use super::{Registry, RuleKind, lower_regions, name, prefix};
+use crate::names::{DomainPattern, ServerName};
 
 /// The keys of which a registry has exactly one.
 const WHICH: [&str; 3] = ["login_server", "endpoints", "kind"];
@@ -82,7 +83,11 @@ fn by_kind(section: &Section<'_>, context: &mut Context<'_>) -> Option<RuleKind>
     }
     match kind {
         RuleKindChoice::Mcr => {
-            let mcr = claim(Claimed::Mcr, &section.key_span("kind"), context.report);
+            let mut mcr = claim(Claimed::Mcr, &section.key_span("kind"), context.report);
+            mcr.implied
+                .extend(ServerName::parse(MCR_LOGIN_SERVER).map(Claimed::Name));
+            let data = ServerName::parse(MCR_DATA_SUFFIX).map(DomainPattern::below);
+            mcr.implied.extend(data.map(Claimed::Pattern));
             context.claims.push(mcr);
             Some(RuleKind::Mcr)
         }
@@ -102,12 +107,6 @@ fn by_login_server(section: &Section<'_>, context: &mut Context<'_>) -> Option<R
     let data_regions = lower_regions::list(data_regions.unwrap_or_default(), context.report);
     let regional = lower_regions::regional_login_servers(section, &data_regions, context.report);
     let (text, login_server) = (text?, login_server?);
-    let own = claim(
-        Claimed::Registry(login_server.clone()),
-        &text.span,
-        context.report,
-    );
-    context.claims.push(own);
     if login_server.has_name_label() {
         for key in ["data_regions", "regional_login_servers"] {
             refuse(
@@ -144,13 +143,16 @@ fn by_login_server(section: &Section<'_>, context: &mut Context<'_>) -> Option<R
         .iter()
         .map(|region| login_server.regional(region))
         .collect();
-    Some(Registry {
+    let registry = Registry {
         login_server,
         data_regions,
         data_endpoints: Vec::new(),
         data_patterns: Vec::new(),
         regional_endpoints,
-    })
+    };
+    let span = context.report.span(&text.span);
+    context.claims.push(claim_of(&registry, span));
+    Some(registry)
 }
 
 fn by_endpoints(section: &Section<'_>, risk: &mut Risk, context: &mut Context<'_>) -> Option<Registry> {
@@ -180,22 +182,38 @@ fn by_endpoints(section: &Section<'_>, risk: &mut Risk, context: &mut Context<'_
     let shown = context.folder.join(path);
     let source = Source::new(&shown, &content);
     let listed = endpoints_file::read(&source, risk, context.report)?;
-    context.claims.push(Claim {
-        what: Claimed::Registry(listed.login_server.clone()),
-        span: listed.login_server_span,
-    });
     if listed.is_without_data_endpoints {
         let hint = "layers would come from shared storage (`*.blob.core.windows.net`); enable dedicated data endpoints \
                     on the registry, and write the file anew";
         warn_without_data_endpoints(&listed.login_server, &text.span, hint, context.report);
     }
-    Some(Registry {
+    let registry = Registry {
         login_server: listed.login_server,
         data_regions: Vec::new(),
         data_endpoints: listed.data_endpoints,
         data_patterns: listed.data_patterns,
         regional_endpoints: listed.regional_endpoints,
-    })
+    };
+    context.claims.push(claim_of(&registry, listed.login_server_span));
+    Some(registry)
+}
+
+/// The claim of a registry, with the names of all its endpoints.
+fn claim_of(registry: &Registry, span: Span) -> Claim {
+    let login_server = &registry.login_server;
+    let derived = registry
+        .data_regions
+        .iter()
+        .map(|region| login_server.data_endpoint(region));
+    let names = std::iter::once(login_server.name().clone())
+        .chain(derived)
+        .chain(registry.data_endpoints.iter().cloned())
+        .chain(registry.regional_endpoints.iter().cloned());
+    Claim {
+        what: Claimed::Registry(login_server.clone()),
+        span,
+        implied: names.map(Claimed::Name).collect(),
+    }
 }
 
 fn warn_without_data_endpoints(

@@ -40,7 +40,7 @@ use toml::de::DeTable;
 use crate::names::{DomainPattern, ServerName};
 
 pub use cloud::Cloud;
-pub use login_server::{LoginServer, LoginServerError};
+pub use login_server::{LoginServer, LoginServerError, MCR_DATA_SUFFIX, MCR_LOGIN_SERVER};
 pub use lower::RULES_MAX;
 pub use problem::{PROBLEMS_MAX, Problem, Severity, Source, Span};
 pub use region::{Region, RegionError};
@@ -168,7 +168,7 @@ impl fmt::Display for RuleKind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Registry(registry) => write!(out, "registry {}", registry.login_server),
-            Self::Mcr => out.write_str("registry mcr.microsoft.com"),
+            Self::Mcr => write!(out, "registry {MCR_LOGIN_SERVER}"),
             Self::Name(name) => write!(out, "allow {name}"),
             Self::Pattern(pattern) => write!(out, "allow {pattern}"),
             Self::Prefixes(prefixes) => match prefixes[..] {

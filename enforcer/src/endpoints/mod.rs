@@ -6,14 +6,9 @@ use std::collections::{HashMap, HashSet};
 
 use ipnet::IpNet;
 
-use crate::config::{Config, Registry, Rule, RuleId, RuleKind, Upstream};
+use crate::config::{Config, MCR_DATA_SUFFIX, MCR_LOGIN_SERVER, Registry, Rule, RuleId, RuleKind, Upstream};
 use crate::names::{DomainPattern, ServerName};
 use crate::resolve::Question;
-
-/// Login server of the Microsoft Container Registry.
-const MCR_LOGIN_SERVER: &str = "mcr.microsoft.com";
-/// Above its data endpoints. The documentation advises against naming those of single regions.
-const MCR_DATA_SUFFIX: &str = "data.mcr.microsoft.com";
 
 /// One thing that the policy lets through, and why.
 #[derive(Clone, Debug, Eq, PartialEq)]
