@@ -26,7 +26,7 @@ enum Cover {
 use Cover::{Never, PrivateLink};
 
 /// Addresses of cloud services that hand out credentials or control the machine. They go before all else.
-const METADATA: [(IpAddr, &str); 6] = [
+const METADATA: [(IpAddr, &str); 9] = [
     (
         IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
         "instance metadata service",
@@ -46,6 +46,18 @@ const METADATA: [(IpAddr, &str); 6] = [
     (
         IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
         "instance metadata service (AWS)",
+    ),
+    (
+        IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
+        "container credentials (AWS)",
+    ),
+    (
+        IpAddr::V6(Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
+        "instance metadata service (Oracle)",
+    ),
+    (
+        IpAddr::V6(Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)),
+        "instance metadata service (Scaleway)",
     ),
     (
         IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
@@ -74,7 +86,7 @@ const V4: [(Ipv4Net, Cover, &str); 12] = [
 ];
 
 /// The first prefix that contains an address decides. What carries an IPv4 address is dealt with before.
-const V6: [(Ipv6Net, Cover, &str); 12] = [
+const V6: [(Ipv6Net, Cover, &str); 14] = [
     (v6([0, 0, 0, 0, 0, 0, 0, 0], 128), Never, "unspecified (RFC 4291)"),
     (v6([0, 0, 0, 0, 0, 0, 0, 1], 128), Never, "loopback (RFC 4291)"),
     (
@@ -88,6 +100,7 @@ const V6: [(Ipv6Net, Cover, &str); 12] = [
         "local NAT64 (RFC 8215)",
     ),
     (v6([0x100, 0, 0, 0, 0, 0, 0, 0], 64), Never, "discard (RFC 6666)"),
+    (v6([0x100, 0, 0, 1, 0, 0, 0, 0], 64), Never, "dummy (RFC 9780)"),
     (
         v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),
         PrivateLink,
@@ -119,6 +132,11 @@ const V6: [(Ipv6Net, Cover, &str); 12] = [
         "ORCHIDv2 (RFC 7343)",
     ),
     (
+        v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23),
+        Never,
+        "IETF protocol assignments (RFC 2928)",
+    ),
+    (
         v6([0x5f00, 0, 0, 0, 0, 0, 0, 0], 16),
         Never,
         "segment routing (RFC 9602)",
@@ -135,6 +153,9 @@ const NAT64: Ipv6Net = v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96);
 const SIX_TO_FOUR: Ipv6Net = v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16);
 /// Teredo (RFC 4380 section 4): the server's address, and the client's with all bits inverted at the end.
 const TEREDO: Ipv6Net = v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 32);
+
+/// RFC 5180 section 8. Inside the IETF protocol assignments, of which nothing else serves anybody.
+const BENCHMARKING: Ipv6Net = v6([0x2001, 2, 0, 0, 0, 0, 0, 0], 48);
 
 /// Accepts an address of an answer, or says why not. Accepted is the address to grant: an IPv4-mapped one has become the
 /// IPv4 address that its packets are sent to.
@@ -172,7 +193,10 @@ fn judge_v4(address: Ipv4Addr, outer: IpAddr, private_link: &[IpNet]) -> Result<
 
 fn judge_v6(address: Ipv6Addr, private_link: &[IpNet]) -> Result<(), &'static str> {
     not_metadata(address.into())?;
-    if NAT64.contains(&address) {
+    if [NAT64, TEREDO, BENCHMARKING]
+        .iter()
+        .any(|net| net.contains(&address))
+    {
         return Ok(());
     }
     match V6.iter().find(|(net, ..)| net.contains(&address)) {
@@ -251,6 +275,7 @@ mod tests {
             "2603:1030::1",
             "2001:db8::1",
             "2001:2::1",
+            "2001:200::1",
             "3fff::1",
             "2a00::1",
             // Carriers of an address that is accepted by itself.
@@ -294,6 +319,14 @@ mod tests {
             ("fd00:ec2::254", "instance metadata service (AWS)"),
             ("ff02::1", "multicast (RFC 4291)"),
             ("100::1", "discard (RFC 6666)"),
+            ("100:0:0:1::1", "dummy (RFC 9780)"),
+            ("2001:1::1", "IETF protocol assignments (RFC 2928)"),
+            ("2001:3::1", "IETF protocol assignments (RFC 2928)"),
+            ("2001:1ff:ffff::1", "IETF protocol assignments (RFC 2928)"),
+            ("2001:20::1", "ORCHIDv2 (RFC 7343)"),
+            ("fd00:ec2::23", "container credentials (AWS)"),
+            ("fd00:c1::a9fe:a9fe", "instance metadata service (Oracle)"),
+            ("fd00:42::42", "instance metadata service (Scaleway)"),
             ("4000::1", "reserved (RFC 4291)"),
             ("64:ff9b:1::1", "local NAT64 (RFC 8215)"),
             // Carried inside of another address.
@@ -327,6 +360,7 @@ mod tests {
                 "fe80::1",
                 "169.254.169.254",
                 "fd00:ec2::254",
+                "fd00:ec2::23",
                 "168.63.129.16",
                 "100.100.100.200",
                 "224.0.0.1",
