@@ -146,6 +146,7 @@ mod tests {
     #[test]
     fn public_suffixes_are_found() {
         for pattern in [
+            "*.privatelink.blob.core.windows.net",
             "*.co.uk",
             "*.com.au",
             "*.github.io",
@@ -155,6 +156,12 @@ mod tests {
             assert!(is_open(pattern), "{pattern}");
         }
         assert_eq!(single_label_openness("example"), Openness::TopLevel);
+        for name in ["s3.dualstack.eu-west-1.amazonaws.com", "uploads.github.com"] {
+            assert!(
+                host_openness(&ServerName::parse(name).unwrap()).is_some(),
+                "{name}"
+            );
+        }
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub const SUFFIXES: &[OpenName] = &[
     // Azure, public cloud.
     blobs("blob.core.windows.net"),
     blobs("*.blob.storage.azure.net"),
+    blobs("privatelink.blob.core.windows.net"),
+    names("privatelink.dfs.core.windows.net", "Azure storage accounts"),
     names("dfs.core.windows.net", "Azure storage accounts"),
     names("file.core.windows.net", "Azure storage accounts"),
     names("queue.core.windows.net", "Azure storage accounts"),
@@ -105,6 +107,7 @@ pub const SUFFIXES: &[OpenName] = &[
     names("sharepoint.com", "SharePoint tenants"),
     // Azure operated by 21Vianet.
     blobs("blob.core.chinacloudapi.cn"),
+    blobs("privatelink.blob.core.chinacloudapi.cn"),
     names("dfs.core.chinacloudapi.cn", "Azure storage accounts"),
     names("file.core.chinacloudapi.cn", "Azure storage accounts"),
     names("queue.core.chinacloudapi.cn", "Azure storage accounts"),
@@ -126,6 +129,7 @@ pub const SUFFIXES: &[OpenName] = &[
     names("database.chinacloudapi.cn", "Azure SQL servers"),
     // Azure Government.
     blobs("blob.core.usgovcloudapi.net"),
+    blobs("privatelink.blob.core.usgovcloudapi.net"),
     names("dfs.core.usgovcloudapi.net", "Azure storage accounts"),
     names("file.core.usgovcloudapi.net", "Azure storage accounts"),
     names("queue.core.usgovcloudapi.net", "Azure storage accounts"),
@@ -234,11 +238,17 @@ pub const HOSTS: &[OpenName] = &[
     host("github.com", "repositories"),
     host("api.github.com", "repositories"),
     host("gist.github.com", "gists"),
+    host("uploads.github.com", "repositories"),
     host("gitlab.com", "repositories"),
     host("bitbucket.org", "repositories"),
     host("dev.azure.com", "Azure DevOps organisations"),
     host("pkgs.dev.azure.com", "Azure DevOps organisations"),
     host("s3.amazonaws.com", "S3 buckets"),
     host("s3.*.amazonaws.com", "S3 buckets"),
+    host("s3.dualstack.*.amazonaws.com", "S3 buckets"),
+    host("s3.*.amazonaws.com.cn", "S3 buckets"),
     host("storage.googleapis.com", "storage buckets"),
+    host("www.googleapis.com", "Google services"),
+    host("upload.pypi.org", "packages"),
+    host("registry.npmjs.org", "packages"),
 ];
