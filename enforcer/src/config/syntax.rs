@@ -27,11 +27,26 @@ pub(super) fn push_all(document: &DeTable<'_>, mut errors: Vec<Error>, report: &
     }
     for error in errors {
         let problem = report.error(&place(&error), format!("not valid TOML: {}", error.message()));
+        let written = report.source().text().get(place(&error)).unwrap_or_default();
         let hint = match error.message() {
+            _ if written.starts_with(['\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}']) => {
+                Some("these are the quotes of a word processor: write `\"`")
+            }
             message if message.starts_with("string values must be quoted") => {
                 Some("put the value between double quotes")
             }
             message if message.starts_with("invalid basic string") => Some("close the string with `\"`"),
+            message if message.starts_with("invalid literal string") => Some("close the string with `'`"),
+            message if message.starts_with("missing comma") => Some("write a comma between the two"),
+            message
+                if message.starts_with("key with no value")
+                    || message.starts_with("invalid unquoted key") =>
+            {
+                Some("a line is `KEY = VALUE`, a `[table]` or a `[[table]]`")
+            }
+            message if message.starts_with("invalid key-value pair") => {
+                Some("a configuration is TOML, as in the examples: `KEY = VALUE`, `[table]`, `[[table]]`")
+            }
             message if message.starts_with("duplicate key") => Some(
                 "a key stands once in a table; `[[registry]]` and `[[allow]]`, in double brackets, may be repeated",
             ),
