@@ -1,9 +1,11 @@
+use std::pin::Pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
 use super::super::answer::{Answer, AskError, DnsName, Record, RecordData};
 use super::super::failover::{Ask, Asking};
-use super::super::{Family, NameSnapshot, Standing};
+use super::super::{Family, NameSnapshot, Standing, schedule};
 use super::*;
 use crate::names::ServerName;
 
@@ -13,6 +15,7 @@ struct World {
     /// The address and TTL of each name.
     answers: Mutex<HashMap<String, (&'static str, u32)>>,
     asked: AtomicUsize,
+    asked_v4: AtomicUsize,
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
 }
@@ -59,6 +62,8 @@ impl Ask for Arc<World> {
     fn ask<'a>(&'a self, name: &'a DnsName, family: Family) -> Asking<'a> {
         Box::pin(async move {
             self.asked.fetch_add(1, Ordering::Relaxed);
+            self.asked_v4
+                .fetch_add(usize::from(family == Family::V4), Ordering::Relaxed);
             let now = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
             self.most_under_way.fetch_max(now, Ordering::Relaxed);
             let known = self.answers.lock().unwrap().get(name.as_str()).copied();
@@ -346,4 +351,126 @@ async fn a_bug_in_an_upstream_is_a_failure_of_its_question_only() {
         .await;
     pass(10).await;
     assert_eq!(held(&service.snapshots().borrow(), "a.test"), ["198.51.100.1"]);
+}
+
+/// Counts how often a task is woken.
+struct Counted<F> {
+    inner: Pin<Box<F>>,
+    polls: Arc<AtomicUsize>,
+}
+
+impl<F: Future<Output = ()>> Future for Counted<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.polls.fetch_add(1, Ordering::Relaxed);
+        self.inner.as_mut().poll(context)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn between_questions_the_task_sleeps() {
+    let names = ["a.test", "b.test", "c.test"];
+    let world = World::new(&names.map(|name| (name, "198.51.100.1", 3600)));
+    let order = Order::new(questions(&names), &config(), world.failover());
+    let book = Book::new(order.questions.clone(), order.limits);
+    let (tell, mut snapshots) = watch::channel(Arc::new(book.snapshot()));
+    let (_orders, receive) = mpsc::channel(1);
+    let driver = Driver::new(order, book, tell, fastrand::Rng::with_seed(1));
+    let polls = Arc::new(AtomicUsize::new(0));
+    let task = Counted {
+        inner: Box::pin(driver.run(receive)),
+        polls: polls.clone(),
+    };
+    let task = tokio::spawn(task);
+    snapshots
+        .wait_for(|snapshot| snapshot.is_settled())
+        .await
+        .unwrap();
+    pass(1).await;
+    let (settled, asked) = (polls.load(Ordering::Relaxed), world.asked());
+    // No IPv4 question is due before 0.7 of the TTL. That there is no IPv6 address is asked for again every few minutes.
+    pass(2500).await;
+    let woken = polls.load(Ordering::Relaxed) - settled;
+    let asked = world.asked() - asked;
+    assert_eq!(world.asked_v4.load(Ordering::Relaxed), names.len());
+    assert!(asked <= 2500 / 200 * names.len(), "{asked} questions");
+    // For each question when it is due and when it is answered, and for the end of each grace period.
+    let most = 2 * asked + 2500 / 600;
+    assert!(woken <= most, "woken {woken} times by {asked} questions");
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_waits_for_no_answer() {
+    let world = World::new(&[]);
+    let service = Service::start(questions(&["dead.test"]), &config(), world.failover());
+    pass(1).await;
+    assert_eq!(world.asked(), 2, "both families are under way");
+    let before = tokio::time::Instant::now();
+    service.stop().await;
+    assert_eq!(before.elapsed(), Duration::ZERO);
+
+    let service = Service::start(questions(&["dead.test"]), &config(), world.failover());
+    pass(1).await;
+    let asked = world.asked();
+    drop(service);
+    pass(1000).await;
+    assert_eq!(world.asked(), asked, "dropped is stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ttls_of_nothing_and_of_years_are_asked_for_at_a_sane_pace() {
+    for (ttl, fewest, most) in [
+        // Taken as `ttl_min`, 5 s, and asked again after 3.5 to 4.5 s.
+        (0, 3600 / 5, 3600 / 3),
+        // RFC 2181 section 8: the most significant bit makes it 0.
+        (u32::MAX, 3600 / 5, 3600 / 3),
+        // Taken as `ttl_max`, one hour.
+        (i32::MAX.unsigned_abs(), 1, 3),
+    ] {
+        let world = World::new(&[("a.test", "198.51.100.1", ttl)]);
+        let service = Service::start(questions(&["a.test"]), &config(), world.failover());
+        pass(3600).await;
+        // Negative answers are not above their own limit, so that only the IPv4 questions tell.
+        let asked = world.asked_v4.load(Ordering::Relaxed);
+        assert!((fewest..=most).contains(&asked), "TTL {ttl}: {asked}");
+        service.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_everything_is_dead_for_days_nothing_is_lost_and_all_comes_back() {
+    let names: Vec<String> = (0..12).map(|number| format!("n{number}.test")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = World::new(&[]);
+    for name in &names {
+        world.says(name, "198.51.100.1", 60);
+    }
+    let service = Service::start(questions(&names), &config(), world.failover());
+    service.settled(Duration::from_secs(60)).await;
+    for name in &names {
+        world.dies(name);
+    }
+    pass(2 * 24 * 3600).await;
+    let snapshot = service.snapshots().borrow().clone();
+    for name in &names {
+        assert_eq!(held(&snapshot, name), ["198.51.100.1"], "{name}");
+    }
+    for name in &names {
+        world.says(name, "198.51.100.2", 60);
+    }
+    // The longest back-off, spread by its jitter, and the questions that were under way or waiting for a place.
+    let longest = schedule::RETRY_MAX.mul_f64(1.0 + schedule::RETRY_JITTER) + 4 * TIMEOUT;
+    tokio::time::sleep(longest).await;
+    let snapshot = service.snapshots().borrow().clone();
+    for (name, known) in names.iter().zip(&snapshot.names) {
+        assert_eq!(known.v4, FamilyState::Fresh, "{name}");
+        assert_eq!(
+            held(&snapshot, name),
+            ["198.51.100.1 r", "198.51.100.2"],
+            "{name}"
+        );
+    }
+    service.stop().await;
 }
