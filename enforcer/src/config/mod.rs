@@ -42,6 +42,8 @@ use crate::names::{DomainPattern, ServerName};
 pub use cloud::Cloud;
 pub use login_server::{LoginServer, LoginServerError, MCR_DATA_SUFFIX, MCR_LOGIN_SERVER};
 pub use lower::RULES_MAX;
+#[cfg(test)]
+pub(crate) use prefix::PRIVATE;
 pub use problem::{PROBLEMS_MAX, Problem, Severity, Source, Span};
 pub use region::{Region, RegionError};
 

@@ -1,6 +1,6 @@
 //! Prefixes of addresses as rules carry them: no host bits, never IPv4-mapped.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -139,9 +139,21 @@ pub(super) fn read_private_link(texts: &[Text<'_>], report: &mut Report) -> Vec<
             report.push(problem.hint(
                 "write the prefix of the network that the private endpoints are in, as in `10.20.0.0/16`",
             ));
-        } else if !prefixes.contains(&prefix) {
-            prefixes.push(prefix);
+            continue;
         }
+        if prefixes.contains(&prefix) {
+            let problem = report.warning(&text.span, format!("`{prefix}` stands twice"));
+            report.push(problem.hint("take one of the two away"));
+            continue;
+        }
+        if !overlaps_private(prefix) {
+            let message = format!("`{prefix}` has no private addresses in it, and means nothing here");
+            let problem = report.warning(&text.span, message);
+            report.push(problem.hint(
+                "public answers are accepted without it; loopback, link-local and their like never are",
+            ));
+        }
+        prefixes.push(prefix);
     }
     prefixes
 }
@@ -160,6 +172,36 @@ fn unmapped(prefix: Ipv6Net) -> Option<Ipv4Net> {
     let address = prefix.addr().to_ipv4_mapped()?;
     let bits = prefix.prefix_len().checked_sub(MAPPED_BITS)?;
     Some(Ipv4Net::new(address, bits).ok()?.trunc())
+}
+
+/// What `private_link` can cover: RFC 1918, RFC 6598, RFC 4193 and RFC 8215.
+pub(crate) const PRIVATE: [IpNet; 6] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8)),
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12)),
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16)),
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7)),
+    IpNet::V6(Ipv6Net::new_assert(
+        Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0),
+        48,
+    )),
+];
+
+/// Prefixes of IPv6 addresses that carry IPv4 addresses, private ones as well: NAT64 (RFC 6052), 6to4 (RFC 3056).
+const CARRIERS: [IpNet; 2] = [
+    IpNet::V6(Ipv6Net::new_assert(
+        Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0),
+        96,
+    )),
+    IpNet::V6(Ipv6Net::new_assert(
+        Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0),
+        16,
+    )),
+];
+
+fn overlaps_private(prefix: IpNet) -> bool {
+    let mut nets = PRIVATE.iter().chain(&CARRIERS);
+    nets.any(|net| net.contains(&prefix) || prefix.contains(net))
 }
 
 /// `fc00::/7`, the addresses of private networks (RFC 4193).

@@ -378,6 +378,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_the_configuration_calls_private_is_what_private_link_covers() {
+        let private = crate::config::PRIVATE;
+        for net in private {
+            assert!(judge(net.network(), &[]).is_err(), "{net}");
+            assert_eq!(judge(net.network(), &[net]), Ok(net.network()), "{net}");
+        }
+        let coverable = |cover: &Cover| *cover == PrivateLink;
+        let fours = V4.iter().filter(|(_, cover, _)| coverable(cover));
+        let sixes = V6.iter().filter(|(_, cover, _)| coverable(cover));
+        assert_eq!(fours.count() + sixes.count(), private.len());
+    }
+
     proptest! {
         #[test]
         fn what_the_standard_library_calls_local_is_never_accepted(octets in any::<[u8; 4]>(), six in any::<[u8; 16]>()) {
