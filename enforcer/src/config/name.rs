@@ -1,5 +1,6 @@
 //! Host names and patterns of the configuration, and what to write where one is wrong.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -12,7 +13,10 @@ use crate::names::{DomainPattern, NameError, ServerName};
 /// Reads a host name and reports what is wrong with it.
 pub(super) fn read(text: &Text<'_>, report: &mut Report) -> Option<ServerName> {
     match ServerName::parse(text.value) {
-        Ok(name) => Some(name),
+        Ok(name) => {
+            warn_beyond_ascii(text, &name, report);
+            Some(name)
+        }
         Err(error) => {
             push(text, text.value, &error, "", report);
             None
@@ -23,7 +27,10 @@ pub(super) fn read(text: &Text<'_>, report: &mut Report) -> Option<ServerName> {
 /// Reads a `*.pattern` and reports what is wrong with it.
 pub(super) fn read_pattern(text: &Text<'_>, report: &mut Report) -> Option<DomainPattern> {
     match DomainPattern::parse(text.value) {
-        Ok(pattern) => Some(pattern),
+        Ok(pattern) => {
+            warn_beyond_ascii(text, &pattern, report);
+            Some(pattern)
+        }
         Err(error) => {
             let suffix = text.value.strip_prefix("*.");
             let stars = if suffix.is_some() { "*." } else { "" };
@@ -31,6 +38,21 @@ pub(super) fn read_pattern(text: &Text<'_>, report: &mut Report) -> Option<Domai
             None
         }
     }
+}
+
+/// A letter of another script can look like the one that was meant, and some characters like nothing at all.
+fn warn_beyond_ascii(text: &Text<'_>, used: &impl fmt::Display, report: &mut Report) {
+    if text.value.is_ascii() {
+        return;
+    }
+    let message = format!(
+        "{} has characters beyond ASCII: it is used as `{used}`",
+        quote(text.value)
+    );
+    let problem = report.warning(&text.span, message);
+    report.push(problem.hint(format!(
+        "write `{used}` if that is what you mean; otherwise type the name anew, one of its letters only looks right"
+    )));
 }
 
 fn push(text: &Text<'_>, stem: &str, error: &NameError, stars: &str, report: &mut Report) {
