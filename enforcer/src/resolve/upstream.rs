@@ -289,3 +289,6 @@ fn system_roots() -> Result<RootCertStore, UpstreamError> {
     }
     Ok(roots)
 }
+
+#[cfg(test)]
+mod tests;
