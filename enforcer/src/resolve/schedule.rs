@@ -23,7 +23,8 @@ pub const LATEST: f64 = 0.90;
 pub const INTERVAL_MIN: Duration = Duration::from_millis(250);
 /// The first repetition of a failed question comes after this, give or take [`RETRY_JITTER`].
 pub const RETRY_MIN: Duration = Duration::from_secs(1);
-/// The back-off ends here. Also the longest that a name stays unknown after the network came back.
+/// The back-off ends here. Also the longest that a name stays unknown after the network came back, give or take
+/// [`RETRY_JITTER`].
 pub const RETRY_MAX: Duration = Duration::from_secs(60);
 /// Repetitions are spread by this share to either side.
 pub const RETRY_JITTER: f64 = 0.25;
