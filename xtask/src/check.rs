@@ -22,7 +22,7 @@ pub(crate) enum Name {
     Build,
     /// Tests beside the code; they need no root
     Unit,
-    /// Examples in the documentation
+    /// The documentation has no dead link, and its examples work
     Doc,
     /// Tests of whole programs, of the kernel's programs and in the lab; they need root
     Lab,
@@ -74,7 +74,7 @@ fn title(name: Name) -> &'static str {
         Name::Licences => "licences",
         Name::Build => "build",
         Name::Unit => "unit tests",
-        Name::Doc => "doc tests",
+        Name::Doc => "documentation",
         Name::Lab => "kernel and lab tests",
     }
 }
@@ -115,7 +115,19 @@ fn check(machine: &Machine, name: Name) -> Result<()> {
             "--lib",
             "--bins",
         ])),
-        Name::Doc => shell::run(&mut cargo(&["test", "--locked", "--no-fail-fast", "--doc"])),
+        Name::Doc => {
+            shell::run(
+                cargo(&[
+                    "doc",
+                    "--locked",
+                    "--quiet",
+                    "--no-deps",
+                    "--document-private-items",
+                ])
+                .env("RUSTDOCFLAGS", "-D warnings"),
+            )?;
+            shell::run(&mut cargo(&["test", "--locked", "--no-fail-fast", "--doc"]))
+        }
         Name::Lab => {
             let mut command = cargo(&["test", "--locked", "--no-fail-fast", "--test", "*"]);
             if !machine.is_root {

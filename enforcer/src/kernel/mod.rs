@@ -2,7 +2,7 @@
 //!
 //! - [`Enforcement`]: one loaded set of programs and its maps
 //! - [`events`], [`counters`]: what the programs tell
-//! - [`loaded`]: what an enforcer on a cgroup holds, read from outside
+//! - [`mod@loaded`]: what an enforcer on a cgroup holds, read from outside
 //! - [`cgroup`]: where programs are attached
 //! - [`preflight`]: what the kernel and the process must be able to do
 //! - [`mapped`], [`sys`]: the modules with unsafe code: mappings, and raw bpf(2)
@@ -24,5 +24,5 @@ pub use error::KernelError;
 pub use events::{Event, Events};
 pub use loaded::{Loaded, loaded};
 
-/// Size of the object and of nothing else: the kernel programs, as the build script made them.
+/// The kernel programs, as the build script made them.
 pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("ENFORCER_EBPF_OBJECT"));

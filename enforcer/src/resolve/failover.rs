@@ -118,7 +118,8 @@ impl Failover {
     ) -> Result<Settled, AskError> {
         let mut records = Vec::new();
         let mut question = name.clone();
-        for follow in 0.. {
+        let mut followed = 0;
+        loop {
             let answer = upstream.ask(&question, family).await?;
             records.extend(answer.records);
             if records.len() > self.records_max {
@@ -138,7 +139,7 @@ impl Failover {
             let stops_short = !answer.missing
                 && answer.negative_ttl.is_none()
                 && walk.chain.last().is_some_and(|end| *end != question);
-            if !stops_short || follow == FOLLOW_MAX {
+            if !stops_short || followed == FOLLOW_MAX {
                 return Ok(Settled::Nothing {
                     chain: walk.chain,
                     missing: answer.missing,
@@ -146,8 +147,8 @@ impl Failover {
                 });
             }
             question = walk.chain.last().unwrap_or(name).clone();
+            followed += 1;
         }
-        unreachable!("the loop ends at FOLLOW_MAX")
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {
