@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::config::{Config, Mode, Parsed, Problem, Quic, Severity, Span, Transport};
-use crate::endpoints::{self, Endpoint, Role, Target};
+use crate::endpoints::{self, Endpoint, Target};
 
 use super::configuration::{self, plural};
 use super::message::{self, Output};
@@ -99,7 +99,7 @@ fn write_summary(out: &mut String, config: &Config) -> std::fmt::Result {
             writeln!(
                 out,
                 "  {:<22} {}{note}",
-                role_words(endpoint.role),
+                endpoint.role.words(),
                 target_words(endpoint)
             )?;
         }
@@ -111,7 +111,7 @@ fn write_summary(out: &mut String, config: &Config) -> std::fmt::Result {
             writeln!(out, "  {:<22} {reason}", "EXFILTRATION RISK")?;
         }
     }
-    for upstream in endpoints::filtered_upstreams(config) {
+    for upstream in endpoints::filtered_upstreams(&config.resolver.servers, &config.enforce.ports) {
         let kind = match upstream.transport {
             Transport::Plain => "plain",
             Transport::Tls { .. } => "over TLS",
@@ -131,16 +131,6 @@ fn write_summary(out: &mut String, config: &Config) -> std::fmt::Result {
         plural(endpoints.len(), "endpoint"),
         plural(names, "name")
     )
-}
-
-fn role_words(role: Role) -> &'static str {
-    match role {
-        Role::LoginServer => "login server",
-        Role::DataEndpoint => "data endpoint",
-        Role::RegionalLoginServer => "regional login server",
-        Role::CertificateName => "certificate name",
-        Role::Allowed => "allowed",
-    }
 }
 
 fn target_words(endpoint: &Endpoint) -> String {
@@ -246,7 +236,7 @@ fn endpoints_json(config: &Config) -> Vec<EndpointJson> {
         .iter()
         .map(|endpoint| EndpointJson {
             rule: endpoint.rule.0,
-            role: role_words(endpoint.role),
+            role: endpoint.role.words(),
             target: target_words(endpoint),
             enforceable: !matches!(endpoint.target, Target::Pattern(_)),
             accepted_exfiltration_risk: risk_of(endpoint),

@@ -6,7 +6,9 @@ use std::collections::{HashMap, HashSet};
 
 use ipnet::IpNet;
 
-use crate::config::{Config, MCR_DATA_SUFFIX, MCR_LOGIN_SERVER, Registry, Rule, RuleId, RuleKind, Upstream};
+use crate::config::{
+    Config, MCR_DATA_SUFFIX, MCR_LOGIN_SERVER, Registry, Rule, RuleId, RuleKind, Upstream, is_loopback,
+};
 use crate::names::{DomainPattern, ServerName};
 use crate::resolve::Question;
 
@@ -34,6 +36,20 @@ pub enum Role {
     CertificateName,
     /// Named by an `[[allow]]`.
     Allowed,
+}
+
+impl Role {
+    /// The role in words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::LoginServer => "login server",
+            Self::DataEndpoint => "data endpoint",
+            Self::RegionalLoginServer => "regional login server",
+            Self::CertificateName => "certificate name",
+            Self::Allowed => "allowed",
+        }
+    }
 }
 
 /// What an endpoint lets through.
@@ -144,14 +160,15 @@ pub fn questions(config: &Config, endpoints: &[Endpoint]) -> Vec<Question> {
     questions
 }
 
-/// The configured name servers on a filtered port: they need a grant of their own, or they would be denied.
-#[must_use]
-pub fn filtered_upstreams(config: &Config) -> Vec<&Upstream> {
-    let ports = &config.enforce.ports;
-    let servers = config.resolver.servers.iter();
-    servers
-        .filter(|upstream| ports.contains(&upstream.address.port()))
-        .collect()
+/// The upstreams that need a grant of their own, or they would be denied: those behind a filtered port, loopback excepted,
+/// which always passes.
+pub fn filtered_upstreams<'a>(
+    upstreams: &'a [Upstream],
+    ports: &[u16],
+) -> impl Iterator<Item = &'a Upstream> {
+    upstreams.iter().filter(move |upstream| {
+        ports.contains(&upstream.address.port()) && !is_loopback(upstream.address.ip())
+    })
 }
 
 fn fixed(name: &str) -> ServerName {

@@ -168,12 +168,11 @@ fn only_name_servers_on_a_filtered_port_need_a_grant() {
         [enforce]
         ports = [443, 853]
         [resolver]
-        servers = ["192.0.2.1", "tls://192.0.2.2", "https://192.0.2.3", "https://192.0.2.4:8443"]
+        servers = ["192.0.2.1", "tls://192.0.2.2", "https://192.0.2.3", "https://192.0.2.4:8443", "https://127.0.0.1"]
         "#,
         "",
     );
-    let filtered: Vec<String> = filtered_upstreams(&config)
-        .iter()
+    let filtered: Vec<String> = filtered_upstreams(&config.resolver.servers, &config.enforce.ports)
         .map(|upstream| upstream.address.to_string())
         .collect();
     assert_eq!(filtered, ["192.0.2.2:853", "192.0.2.3:443"]);

@@ -7,8 +7,8 @@ use enforcer_common::table::GrantWord;
 use ipnet::IpNet;
 
 use super::table::Grant;
-use crate::config::{RuleId, Upstream, is_loopback};
-use crate::endpoints::{Endpoint, Target};
+use crate::config::{RuleId, Upstream};
+use crate::endpoints::{Endpoint, Target, filtered_upstreams};
 use crate::resolve::Snapshot;
 
 /// Whom a grant is for.
@@ -90,16 +90,6 @@ pub fn grants(
         by_name: false,
     }));
     grants
-}
-
-/// The upstreams that need a grant of their own: those behind a filtered port, loopback excepted, which always passes.
-pub fn filtered_upstreams<'a>(
-    upstreams: &'a [Upstream],
-    ports: &[u16],
-) -> impl Iterator<Item = &'a Upstream> {
-    upstreams.iter().filter(move |upstream| {
-        ports.contains(&upstream.address.port()) && !is_loopback(upstream.address.ip())
-    })
 }
 
 /// The prefix of one address, in the one form that verdicts use: never an IPv4-mapped one.

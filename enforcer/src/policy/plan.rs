@@ -13,10 +13,10 @@ use serde::{Serialize, Serializer};
 pub use diff::{Change, Changed, Span};
 pub use show::Elapsed;
 
-use super::grants::{Source, filtered_upstreams};
+use super::grants::Source;
 use super::table::Range;
 use crate::config::{Config, Mode, Place, Quic, Rule, Transport, Upstream};
-use crate::endpoints::{Endpoint, Role, Target};
+use crate::endpoints::{Endpoint, Role, Target, filtered_upstreams};
 use crate::names::{DomainPattern, ServerName};
 use crate::resolve::{FamilyState, NameSnapshot, Snapshot, Standing};
 
@@ -350,7 +350,7 @@ fn quic<S: Serializer>(value: &Quic, serializer: S) -> Result<S::Ok, S::Error> {
 }
 
 fn role<S: Serializer>(value: &Role, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&show::role(*value).replace(' ', "-"))
+    serializer.collect_str(&value.words().replace(' ', "-"))
 }
 
 fn place<S: Serializer>(value: &Place, serializer: S) -> Result<S::Ok, S::Error> {

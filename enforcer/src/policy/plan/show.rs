@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::diff::Against;
 use super::{Answered, Change, EndpointPlan, NamePlan, Outcome, Plan, RulePlan, UpstreamPlan};
 use crate::config::{Mode, Place, Quic};
-use crate::endpoints::Role;
 
 /// A duration in its largest unit or two: `9 s`, `3 min`, `2 h 5 min`, `4 d`.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +67,7 @@ impl fmt::Display for RulePlan {
 
 impl fmt::Display for EndpointPlan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let role = role(self.role);
+        let role = self.role.words();
         match &self.outcome {
             Outcome::Name(name) => write!(out, "  {role} {name}"),
             Outcome::Pattern { pattern } => write!(
@@ -192,16 +191,6 @@ pub(super) fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Enforce => "enforce",
         Mode::Audit => "audit",
-    }
-}
-
-pub(super) fn role(role: Role) -> &'static str {
-    match role {
-        Role::LoginServer => "login server",
-        Role::DataEndpoint => "data endpoint",
-        Role::RegionalLoginServer => "regional login server",
-        Role::CertificateName => "certificate name",
-        Role::Allowed => "allowed",
     }
 }
 
