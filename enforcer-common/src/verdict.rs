@@ -78,17 +78,20 @@ where
     let Some(found) = packet.ports else {
         return (Judgement::IGNORED, told);
     };
-    if !ports.contains(found.destination) || packet.destination.is_loopback() {
+    if !ports.contains(found.destination) {
         return (Judgement::IGNORED, told);
     }
-    let mut judgement = judge_destination(packet.destination, packet.protocol, tables);
-    // Last, so that the verifier does not walk through the lookup for every way out of the options.
-    if let Verdict::Granted(_) = judgement.verdict
-        && let Err(reason) = check_route(bytes, &packet)
-    {
-        judgement.verdict = Verdict::Denied(reason);
+    let judgement = if packet.destination.is_loopback() {
+        Judgement::IGNORED
+    } else {
+        judge_destination(packet.destination, packet.protocol, tables)
+    };
+    // Loopback included: with a route in the packet, it is only the next stop. Last, so that the verifier does not walk
+    // through the lookup for every way out of the options.
+    match (judgement.verdict, check_route(bytes, &packet)) {
+        (Verdict::Ignored | Verdict::Granted(_), Err(reason)) => (deny(reason, tables), told),
+        (Verdict::Denied(_), _) | (_, Ok(())) => (judgement, told),
     }
-    (judgement, told)
 }
 
 /// Whether the packet goes where its destination says.

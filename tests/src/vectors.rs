@@ -398,6 +398,22 @@ pub fn vectors() -> Vec<Vector> {
         ),
         Denied(Reason::RoutingHeader),
     );
+    // Loopback is only the next stop.
+    add(
+        "a source route by way of loopback",
+        v4(Ipv4Addr::LOCALHOST, protocol::TCP, &loose, &tcp()),
+        Denied(Reason::SourceRoute),
+    );
+    add(
+        "a routing header by way of loopback",
+        v6(Ipv6Addr::LOCALHOST, &[extension(43, 3)], protocol::TCP, &tcp()),
+        Denied(Reason::RoutingHeader),
+    );
+    add(
+        "harmless options on the way to loopback",
+        v4(Ipv4Addr::LOCALHOST, protocol::TCP, &[1, 1, 1, 1], &tcp()),
+        Ignored,
+    );
     add(
         "a routing header to another port",
         v6(FOREIGN_V6, &[extension(43, 3)], protocol::TCP, &transport(80)),
