@@ -88,10 +88,12 @@ where
     };
     // Loopback included: with a route in the packet, it is only the next stop. Last, so that the verifier does not walk
     // through the lookup for every way out of the options.
-    match (judgement.verdict, check_route(bytes, &packet)) {
-        (Verdict::Ignored | Verdict::Granted(_), Err(reason)) => (deny(reason, tables), told),
-        (Verdict::Denied(_), _) | (_, Ok(())) => (judgement, told),
+    if !matches!(judgement.verdict, Verdict::Denied(_))
+        && let Err(reason) = check_route(bytes, &packet)
+    {
+        return (deny(reason, tables), told);
     }
+    (judgement, told)
 }
 
 /// Whether the packet goes where its destination says.
