@@ -86,14 +86,12 @@ impl Enforcement {
     /// attached, and everything on these ports is denied until a policy is published.
     ///
     /// # Errors
-    /// [`KernelError`]: a privilege or feature is missing, or the kernel refuses a program.
+    /// [`KernelError`]: the list is of another length or has a 0, a privilege or feature is missing, or the kernel
+    /// refuses a program.
     pub fn load(ports: &[u16]) -> Result<Self, KernelError> {
+        let constants = constants(ports)?;
         preflight::check()?;
         sys::raise_memlock();
-        let mut constants = [0_u16; PORTS_MAX];
-        for (slot, port) in constants.iter_mut().zip(ports) {
-            *slot = *port;
-        }
         let mut ebpf = EbpfLoader::new()
             .override_global("PORTS", &constants, true)
             .load(OBJECT)
@@ -226,6 +224,19 @@ impl Enforcement {
     }
 }
 
+/// The ports as the programs hold them: closed by a zero, which therefore can not be one.
+fn constants(ports: &[u16]) -> Result<[u16; PORTS_MAX], KernelError> {
+    let mut constants = [0; PORTS_MAX];
+    if ports.is_empty() || ports.len() > PORTS_MAX || ports.contains(&0) {
+        return Err(KernelError::Ports {
+            ports: ports.to_vec(),
+            max: PORTS_MAX,
+        });
+    }
+    constants[..ports.len()].copy_from_slice(ports);
+    Ok(constants)
+}
+
 /// Runs the egress program by hand (`BPF_PROG_TEST_RUN`).
 pub struct Probe {
     program: ProgramFd,
@@ -292,4 +303,22 @@ fn map<T: super::mapped::Element>(
         return Err(missing());
     };
     Mapped::new(name, data.fd().as_fd(), count, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_would_not_be_filtered_is_refused() {
+        let full: Vec<u16> = (1..=16).collect();
+        assert_eq!(constants(&full).unwrap().as_slice(), full);
+        assert_eq!(constants(&[443]).unwrap()[..2], [443, 0]);
+        for wrong in [vec![], (1..=17).collect(), vec![443, 0, 8443]] {
+            assert!(
+                matches!(constants(&wrong), Err(KernelError::Ports { ports, .. }) if ports == wrong),
+                "{wrong:?}"
+            );
+        }
+    }
 }

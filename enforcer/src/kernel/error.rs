@@ -22,6 +22,22 @@ pub enum KernelError {
         /// `uname -r`.
         release: String,
     },
+    /// A list of ports that the programs can not hold.
+    #[error("{} filtered ports were given: 1 to {max} of them, none of which is 0, can be filtered", ports.len())]
+    Ports {
+        /// The list.
+        ports: Vec<u16>,
+        /// The most.
+        max: usize,
+    },
+    /// Another build of enforcer is on the cgroup.
+    #[error("the enforcer on this cgroup has map layout {found}, this one has {expected}")]
+    Layout {
+        /// Its version.
+        found: u32,
+        /// Ours.
+        expected: u32,
+    },
     /// The programs could not be loaded.
     #[error("the kernel refused the program `{program}`")]
     Load {
@@ -80,6 +96,10 @@ impl KernelError {
                  enough unless these two capabilities were added"
             }
             Self::Feature { .. } => "use a kernel of 5.10 or later with cgroup v2 and BPF built in",
+            Self::Ports { .. } => "list the ports on which registries are served, such as 443",
+            Self::Layout { .. } => {
+                "ask the program that is running there (`enforcer status` of the same version), or restart it with this one"
+            }
             Self::Load { .. } | Self::Object(_) => {
                 "the kernel's words above say what it did not accept; please report them together with `uname -r`"
             }
