@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use aya::maps::MapInfo;
-use aya::programs::loaded_programs;
+use aya::programs::{ProgramError, loaded_programs};
 use enforcer_common::abi::{Header, INTERVALS_V4, INTERVALS_V6, VERSION};
 use enforcer_common::table::{BLOCKS, Generation};
 
@@ -40,8 +40,16 @@ pub fn loaded(cgroup: BorrowedFd<'_>) -> Result<Option<Loaded>, KernelError> {
         .map_err(|source| system("asking for the programs on the cgroup", source))?;
     let mut newest = None;
     for program in loaded_programs() {
-        let program =
-            program.map_err(|error| system("reading a loaded program", std::io::Error::other(error)))?;
+        let program = match program {
+            Ok(program) => program,
+            // Programs of others come and go while the list is read.
+            Err(ProgramError::SyscallError(error))
+                if error.io_error.kind() == std::io::ErrorKind::NotFound =>
+            {
+                continue;
+            }
+            Err(error) => return Err(system("reading a loaded program", std::io::Error::other(error))),
+        };
         if attached.contains(&program.id()) && program.name_as_str() == Some(EGRESS) {
             newest = Some(program);
         }
@@ -68,13 +76,10 @@ pub fn loaded(cgroup: BorrowedFd<'_>) -> Result<Option<Loaded>, KernelError> {
             break;
         };
         if head.version != VERSION {
-            return Err(KernelError::Object(
-                format!(
-                    "the enforcer on this cgroup has map layout {}, this one has {VERSION}",
-                    head.version
-                )
-                .into(),
-            ));
+            return Err(KernelError::Layout {
+                found: head.version,
+                expected: VERSION,
+            });
         }
         if generation.0 == 0 {
             return Ok(None);
