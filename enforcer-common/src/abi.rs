@@ -7,10 +7,10 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::packet::Address;
 use crate::reason::Reason;
-use crate::table::{Index, IntervalV4, IntervalV6};
+use crate::table::{Generation, Index, IntervalV4, IntervalV6};
 
 /// Layout of everything in this file and in [`crate::table`]; counts up with every change.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Most filtered ports.
 pub const PORTS_MAX: usize = 16;
@@ -71,16 +71,49 @@ impl Hook {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Owner {
-    /// The cgroup of the process.
-    pub cgroup: u64,
-    /// The generation under which audit mode has reported this socket already; 0 when it has not.
-    pub reported: u64,
-    /// The process (thread group) in the initial pid namespace.
-    pub pid: u32,
+    /// The generation under which audit mode has told of this socket last; 0 when it has not.
+    pub told: u64,
+    /// The destination of which it told, as [`Address::mapped`].
+    pub told_address: [u64; 2],
+    /// Its port, in host order.
+    pub told_port: u16,
     /// Always zero.
-    pub padding: u32,
+    pub padding: [u8; 2],
+    /// The process (thread group) in the initial pid namespace; 0 when it connected before the programs were attached.
+    pub pid: u32,
     /// The name of the thread, ended by a NUL.
     pub comm: [u8; 16],
+}
+
+impl Owner {
+    /// Whether audit mode has to tell of a call to this destination; not when it did so last, under the same policy.
+    #[inline(always)]
+    pub fn is_news(&mut self, generation: Generation, address: Address, port: u16) -> bool {
+        let address = address.mapped();
+        if self.told == generation.0 && self.told_address == address && self.told_port == port {
+            return false;
+        }
+        self.told = generation.0;
+        self.told_address = address;
+        self.told_port = port;
+        true
+    }
+
+    /// Whether audit mode has to tell of a packet: of the first under each policy, since the calls have told where the
+    /// others go.
+    #[inline(always)]
+    pub fn is_untold(&mut self, generation: Generation) -> bool {
+        if self.told == generation.0 {
+            return false;
+        }
+        *self = Self {
+            told: generation.0,
+            pid: self.pid,
+            comm: self.comm,
+            ..Self::default()
+        };
+        true
+    }
 }
 
 /// One denial, as the kernel tells it.
@@ -198,7 +231,8 @@ pub const fn address_bytes(address: Address) -> (u8, [u8; 16]) {
     }
 }
 
-/// What is counted per reason, per CPU. Nothing resets it.
+/// What is counted per reason, per CPU. Nothing resets it. In audit mode, where nothing ends a flow, it counts what an
+/// event tells: a socket and its destination once under each policy.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Counter {
@@ -257,7 +291,7 @@ impl Bucket {
 
 const _: () = {
     assert!(size_of::<Header>() == 16);
-    assert!(size_of::<Owner>() == 40);
+    assert!(size_of::<Owner>() == 48);
     assert!(size_of::<Event>() == 88);
     assert!(size_of::<Counter>() == 16);
     assert!(size_of::<Bucket>() == 16);

@@ -71,8 +71,7 @@ impl Default for Address {
 }
 
 impl Address {
-    /// Loopback, or the unspecified address that `connect` turns into loopback (Linux `net/ipv4/route.c`
-    /// `ip_route_output_key_hash`, `net/ipv6/datagram.c` and `tcp_ipv6.c`).
+    /// `127.0.0.0/8` or `::1`.
     #[inline(always)]
     #[must_use]
     pub const fn is_loopback(self) -> bool {
@@ -82,7 +81,8 @@ impl Address {
         }
     }
 
-    /// `0.0.0.0` or `::`.
+    /// `0.0.0.0` or `::`, which `connect` turns into loopback (Linux `net/ipv4/route.c` `ip_route_output_key_hash`,
+    /// `net/ipv6/datagram.c` and `tcp_ipv6.c`).
     #[inline(always)]
     #[must_use]
     pub const fn is_unspecified(self) -> bool {
@@ -97,6 +97,16 @@ impl Address {
             #[expect(clippy::cast_possible_truncation, reason = "the low 32 bits are the address")]
             Self::V6(0, low) if low >> 32 == 0xffff => Self::V4(low as u32),
             other => other,
+        }
+    }
+
+    /// One form for both families, IPv4 as in [`Self::canonical`]: the first and the last 64 bits.
+    #[inline(always)]
+    #[must_use]
+    pub const fn mapped(self) -> [u64; 2] {
+        match self {
+            Self::V4(address) => [0, 0xffff_0000_0000 | address as u64],
+            Self::V6(high, low) => [high, low],
         }
     }
 }
@@ -208,7 +218,7 @@ fn parse_v4<B: Bytes + ?Sized>(bytes: &B, packet: &mut Packet) -> Result<(), Pac
     }
     packet.transport = length;
     packet.options = length - IPV4_HEADER;
-    // More fragments, or an offset: bits 2 to 15 of the word (RFC 791 section 3.1).
+    // More fragments, or an offset: the word's last 14 bits (RFC 791 section 3.1).
     if fragment & 0x3fff != 0 {
         return Err(PacketError::Fragment);
     }

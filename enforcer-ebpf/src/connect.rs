@@ -9,7 +9,6 @@ use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
 use enforcer_common::abi::{Hook, Owner};
 use enforcer_common::packet::{Address, protocol};
-use enforcer_common::table::Generation;
 use enforcer_common::verdict::{FilteredPorts as _, Verdict, judge_destination};
 
 use crate::maps::{OWNERS, Ports};
@@ -87,26 +86,27 @@ fn judge(context: &SockAddrContext, destination: Address, hook: Hook) -> i32 {
     // The upper 32 bits are the process.
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     let comm = bpf_get_current_comm().unwrap_or_default();
-    let mut owner = Owner {
-        cgroup,
-        reported: 0,
-        pid,
-        padding: 0,
-        comm,
-    };
     if matches!(hook, Hook::Connect) && matches!(number, protocol::UDP | protocol::UDP_LITE) {
         // It sends nothing. The C library connects a UDP socket to every address of a name, to sort them (RFC 6724):
         // refusing that would report denials of harmless lookups. What is sent later is judged as a packet, and the
         // sender gets EPERM from there.
-        note(context, &mut owner);
+        note(context, pid, comm);
         return ALLOW;
     }
     let judgement = judge_destination(destination, number, &Maps);
     let Verdict::Denied(reason) = judgement.verdict else {
-        note(context, &mut owner);
+        note(context, pid, comm);
         return ALLOW;
     };
     let audit = judgement.settings.audit();
+    if audit {
+        let owner = note(context, pid, comm);
+        // SAFETY: not null, and alive during the call. Another thread that uses the same socket may be telling as well,
+        // which costs an event.
+        if !owner.is_null() && !unsafe { (*owner).is_news(judgement.generation, destination, port) } {
+            return ALLOW;
+        }
+    }
     tell(&Denial {
         reason,
         hook,
@@ -120,23 +120,26 @@ fn judge(context: &SockAddrContext, destination: Address, hook: Hook) -> i32 {
         pid,
         comm,
     });
-    if !audit {
-        return REFUSE;
-    }
-    let Generation(generation) = judgement.generation;
-    owner.reported = generation;
-    note(context, &mut owner);
-    ALLOW
+    if audit { ALLOW } else { REFUSE }
 }
 
-/// Keeps the owner with the socket. Without memory for it, events about the socket's packets name nobody.
+/// Keeps with the socket who uses it, and gives what is kept. Null without memory for it: then events about the socket's
+/// packets name nobody.
 #[inline(always)]
-fn note(context: &SockAddrContext, owner: &mut Owner) {
+fn note(context: &SockAddrContext, pid: u32, comm: [u8; 16]) -> *mut Owner {
+    let mut owner = Owner {
+        pid,
+        comm,
+        ..Owner::default()
+    };
     // SAFETY: the socket of the context is alive during the call; the map gives null or a value that lives as long.
-    let stored = unsafe { OWNERS.get_or_insert_ptr_mut(context, Some(owner)) };
-    if stored.is_null() {
-        return;
+    let stored = unsafe { OWNERS.get_or_insert_ptr_mut(context, Some(&mut owner)) };
+    if !stored.is_null() {
+        // SAFETY: not null. The value may be older than this call: a socket can be connected again by somebody else.
+        unsafe {
+            (*stored).pid = pid;
+            (*stored).comm = comm;
+        }
     }
-    // SAFETY: not null. The value may be older than this call: a socket can be connected again by somebody else.
-    unsafe { *stored = *owner };
+    stored
 }

@@ -1,6 +1,6 @@
 //! Every packet that a socket below the cgroup sends: the authority.
 
-use aya_ebpf::bindings::{__sk_buff, bpf_sock};
+use aya_ebpf::bindings::{__sk_buff, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock};
 use aya_ebpf::helpers::generated::{bpf_sk_fullsock, bpf_sk_storage_get, bpf_skb_cgroup_id};
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
@@ -54,18 +54,15 @@ fn on_denial(
     let audit = judgement.settings.audit();
     let outcome = if audit { PASS } else { DROP };
     // SAFETY: the context is valid for the program's run; a null socket is handled.
-    let owner = unsafe { owner_of((*context).__bindgen_anon_2.sk) };
+    let owner = unsafe { owner_of((*context).__bindgen_anon_2.sk, audit) };
     let (mut pid, mut comm) = (0, [0; 16]);
     if !owner.is_null() {
         // SAFETY: not null, and alive as long as the socket, which the packet holds.
         let owner = unsafe { &mut *owner };
-        (pid, comm) = (owner.pid, owner.comm);
-        if audit {
-            if owner.reported == judgement.generation.0 {
-                return outcome;
-            }
-            owner.reported = judgement.generation.0;
+        if audit && !owner.is_untold(judgement.generation) {
+            return outcome;
         }
+        (pid, comm) = (owner.pid, owner.comm);
     }
     // Read once more, so that a packet which passes does not pay for what only a denial tells.
     let (source, destination) = family
@@ -88,12 +85,13 @@ fn on_denial(
     outcome
 }
 
-/// Who connected the socket, or null: a raw socket, or one that was connected before the programs were attached.
+/// Who connected the socket. Nobody, or null, for a raw socket, and for one that was connected before the programs were
+/// attached; with `remember` such a socket gets a place where audit mode notes what it has told.
 ///
 /// # Safety
 /// `socket` is the `sk` field of a valid context.
 #[inline(always)]
-unsafe fn owner_of(socket: *mut bpf_sock) -> *mut Owner {
+unsafe fn owner_of(socket: *mut bpf_sock, remember: bool) -> *mut Owner {
     if socket.is_null() {
         return core::ptr::null_mut();
     }
@@ -103,6 +101,11 @@ unsafe fn owner_of(socket: *mut bpf_sock) -> *mut Owner {
         return core::ptr::null_mut();
     }
     let map = (&raw const OWNERS).cast_mut().cast();
-    // SAFETY: the map is a socket storage and `full` a full socket.
-    unsafe { bpf_sk_storage_get(map, full.cast(), core::ptr::null_mut(), 0) }.cast()
+    let flags = if remember {
+        u64::from(BPF_SK_STORAGE_GET_F_CREATE)
+    } else {
+        0
+    };
+    // SAFETY: the map is a socket storage and `full` a full socket; without a first value it is all zero.
+    unsafe { bpf_sk_storage_get(map, full.cast(), core::ptr::null_mut(), flags) }.cast()
 }

@@ -16,7 +16,8 @@ const _: () = assert!(size_of::<RawCounter>() == size_of::<Counter>());
 /// Denials of one reason.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Count {
-    /// Denials, with and without an event. In audit mode: what would have been denied.
+    /// Denials, with and without an event. In audit mode: sockets and their destinations that would have been denied,
+    /// each once under each policy.
     pub denied: u64,
     /// Denials without an event, because of the rate limit or a full ring.
     pub suppressed: u64,
