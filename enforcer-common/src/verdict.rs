@@ -86,11 +86,9 @@ where
     } else {
         judge_destination(packet.destination, packet.protocol, tables)
     };
-    // Loopback included: with a route in the packet, it is only the next stop. Last, so that the verifier does not walk
-    // through the lookup for every way out of the options.
-    if !matches!(judgement.verdict, Verdict::Denied(_))
-        && let Err(reason) = check_route(bytes, &packet)
-    {
+    // Whatever the address, loopback included: with a route in the packet it is only the next stop, and the route is what
+    // is to be told. Last, so that the verifier does not walk through the lookup for every way out of the options.
+    if let Err(reason) = check_route(bytes, &packet) {
         return (deny(reason, tables), told);
     }
     (judgement, told)
