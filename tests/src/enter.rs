@@ -1,4 +1,4 @@
-//! Starting a program inside a host of the lab: the only file of the lab with `unsafe`.
+//! Starting a program inside a host of the lab.
 //!
 //! `ip netns exec` would do, but it mounts a fresh `/sys`, on which cgroup v2 and bpffs are missing.
 

@@ -275,7 +275,7 @@ impl Lab {
 }
 
 /// A runtime whose threads all live in `host`: what its tasks listen on and connect to is there.
-fn runtime_in(host: &Namespace) -> Result<Runtime> {
+pub(crate) fn runtime_in(host: &Namespace) -> Result<Runtime> {
     let file = host.file().try_clone()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -5,6 +5,7 @@
 //! reach anything outside, and nothing of it stays behind: not after a panic, and not after Ctrl-C.
 
 mod ca;
+pub mod caller;
 mod cgroup;
 mod cleanup;
 mod enter;
@@ -16,8 +17,10 @@ mod outcome;
 pub mod packets;
 mod programs;
 mod registry;
+pub mod sockets;
 pub mod vectors;
 mod web;
+pub mod wire;
 
 pub use cgroup::Cgroup;
 pub use image::Image;

@@ -20,6 +20,14 @@ pub fn probe_program() -> Result<PathBuf> {
     built("probe", "cargo build -p enforcer-lab")
 }
 
+/// The process that makes the socket calls of a test; see [`crate::caller`].
+///
+/// # Errors
+/// When it has not been built.
+pub(crate) fn caller_program() -> Result<PathBuf> {
+    built("caller", "cargo build -p enforcer-lab")
+}
+
 /// The real registry, as the set-up unpacks it.
 pub(crate) fn docker_registry_program() -> Result<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/bin/docker-registry");
