@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -44,6 +44,7 @@ pub struct Lab {
     pub fabrikam: Registry,
     visits: VisitLog,
     data_rate: Arc<AtomicU64>,
+    data_closes: Arc<AtomicBool>,
     // Ends the servers that live in it.
     _runtime: Runtime,
     client: Namespace,
@@ -85,8 +86,10 @@ impl Lab {
         let fabrikam = start(world::FABRIKAM, 5002, None)?;
 
         let ca = Ca::new()?;
-        let (visits, data_rate) = (VisitLog::default(), Arc::new(AtomicU64::new(0)));
-        let blobs = Files::new(contoso.storage().to_path_buf(), data_rate.clone());
+        let visits = VisitLog::default();
+        let (data_rate, data_closes) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let storage = contoso.storage().to_path_buf();
+        let blobs = Files::new(storage, data_rate.clone(), data_closes.clone());
         let fronts = servers::fronts(&ca, &contoso, &fabrikam, blobs)?;
         servers::start(&runtime, &server, fronts, &visits)?;
 
@@ -97,6 +100,7 @@ impl Lab {
             fabrikam,
             visits,
             data_rate,
+            data_closes,
             _runtime: runtime,
             client,
             server,
@@ -243,6 +247,25 @@ impl Lab {
     /// Limits the data endpoint to this many bytes a second and connection, from the next chunk on; 0 lifts the limit.
     pub fn limit_data_rate(&self, bytes_per_second: u64) {
         self.data_rate.store(bytes_per_second, Ordering::Relaxed);
+    }
+
+    /// Has the data endpoint close its connections after each blob: the client then looks for its address again.
+    pub fn close_after_each_blob(&self) {
+        self.data_closes.store(true, Ordering::Relaxed);
+    }
+
+    /// A second name server, at [`world::SECOND_NAME_SERVER_ADDRESS`], which says what the first says until it is
+    /// scripted. Who is told to ask it can know other things than the client, or know them earlier.
+    ///
+    /// # Errors
+    /// When there is one already.
+    pub fn second_name_server(&self) -> Result<NameServer> {
+        let address = SocketAddr::new(world::address(world::SECOND_NAME_SERVER_ADDRESS), 53);
+        let sockets = self.server.run(|| nameserver::bind(address))?;
+        let name_server =
+            NameServer::with_sockets(vec![sockets.context("the second name server cannot listen")?])?;
+        world::script(&name_server);
+        Ok(name_server)
     }
 
     /// As [`Self::client_command`], on another host, such as a [`Self::container`].

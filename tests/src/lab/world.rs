@@ -49,6 +49,9 @@ pub const BARE_ADDRESSES: [&str; 2] = ["203.0.113.99", "2001:db8:2::99"];
 /// Where the name server is.
 pub const NAME_SERVER_ADDRESSES: [&str; 2] = ["192.0.2.53", "2001:db8::53"];
 
+/// Where the second one is, for those who ask somebody else than the client does.
+pub const SECOND_NAME_SERVER_ADDRESS: &str = "192.0.2.1";
+
 /// A policy that names [`CONTOSO`] and nothing else.
 pub const CONTOSO_POLICY: &str = r#"mode = "enforce"
 

@@ -40,8 +40,9 @@ impl RequestHandler for Handler {
             tcp,
             from: request.src(),
         };
+        // Counted first: what is counted after a change of the script is answered by the changed script.
+        lock(&self.shared.asked).push(asked.clone());
         let mut reply = lock(&self.shared.zone).reply(&asked.name, asked.kind);
-        lock(&self.shared.asked).push(asked);
         tokio::time::sleep(reply.delay).await;
 
         head.response_code = code(&reply);

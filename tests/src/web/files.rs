@@ -4,13 +4,13 @@ use std::io::{self, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
-use hyper::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use hyper::header::{ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
@@ -27,11 +27,13 @@ pub(crate) struct Files {
     root: PathBuf,
     /// Bytes a second and connection; 0 for no limit.
     rate: Arc<AtomicU64>,
+    /// Whether the connection ends with the answer.
+    closes: Arc<AtomicBool>,
 }
 
 impl Files {
-    pub(crate) fn new(root: PathBuf, rate: Arc<AtomicU64>) -> Self {
-        Self { root, rate }
+    pub(crate) fn new(root: PathBuf, rate: Arc<AtomicU64>, closes: Arc<AtomicBool>) -> Self {
+        Self { root, rate, closes }
     }
 
     /// Answers GET and HEAD.
@@ -68,6 +70,9 @@ impl Files {
                 CONTENT_RANGE,
                 format!("bytes {begin}-{}/{size}", end.saturating_sub(1)),
             );
+        }
+        if self.closes.load(Ordering::Relaxed) {
+            response = response.header(CONNECTION, "close");
         }
         let body = if request.method() == Method::HEAD {
             plain(status).into_body()
