@@ -108,8 +108,8 @@ impl Daemon {
                     }
                 },
                 event = next_event(&mut self.events) => self.tell_denial(event),
-                snapshot = next_answers(&mut self.answers, self.reload.as_ref()) => {
-                    if self.reload.is_some() {
+                (snapshot, ends_reload) = next_answers(&mut self.answers, self.reload.as_ref()) => {
+                    if ends_reload {
                         self.finish_reload(&snapshot).await;
                     } else {
                         self.follow(&snapshot);
@@ -209,11 +209,11 @@ impl Daemon {
     }
 }
 
-/// The answers once they have changed, or, during a reload, once the new names have been asked for. Safe to cancel.
-async fn next_answers(answers: &mut Answers, reload: Option<&Reload>) -> Arc<Snapshot> {
+/// The answers once they have changed, and whether they are all that a reload waits for. Safe to cancel.
+async fn next_answers(answers: &mut Answers, reload: Option<&Reload>) -> (Arc<Snapshot>, bool) {
     match reload {
-        Some(reload) => answers.settled(reload.deadline).await,
-        None => answers.changed().await,
+        Some(reload) => answers.settled_or_changed(reload.deadline).await,
+        None => (answers.changed().await, false),
     }
 }
 

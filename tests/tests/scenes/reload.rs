@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use enforcer_lab::nameserver::{Fault, RecordType};
 use enforcer_lab::world;
 
 use crate::host::{Host, changes_nothing, in_background, probe, wait_until};
@@ -111,4 +112,70 @@ fn reloads_under_load_change_what_differs_and_break_nothing() {
             daemon.seen
         );
     }
+}
+
+#[test]
+fn a_reload_that_fails_takes_nothing_away() {
+    let host = Host::new();
+    let both = format!(
+        "{}\n[[registry]]\nlogin_server = \"fabrikam.azurecr.io\"\n",
+        world::CONTOSO_POLICY
+    );
+    let config = host.policy("policy.toml", &both, RESOLVER, host.cgroup.path());
+    let data = [world::CONTOSO_DATA_ADDRESSES[0], world::CONTOSO_DATA_ADDRESSES[1]];
+    host.upstream
+        .script(|zone| zone.addresses(world::CONTOSO_DATA_HOST, 1, &data[..1]));
+    let mut daemon = host.start(&config);
+    // What is forgotten now can not be asked for again.
+    host.upstream.script(|zone| {
+        for kind in [RecordType::A, RecordType::AAAA] {
+            zone.fault(world::FABRIKAM, kind, Fault::ServFail);
+        }
+    });
+    let nowhere = host.cgroup.path().with_file_name("enforcer-no-such-group");
+    host.policy("policy.toml", world::CONTOSO_POLICY, RESOLVER, &nowhere);
+    daemon.reload();
+    daemon.wait_for("the reload failed, the policy from before stays in force");
+    // Answers are followed again, which is when a name that was forgotten would lose its addresses.
+    host.upstream
+        .script(|zone| zone.addresses(world::CONTOSO_DATA_HOST, 1, &data[1..]));
+    daemon.wait_for("1 added");
+    for address in world::FABRIKAM_ADDRESSES {
+        assert!(host.connects(address), "{address} went with a reload that failed");
+    }
+    daemon.stop();
+}
+
+#[test]
+fn answers_are_followed_while_the_names_of_a_reload_are_slow() {
+    let host = Host::new();
+    // Silence lasts until the reload goes on without.
+    let resolver = "ttl_min = \"1s\"\ntimeout = \"60s\"\n";
+    let config = host.policy("policy.toml", world::CONTOSO_POLICY, resolver, host.cgroup.path());
+    let data = [world::CONTOSO_DATA_ADDRESSES[0], world::CONTOSO_DATA_ADDRESSES[1]];
+    host.upstream.script(|zone| {
+        zone.addresses(world::CONTOSO_DATA_HOST, 1, &data[..1]);
+        for kind in [RecordType::A, RecordType::AAAA] {
+            zone.fault(world::FABRIKAM, kind, Fault::Silence);
+        }
+    });
+    let mut daemon = host.start(&config);
+    let more = format!(
+        "{}\n[[registry]]\nlogin_server = \"fabrikam.azurecr.io\"\n",
+        world::CONTOSO_POLICY
+    );
+    host.policy("policy.toml", &more, resolver, host.cgroup.path());
+    daemon.reload();
+    daemon.wait_for("reloading");
+    host.upstream
+        .script(|zone| zone.addresses(world::CONTOSO_DATA_HOST, 1, &data[1..]));
+    daemon.wait_for("1 added, 0 removed");
+    assert!(host.connects(data[1]));
+    assert_eq!(
+        daemon.told("rule 2: registry fabrikam"),
+        0,
+        "the reload did not wait"
+    );
+    daemon.wait_for("rule 2: registry fabrikam");
+    daemon.stop();
 }

@@ -1,8 +1,9 @@
 //! SIGHUP: from the policy in force to the one in the file, without a moment in between.
 //!
-//! The new names are asked for first, while the old policy stays in force. Then everything changes at once. Where the
-//! ports or the cgroup change, second programs are attached beside the first, and judge together with them until the
-//! first are detached: a packet passes only what both grant, and never goes unjudged.
+//! The new names are asked for first, while the old policy stays in force and its names are asked for and followed as
+//! ever. Then everything changes at once, or nothing does. Where the ports or the cgroup change, second programs are
+//! attached beside the first, and judge together with them until the first are detached: a packet passes only what both
+//! grant, and never goes unjudged.
 
 use std::sync::Arc;
 
@@ -39,7 +40,8 @@ impl Daemon {
         for problem in &problems {
             warn!("{problem}");
         }
-        if let Err(failed) = self.answers.switch(&policy).await {
+        // The names of the policy in force are kept: it has to follow their answers, and to go on when this fails.
+        if let Err(failed) = self.answers.switch(&policy, Some(&self.policy)).await {
             return tell_refused(&failed);
         }
         info!("reloading {}", self.file.display());
@@ -55,15 +57,13 @@ impl Daemon {
             return;
         };
         self.learn(snapshot);
-        let replaced = self.replace(&policy, snapshot);
-        match replaced {
+        match self.replace(&policy, snapshot) {
             Ok(()) => self.policy = policy,
-            Err(failed) => {
-                tell_refused(&failed);
-                if let Err(failed) = self.answers.switch(&self.policy).await {
-                    error!("{failed:#}");
-                }
-            }
+            Err(failed) => tell_refused(&failed),
+        }
+        // Only the names of the policy in force from here on.
+        if let Err(failed) = self.answers.switch(&self.policy, None).await {
+            error!("{failed:#}");
         }
     }
 
