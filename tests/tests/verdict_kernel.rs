@@ -54,9 +54,7 @@ fn on_host(image: &TableImage, packet: &packets::Packet) -> Verdict {
 #[test]
 fn every_vector_gets_its_verdict() {
     let mut enforcement = load();
-    enforcement
-        .publish(&policy().unwrap(), Settings::default())
-        .unwrap();
+    enforcement.publish(&policy().unwrap(), Settings::default());
     for vector in vectors() {
         let reason = match vector.expected {
             Expected::Denied(reason) => Some(reason),
@@ -78,7 +76,7 @@ fn audit_lets_everything_through_and_counts_the_same() {
         mode: Mode::Audit,
         quic: Quic::Deny,
     };
-    enforcement.publish(&policy().unwrap(), audit).unwrap();
+    enforcement.publish(&policy().unwrap(), audit);
     for vector in vectors() {
         let reason = match vector.expected {
             Expected::Denied(reason) => Some(reason),
@@ -105,9 +103,7 @@ fn without_a_policy_filtered_ports_are_denied() {
 #[test]
 fn what_is_no_ip_is_denied() {
     let mut enforcement = load();
-    enforcement
-        .publish(&policy().unwrap(), Settings::default())
-        .unwrap();
+    enforcement.publish(&policy().unwrap(), Settings::default());
     let mut frame = packets::tcp4(enforcer_lab::vectors::GRANTED_V4, 443).frame();
     frame[12..14].copy_from_slice(&[0x88, 0xcc]);
     assert!(!enforcement.probe().unwrap().passes(&frame).unwrap());
@@ -124,7 +120,7 @@ fn runnable(packet: &packets::Packet) -> bool {
 fn mutated_packets_get_the_same_verdict_on_both_sides() {
     let mut enforcement = load();
     let image = policy().unwrap();
-    enforcement.publish(&image, Settings::default()).unwrap();
+    enforcement.publish(&image, Settings::default());
     let enforcement = std::cell::RefCell::new(enforcement);
     let all: Vec<_> = vectors()
         .into_iter()
@@ -163,7 +159,7 @@ fn no_lookup_sees_a_mixture_of_two_policies() {
     // An odd number, so that each half of the table holds every policy in turn.
     let policies: Vec<TableImage> = (0..3).map(moving_policy).collect();
     let mut enforcement = load();
-    enforcement.publish(&policies[0], Settings::default()).unwrap();
+    enforcement.publish(&policies[0], Settings::default());
     let probe = enforcement.probe().unwrap();
     let counters = enforcement.counter_reader();
     let done = AtomicBool::new(false);
@@ -199,9 +195,7 @@ fn no_lookup_sees_a_mixture_of_two_policies() {
             (lookups, overtaken)
         });
         for at in 0..PUBLICATIONS {
-            enforcement
-                .publish(&policies[(at + 1) % policies.len()], Settings::default())
-                .unwrap();
+            enforcement.publish(&policies[(at + 1) % policies.len()], Settings::default());
             if reader.is_finished() {
                 break;
             }

@@ -71,7 +71,7 @@ impl Enforcing {
             None => Actual::Nothing,
         };
         let change = Change::between(&desired.ranges, actual, settings.mode);
-        let generation = self.enforcement.publish(&desired.image, settings)?.0;
+        let generation = self.enforcement.publish(&desired.image, settings).0;
         self.published = Some(Published {
             generation,
             settings,

@@ -122,11 +122,9 @@ impl Enforcement {
         })
     }
 
-    /// Puts a policy into force: addresses of both families and settings at one store.
-    ///
-    /// # Errors
-    /// None that leaves anything changed.
-    pub fn publish(&mut self, image: &TableImage, settings: Settings) -> Result<Generation, KernelError> {
+    /// Puts a policy into force: addresses of both families and settings at one store. Nothing can fail here: an image
+    /// exists only if it fits.
+    pub fn publish(&mut self, image: &TableImage, settings: Settings) -> Generation {
         let next = self.header.word().generation().next();
         let half = next.half().index() as usize;
         self.index_v4.write(half * BLOCKS as usize, &image.index_v4);
@@ -136,15 +134,23 @@ impl Enforcement {
         self.table_v6
             .write(half * INTERVALS_V6 as usize, &image.intervals_v6);
         self.header.publish(PolicyWord::new(next, settings.bits()));
-        Ok(next)
+        next
     }
 
     /// Attaches all programs to a cgroup directory, or none. Programs of others stay: every one must let a packet
-    /// through.
+    /// through. Once: to move to another cgroup, load and attach a second set and drop this one.
     ///
     /// # Errors
-    /// [`KernelError::Attach`] with the program that could not be attached.
+    /// [`KernelError::Attach`] with the program that could not be attached; those that are attached stay.
     pub fn attach(&mut self, cgroup: BorrowedFd<'_>, path: &Path) -> Result<(), KernelError> {
+        if self.egress_link.is_some() {
+            let source = "this set of programs is attached already".into();
+            return Err(KernelError::Attach {
+                program: EGRESS,
+                cgroup: path.to_owned(),
+                source,
+            });
+        }
         let outcome = self.attach_all(cgroup, path);
         if outcome.is_err() {
             self.detach();

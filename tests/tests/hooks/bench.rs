@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
 use enforcer::config::{Mode, Quic, RuleId};
-use enforcer::kernel::{Count, Enforcement, Event, Events, Settings};
+use enforcer::kernel::{Count, Enforcement, Event, Events, KernelError, Settings};
 use enforcer::policy::table::{Grant, TableImage};
 use enforcer_common::Reason;
 use enforcer_common::abi::Hook;
@@ -96,7 +96,7 @@ impl Bench {
             .build()
             .unwrap();
         let mut enforcement = load();
-        enforcement.publish(&policy().unwrap(), settings).unwrap();
+        enforcement.publish(&policy().unwrap(), settings);
         let events = {
             let _inside = runtime.enter();
             enforcement.take_events().unwrap()
@@ -115,9 +115,13 @@ impl Bench {
     }
 
     pub(crate) fn attach(&mut self) {
+        self.try_attach().unwrap();
+    }
+
+    pub(crate) fn try_attach(&mut self) -> Result<(), KernelError> {
         let folder = File::open(self.cgroup.path()).unwrap();
         let path = self.cgroup.path().to_owned();
-        self.enforcement().attach(folder.as_fd(), &path).unwrap();
+        self.enforcement().attach(folder.as_fd(), &path)
     }
 
     pub(crate) fn enforcement(&mut self) -> &mut Enforcement {

@@ -49,7 +49,7 @@ fn sockets_from_before_the_programs_are_judged() {
 fn a_flow_stops_when_its_address_is_granted_no_more() {
     let mut bench = Bench::unattached(ENFORCE);
     let both = policy_of(&[GRANTED, GRANTED6, FOREIGN, FOREIGN6]);
-    bench.enforcement().publish(&both, ENFORCE).unwrap();
+    bench.enforcement().publish(&both, ENFORCE);
     bench.attach();
     for (name, family, to) in [
         ("granted", "inet", GRANTED),
@@ -61,7 +61,7 @@ fn a_flow_stops_when_its_address_is_granted_no_more() {
         assert_eq!(bench.must(&format!("exchange {name} 100000")), 100_000);
     }
     let one = policy_of(&[GRANTED, GRANTED6]);
-    bench.enforcement().publish(&one, ENFORCE).unwrap();
+    bench.enforcement().publish(&one, ENFORCE);
     for (name, to) in [("removed", FOREIGN), ("removed6", FOREIGN6)] {
         let seen = bench.see(&[&format!("send {name} 010203")]);
         assert_eq!(seen.arrived(to), 0, "{seen:?}");
@@ -95,8 +95,7 @@ fn a_flow_that_stays_granted_sees_nothing_of_a_thousand_policies() {
         for _ in 0..100 {
             bench
                 .enforcement()
-                .publish(&policies[published % policies.len()], ENFORCE)
-                .unwrap();
+                .publish(&policies[published % policies.len()], ENFORCE);
             published += 1;
         }
         assert_eq!(bench.caller.answer(), Ok(4_000_000));
@@ -111,15 +110,31 @@ fn a_flow_that_stays_granted_sees_nothing_of_a_thousand_policies() {
 
 /// Every one of several programs on a cgroup must let a packet through.
 #[test]
+fn programs_are_attached_once() {
+    let mut bench = Bench::new(ENFORCE);
+    let error = bench.try_attach().unwrap_err();
+    assert!(
+        std::error::Error::source(&error)
+            .unwrap()
+            .to_string()
+            .contains("already")
+    );
+    bench.passes(
+        "still there",
+        GRANTED,
+        &["socket s inet stream 0", &format!("connect s {GRANTED}")],
+    );
+}
+
+#[test]
 fn beside_another_enforcer_both_judge() {
     let mut bench = Bench::unattached(ENFORCE);
     bench
         .enforcement()
-        .publish(&policy_of(&[GRANTED, GRANTED6]), ENFORCE)
-        .unwrap();
+        .publish(&policy_of(&[GRANTED, GRANTED6]), ENFORCE);
     bench.attach();
     let mut second = load();
-    second.publish(&policy_of(&[FOREIGN, GRANTED6]), ENFORCE).unwrap();
+    second.publish(&policy_of(&[FOREIGN, GRANTED6]), ENFORCE);
     let folder = File::open(bench.cgroup.path()).unwrap();
     second.attach(folder.as_fd(), bench.cgroup.path()).unwrap();
 

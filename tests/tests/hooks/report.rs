@@ -41,7 +41,7 @@ fn audit_tells_of_a_connection_once_in_each_policy() {
         assert_eq!((event.reason, event.hook), (AddressNotGranted, Connect));
         assert_eq!(event.pid, Some(bench.caller.pid()));
 
-        bench.enforcement().publish(&policy().unwrap(), AUDIT).unwrap();
+        bench.enforcement().publish(&policy().unwrap(), AUDIT);
         let seen = bench.see(&["exchange s 1000000"]);
         assert_eq!(seen.answer, Ok(1_000_000));
         let event = told_once(&seen, to);
@@ -118,7 +118,7 @@ fn what_is_loaded_reads_back_as_it_was_published() {
         (policy_of(&[]), ENFORCE),
         (policy_of(&[GRANTED, FOREIGN6, GRANTED6]), QUIC),
     ] {
-        let generation = bench.enforcement().publish(&image, settings).unwrap();
+        let generation = bench.enforcement().publish(&image, settings);
         let read = loaded(folder.as_fd()).unwrap().expect("a policy");
         assert_eq!(read.generation, generation);
         assert_eq!(read.settings, settings);
