@@ -170,6 +170,29 @@ fn a_denial_is_immediate_and_listed_with_process_name_and_reason() {
     );
 }
 
+/// A socket is judged by the cgroup in which it was made: one from outside would be a way out.
+#[test]
+fn a_socket_from_outside_is_not_handed_on() {
+    let lab = lab();
+    let config = lab.write_config("policy.toml", world::CONTOSO_POLICY).unwrap();
+    let mut bash = lab.client_command("bash").unwrap();
+    bash.args([
+        "-c",
+        "exec 7<>/dev/udp/127.0.0.1/9 8</dev/null; exec \"$0\" \"$@\"",
+    ])
+    .arg(enforcer_program().unwrap())
+    .args(["exec", "--config"])
+    .arg(config)
+    .args(["--", "ls", "/proc/self/fd"]);
+    let outcome = run_for(bash, LIMIT)
+        .unwrap()
+        .expect_success("listing descriptors");
+    let handed_on: Vec<&str> = outcome.stdout.lines().collect();
+    assert!(!handed_on.contains(&"7"), "{outcome}");
+    assert!(handed_on.contains(&"8"), "what is no socket stays, {outcome}");
+    assert!(outcome.stderr.contains("descriptor 7"), "{outcome}");
+}
+
 #[test]
 fn fail_on_denied_speaks_only_when_the_command_succeeded() {
     let lab = lab();

@@ -1,6 +1,7 @@
 //! `enforcer exec`: one command under the policy, in a cgroup of its own, and what it was denied.
 
 mod child;
+mod inherited;
 mod left_over;
 mod supervise;
 mod user;
@@ -70,6 +71,7 @@ pub struct Options {
 /// # Errors
 /// Everything that keeps the command from being started under the policy. Then it was not started.
 pub async fn exec(options: &Options) -> anyhow::Result<u8> {
+    warn_of_inherited(&inherited::keep_back());
     let policy = Policy {
         // Only the command is in the cgroup: it has no business with the name servers.
         judges_enforcer: false,
@@ -129,6 +131,19 @@ pub async fn exec(options: &Options) -> anyhow::Result<u8> {
             .with_context(|| format!("the report could not be written to {}", path.display()))?;
     }
     Ok(report.status)
+}
+
+fn warn_of_inherited(found: &inherited::Inherited) {
+    for number in &found.kept_back {
+        print_warning(format_args!(
+            "descriptor {number} is an internet socket from outside: it would not be judged, and the command does not get it"
+        ));
+    }
+    for number in &found.handed_on {
+        print_warning(format_args!(
+            "descriptor {number} of the command is an internet socket from outside: what is sent through it is not judged"
+        ));
+    }
 }
 
 /// A command that has run, and what came of it.
