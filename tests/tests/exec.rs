@@ -306,6 +306,21 @@ fn what_stays_behind_is_reported_and_ended() {
     assert_no_cgroup_of(&lab);
 }
 
+#[test]
+fn nobody_reading_the_messages_does_not_end_the_command() {
+    let lab = lab();
+    let mut command = exec(
+        &lab,
+        world::CONTOSO_POLICY,
+        &[],
+        &["sh", "-c", "touch ended; exit 7"],
+    );
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let status = command.stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(7));
+    assert!(lab.folder().join("ended").exists());
+}
+
 /// The cgroup that the command wrote into the file `cgroup` has gone.
 fn assert_no_cgroup_of(lab: &Lab) {
     let text = fs::read_to_string(lab.folder().join("cgroup")).unwrap();

@@ -10,7 +10,7 @@ use crate::config::{Config, Mode, Parsed, Problem, Quic, Severity, Span, Transpo
 use crate::endpoints::{self, Endpoint, Target};
 
 use super::configuration::{self, plural};
-use super::message::{self, Output};
+use super::message::{Output, print, tell};
 
 /// Exit status of "it ran, and the answer is no".
 const NO: u8 = 3;
@@ -38,8 +38,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, anyhow::Error> {
         Output::Text => {
             configuration::show_problems(&parsed);
             match &parsed.config {
-                Some(config) => message::print(&summary(config))?,
-                None => message::note(format_args!(
+                Some(config) => print(format_args!("{}", summary(config)))?,
+                None => tell(format_args!(
                     "{}: {}",
                     arguments.file.display(),
                     configuration::count_words(&parsed)
@@ -47,9 +47,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, anyhow::Error> {
             }
         }
         Output::Json => {
-            let mut text = serde_json::to_string_pretty(&Checked::of(&parsed))?;
-            text.push('\n');
-            message::print(&text)?;
+            let text = serde_json::to_string_pretty(&Checked::of(&parsed))?;
+            print(format_args!("{text}\n"))?;
         }
     }
     let refused = parsed.config.is_none() || (arguments.strict && !parsed.problems.is_empty());

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::config::{Config, Parsed, Severity};
 use crate::config_file;
 
-use super::message::{self, Failure};
+use super::message::{Failure, tell};
 
 /// Reads the configuration at `path`; what is wrong with what it says is in the result.
 ///
@@ -40,11 +40,11 @@ pub fn load(path: &Path) -> Result<Config, anyhow::Error> {
 /// Shows every problem on stderr, an empty line after each.
 pub(super) fn show_problems(parsed: &Parsed) {
     for problem in &parsed.problems {
-        // anstream takes the colours out where stderr is no terminal or NO_COLOR is set.
-        message::note(format_args!("{}\n", problem.render(true)));
+        // The writer takes the colours out where stderr is no terminal or NO_COLOR is set.
+        tell(format_args!("{}\n", problem.render(true)));
     }
     if parsed.omitted > 0 {
-        message::note(format_args!("... and {} problems more", parsed.omitted));
+        tell(format_args!("... and {} problems more", parsed.omitted));
     }
 }
 

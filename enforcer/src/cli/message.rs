@@ -1,5 +1,6 @@
 //! How an error looks to a person: `error:`, its causes, and a `hint:` that tells what to do.
 
+use std::fmt;
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
@@ -53,8 +54,8 @@ impl Failure {
     }
 }
 
-impl std::fmt::Display for Failure {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.message)
     }
 }
@@ -65,47 +66,52 @@ impl std::error::Error for Failure {
     }
 }
 
-/// Writes a command's data to stdout. A reader that went away (`| head`) has what it wanted: that is no error.
+/// Writes a line to stderr.
 ///
-/// # Errors
-/// The data could not be written: a full disk.
-pub(super) fn print(data: &str) -> Result<(), Failure> {
-    let mut stdout = anstream::stdout().lock();
-    match stdout.write_all(data.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
-            "can not write the result",
-            "look at where the output goes: is the disk full?",
-            error,
-        )),
-        _ => Ok(()),
-    }
+/// That nobody can read it (a full disk, a pipe whose reader has gone) must not end what is being done: the standard
+/// macros would panic, and with the process its enforcement would go.
+pub(crate) fn tell(line: fmt::Arguments<'_>) {
+    // In one piece, so that what the command of `exec` writes meanwhile does not land in the middle of it.
+    let _nobody_reads = anstream::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Writes a line to stderr. When not even that can be written there is nobody left to tell.
-pub(super) fn note(line: impl std::fmt::Display) {
-    let _ = writeln!(anstream::stderr(), "{line}");
+/// Writes a command's data to stdout.
+///
+/// # Errors
+/// It can not be written. A reader that wanted no more (`| head`) is none.
+pub(super) fn print(data: fmt::Arguments<'_>) -> anyhow::Result<()> {
+    let mut out = anstream::stdout();
+    match write!(out, "{data}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
+            "the output can not be written",
+            "look at where stdout goes: is the disk full?",
+            error,
+        )
+        .into()),
+        _ => Ok(()),
+    }
 }
 
 /// Prints `error` to stderr, one cause a line and its hints last, and gives exit status 1.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     let mut causes = error.chain();
     if let Some(first) = causes.next() {
-        note(format_args!("{ERROR}error:{ERROR:#} {first}"));
+        tell(format_args!("{ERROR}error:{ERROR:#} {first}"));
     }
     for cause in causes {
-        note(format_args!("  because: {cause}"));
+        tell(format_args!("  because: {cause}"));
     }
     for hint in error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<Failure>())
         .map(|failure| &failure.hint)
     {
-        note(format_args!("{HINT}hint:{HINT:#} {hint}"));
+        tell(format_args!("{HINT}hint:{HINT:#} {hint}"));
     }
     ExitCode::FAILURE
 }
 
 /// Prints a warning to stderr.
-pub(crate) fn warning(message: std::fmt::Arguments<'_>) {
-    anstream::eprintln!("{WARNING}warning:{WARNING:#} {message}");
+pub(crate) fn warning(message: fmt::Arguments<'_>) {
+    tell(format_args!("{WARNING}warning:{WARNING:#} {message}"));
 }

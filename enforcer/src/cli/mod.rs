@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 
 pub use configuration::load as load_configuration;
 pub use message::Failure;
-pub(crate) use message::{report as print_error, warning as print_warning};
+pub(crate) use message::{report as print_error, tell, warning as print_warning};
 
 /// A client firewall for container registries: only the registries that the configuration names are reachable on 443.
 #[derive(Parser)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Args;
 
-use super::message::Output;
+use super::message::{Output, print};
 use super::seconds;
 use crate::daemon::policy::Policy;
 use crate::kernel::{self, Cgroup};
@@ -68,8 +68,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         actual,
     );
     match arguments.output {
-        Output::Text => anstream::println!("{plan}"),
-        Output::Json => anstream::println!("{}", serde_json::to_string_pretty(&plan)?),
+        Output::Text => print(format_args!("{plan}\n"))?,
+        Output::Json => print(format_args!("{}\n", serde_json::to_string_pretty(&plan)?))?,
     }
     let is_whole = plan.unresolved().is_empty();
     Ok(if is_whole {

@@ -25,7 +25,7 @@ use super::names::why_unresolved;
 use super::policy::Policy;
 use super::report::{self, Ended, LeftOver, Report, Tally, Unresolved};
 use super::signals::{self, Signals};
-use crate::cli::{Failure, print_error, print_warning};
+use crate::cli::{Failure, print_error, print_warning, tell};
 use crate::config::Mode;
 use crate::endpoints::{Role, Target};
 use crate::kernel::{Cgroup, CgroupError, Counters, ScopedCgroup};
@@ -124,7 +124,7 @@ pub async fn exec(options: &Options) -> anyhow::Result<u8> {
         report.status = DENIED;
     }
     if report.ended != Ended::NotStarted {
-        anstream::eprintln!("{report}");
+        tell(format_args!("{report}"));
     }
     if let Some((file, path)) = report_file.zip(options.report.as_ref()) {
         write_report(file, &report)
