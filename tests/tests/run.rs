@@ -262,6 +262,21 @@ fn a_reload_never_takes_a_granted_address_away() {
 }
 
 #[test]
+fn a_cgroup_that_is_removed_is_told_of_and_enforced_on_again_once_it_is_back() {
+    let host = Host::new();
+    host.policy(world::CONTOSO_POLICY);
+    let mut daemon = host.start();
+    std::fs::remove_dir(host.cgroup.path()).unwrap();
+    daemon.wait_for("was removed, and nothing is judged any more");
+    std::fs::create_dir(host.cgroup.path()).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.wait_for("enforcing on /");
+    assert!(!host.connects(world::BARE_ADDRESSES[0], 443));
+    assert!(host.connects(world::CONTOSO_ADDRESSES[0], 443));
+    daemon.stop();
+}
+
+#[test]
 fn plan_compares_with_what_is_in_force() {
     let host = Host::new();
     host.policy(world::CONTOSO_POLICY);

@@ -30,8 +30,8 @@ use crate::resolve::Snapshot;
 
 /// How long the first answers, and those for the new names of a reload, are waited for.
 const FIRST_ANSWERS: Duration = Duration::from_secs(10);
-/// How often it is looked whether the kernel suppressed events.
-const COUNTERS_PERIOD: Duration = Duration::from_secs(30);
+/// How often it is looked whether the kernel suppressed events, and whether the cgroup is still there.
+const LOOK_PERIOD: Duration = Duration::from_secs(10);
 
 /// Runs until SIGTERM or SIGINT; SIGHUP reloads `file`.
 ///
@@ -62,6 +62,8 @@ pub async fn run(file: PathBuf) -> anyhow::Result<()> {
         told: Arc::default(),
         counted: Counters::default(),
         reload: None,
+        cgroup,
+        is_gone: false,
         file,
         policy,
         answers,
@@ -70,10 +72,12 @@ pub async fn run(file: PathBuf) -> anyhow::Result<()> {
     daemon.learn(&snapshot);
     let update = daemon.enforcing.update(&daemon.policy, &snapshot)?;
     daemon.events = Some(daemon.enforcing.take_events().map_err(failure::of_kernel)?);
-    daemon.enforcing.attach(&cgroup).map_err(failure::of_kernel)?;
+    daemon
+        .enforcing
+        .attach(&daemon.cgroup)
+        .map_err(failure::of_kernel)?;
     daemon.tell_update(update.as_ref());
-    tell_enforcing(&daemon.policy, &cgroup);
-    drop(cgroup);
+    tell_enforcing(&daemon.policy, &daemon.cgroup);
     daemon.serve(&mut signals).await;
     Ok(())
 }
@@ -84,6 +88,10 @@ struct Daemon {
     policy: Policy,
     answers: Answers,
     enforcing: Enforcing,
+    /// What the programs are attached to.
+    cgroup: Cgroup,
+    /// Whether it was found removed, and that was told.
+    is_gone: bool,
     /// `None` once reading them has failed: denials are then only counted.
     events: Option<Events>,
     history: History,
@@ -97,7 +105,7 @@ struct Daemon {
 
 impl Daemon {
     async fn serve(&mut self, signals: &mut Signals) {
-        let mut counters = tokio::time::interval(COUNTERS_PERIOD);
+        let mut look = tokio::time::interval(LOOK_PERIOD);
         loop {
             tokio::select! {
                 number = signals.next() => match number {
@@ -115,7 +123,10 @@ impl Daemon {
                         self.follow(&snapshot);
                     }
                 }
-                _ = counters.tick() => self.tell_suppressed(),
+                _ = look.tick() => {
+                    self.tell_suppressed();
+                    self.tell_gone();
+                }
             }
         }
     }
@@ -182,6 +193,18 @@ impl Daemon {
             cgroup,
             "{denial}"
         );
+    }
+
+    /// Tells, once, that the cgroup was removed: the kernel has then taken the programs off, and nothing is judged.
+    fn tell_gone(&mut self) {
+        if !self.is_gone && self.cgroup.is_removed() {
+            self.is_gone = true;
+            error!(
+                "the cgroup {} was removed, and nothing is judged any more; once it is there again, SIGHUP enforces \
+                 on it",
+                self.cgroup.path().display()
+            );
+        }
     }
 
     /// Tells how many denials the log has no line for.

@@ -11,7 +11,7 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 use rustix::process::{PidfdFlags, Signal};
 
@@ -199,6 +199,19 @@ impl Cgroup {
     pub fn is_empty(&self) -> io::Result<bool> {
         let events = read(self.dir.as_fd(), "cgroup.events")?;
         Ok(events.lines().any(|line| line == "populated 0"))
+    }
+
+    /// Whether its directory was removed. Programs that were attached to it are then no longer.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        // Every cgroup has this file, the root as well.
+        let found = rustix::fs::accessat(
+            &self.dir,
+            "cgroup.procs",
+            rustix::fs::Access::EXISTS,
+            AtFlags::empty(),
+        );
+        matches!(found, Err(rustix::io::Errno::NOENT | rustix::io::Errno::NODEV))
     }
 
     /// Sends `signal` to every process in it and below it.

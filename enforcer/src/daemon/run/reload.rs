@@ -70,7 +70,8 @@ impl Daemon {
     fn replace(&mut self, policy: &Policy, snapshot: &Snapshot) -> anyhow::Result<()> {
         let (new, old) = (&policy.config.enforce, &self.policy.config.enforce);
         let cgroup = target(policy)?;
-        if new.ports == old.ports && new.cgroup == old.cgroup {
+        // The same path may lead to another cgroup than before, with no programs on it.
+        if new.ports == old.ports && cgroup.id() == self.cgroup.id() {
             let update = self.enforcing.update(policy, snapshot)?;
             banner(policy, &cgroup);
             self.tell_update(update.as_ref());
@@ -87,6 +88,8 @@ impl Daemon {
             self.tell_update(update.as_ref());
         }
         tell_enforcing(policy, &cgroup);
+        self.cgroup = cgroup;
+        self.is_gone = false;
         Ok(())
     }
 }
