@@ -3,19 +3,19 @@
 mod child;
 mod inherited;
 mod left_over;
+mod report_file;
 mod supervise;
 mod user;
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::time::Instant;
 
 use self::child::StartError;
+use self::report_file::ReportFile;
 use self::supervise::Supervisor;
 use self::user::User;
 use super::answers::Answers;
@@ -78,7 +78,7 @@ pub async fn exec(options: &Options) -> anyhow::Result<u8> {
         ..Policy::load(&options.config)?
     };
     let user = options.user.as_deref().map(find_user).transpose()?;
-    let report_file = options.report.as_deref().map(open_report).transpose()?;
+    let report_file = options.report.as_deref().map(ReportFile::open).transpose()?;
     let mut signals = Signals::catch_unless_ignored(&FORWARDED).context("signals can not be caught")?;
     let enforcing = Enforcing::load(&policy).map_err(failure::of_kernel)?;
 
@@ -126,9 +126,8 @@ pub async fn exec(options: &Options) -> anyhow::Result<u8> {
     if report.ended != Ended::NotStarted {
         tell(format_args!("{report}"));
     }
-    if let Some((file, path)) = report_file.zip(options.report.as_ref()) {
-        write_report(file, &report)
-            .with_context(|| format!("the report could not be written to {}", path.display()))?;
+    if let Some(file) = report_file {
+        file.write(&report)?;
     }
     Ok(report.status)
 }
@@ -211,36 +210,6 @@ fn find_user(text: &str) -> anyhow::Result<User> {
         )
         .into()
     })
-}
-
-/// Opens the report's file before anything is started, so that a bad path costs no build.
-fn open_report(path: &Path) -> anyhow::Result<File> {
-    // Not truncated yet: when nothing is started, an older report stays.
-    let opened = File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path);
-    opened.map_err(|error| {
-        Failure::new(
-            format!(
-                "the report {} can not be opened; nothing was started",
-                path.display()
-            ),
-            "give `--report` a file in a folder that exists and is writable",
-            error,
-        )
-        .into()
-    })
-}
-
-fn write_report(mut file: File, report: &Report) -> anyhow::Result<()> {
-    let mut text = serde_json::to_vec_pretty(report)?;
-    text.push(b'\n');
-    // A pipe or terminal can not be cut, and needs not.
-    let _not_a_file = file.set_len(0);
-    file.write_all(&text)?;
-    Ok(())
 }
 
 /// Tells which names have no address. When none has, nothing can work and nothing is started, except in audit mode.
