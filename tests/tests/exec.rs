@@ -321,6 +321,26 @@ fn nobody_reading_the_messages_does_not_end_the_command() {
     assert!(lab.folder().join("ended").exists());
 }
 
+#[test]
+fn equal_process_ids_of_two_pid_namespaces_do_not_collide() {
+    let lab = lab();
+    let config = lab.write_config("policy.toml", world::CONTOSO_POLICY).unwrap();
+    let enforcer = enforcer_program().unwrap();
+    // Each enforcer is process 1 of its namespace, and both make their cgroups in the same place.
+    let both = format!(
+        "exec=\"unshare --pid --fork {} exec --config {} -- sh -c\"\n\
+         $exec 'touch one; while [ ! -e two ]; do sleep 0.05; done' & \n\
+         while [ ! -e one ]; do sleep 0.05; done\n\
+         $exec 'exit 7'; status=$?; touch two; wait $!; exit $status",
+        enforcer.display(),
+        config.display()
+    );
+    let mut command = lab.client_command("sh").unwrap();
+    command.args(["-c", &both]).current_dir(lab.folder());
+    let outcome = run_for(command, LIMIT).unwrap();
+    assert_eq!(status(&outcome), 7, "{outcome}");
+}
+
 /// The cgroup that the command wrote into the file `cgroup` has gone.
 fn assert_no_cgroup_of(lab: &Lab) {
     let text = fs::read_to_string(lab.folder().join("cgroup")).unwrap();

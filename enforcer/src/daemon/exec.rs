@@ -8,6 +8,7 @@ mod supervise;
 mod user;
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +39,11 @@ const NOT_FOUND: u8 = 127;
 const SIGNAL_BASE: u8 = 128;
 /// The status of "it ran, and the answer is no".
 const DENIED: u8 = 3;
+
+/// Left-over processes that the warning lists; the report has them all.
+const LEFT_OVER_LISTED_MAX: usize = 10;
+/// How many names are tried for the cgroup.
+const CGROUP_NAMES_MAX: u32 = 100;
 
 /// Signals that are handed on to the command.
 const FORWARDED: [i32; 6] = [
@@ -259,8 +265,17 @@ fn warn_of_unresolved(policy: &Policy, snapshot: &Snapshot) -> anyhow::Result<Ve
 
 /// A cgroup for the command, below the one that enforcer itself is in.
 fn make_cgroup() -> Result<ScopedCgroup, CgroupError> {
-    let name = format!("enforcer-exec.{}", std::process::id());
-    Cgroup::own()?.create_child(&name)
+    let own = Cgroup::own()?;
+    let pid = std::process::id();
+    // The number alone is not unique: other pid namespaces count for themselves, and a killed enforcer may have left
+    // one behind.
+    for number in 1..CGROUP_NAMES_MAX {
+        match own.create_child(&format!("enforcer-exec.{pid}.{number}")) {
+            Err(CgroupError::Create { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {}
+            other => return other,
+        }
+    }
+    own.create_child(&format!("enforcer-exec.{pid}.{CGROUP_NAMES_MAX}"))
 }
 
 async fn end_left_over(cgroup: &Cgroup, signals: &mut Signals) -> Vec<LeftOver> {
