@@ -260,7 +260,7 @@ fn when_nothing_resolves_nothing_is_started() {
     assert!(
         outcome
             .stderr
-            .contains("error: no name of 1 name could be resolved: nothing was started\nhint: "),
+            .contains("error: none of the configured names could be resolved: nothing was started\nhint: "),
         "{outcome}"
     );
     assert!(!marker.exists());
@@ -307,6 +307,19 @@ fn what_stays_behind_is_reported_and_ended() {
 }
 
 #[test]
+fn the_warning_of_many_left_over_processes_stays_short() {
+    let lab = lab();
+    let text = "for number in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 1000 & done";
+    let outcome = script(&lab, world::CONTOSO_POLICY, &["--report", "report.json"], text);
+    assert!(
+        outcome.stderr.contains("warning: 12 processes stayed behind")
+            && outcome.stderr.contains(", and 2 more\n"),
+        "{outcome}"
+    );
+    assert_eq!(report(&lab)["left_over"].as_array().unwrap().len(), 12);
+}
+
+#[test]
 fn nobody_reading_the_messages_does_not_end_the_command() {
     let lab = lab();
     let mut command = exec(
@@ -339,6 +352,19 @@ fn equal_process_ids_of_two_pid_namespaces_do_not_collide() {
     command.args(["-c", &both]).current_dir(lab.folder());
     let outcome = run_for(command, LIMIT).unwrap();
     assert_eq!(status(&outcome), 7, "{outcome}");
+}
+
+#[test]
+fn a_pattern_is_said_to_be_not_yet_enforced() {
+    let lab = lab();
+    let policy = "[[allow]]\nname = \"*.example.com\"\n";
+    let outcome = outcome(&lab, policy, &[], &["true"]);
+    assert!(
+        outcome
+            .stderr
+            .contains("warning: `*.example.com` is not yet resolvable"),
+        "{outcome}"
+    );
 }
 
 /// The cgroup that the command wrote into the file `cgroup` has gone.

@@ -23,7 +23,7 @@ use super::answers::Answers;
 use super::enforcing::{Enforcing, mode_name};
 use super::failure;
 use super::names::why_unresolved;
-use super::policy::Policy;
+use super::policy::{Policy, unresolvable_words};
 use super::report::{self, Ended, LeftOver, Report, Tally, Unresolved};
 use super::signals::{self, Signals};
 use crate::cli::{Failure, print_error, print_warning, tell};
@@ -88,6 +88,9 @@ pub async fn exec(options: &Options) -> anyhow::Result<u8> {
     let mut signals = Signals::catch_unless_ignored(&FORWARDED).context("signals can not be caught")?;
     let enforcing = Enforcing::load(&policy).map_err(failure::of_kernel)?;
 
+    for pattern in policy.unresolvable() {
+        print_warning(format_args!("{}", unresolvable_words(pattern)));
+    }
     let mut answers = Answers::start(&policy)?;
     let snapshot = tokio::select! {
         snapshot = answers.settled(Instant::now() + options.resolve_timeout) => snapshot,
@@ -249,10 +252,7 @@ fn warn_of_unresolved(policy: &Policy, snapshot: &Snapshot) -> anyhow::Result<Ve
             .map(|upstream| upstream.address.to_string())
             .collect();
         return Err(Failure::msg(
-            format!(
-                "no name of {} could be resolved: nothing was started",
-                report::counted(without.len() as u64, "name")
-            ),
+            "none of the configured names could be resolved: nothing was started".to_owned(),
             format!(
                 "check that the name servers answer ({}), or give `--resolve-timeout` more time",
                 upstreams.join(", ")
@@ -281,10 +281,14 @@ fn make_cgroup() -> Result<ScopedCgroup, CgroupError> {
 async fn end_left_over(cgroup: &Cgroup, signals: &mut Signals) -> Vec<LeftOver> {
     let left_over = left_over::find(cgroup).await;
     if !left_over.is_empty() {
-        let listed: Vec<_> = left_over
+        let mut listed: Vec<_> = left_over
             .iter()
+            .take(LEFT_OVER_LISTED_MAX)
             .map(|process| format!("{} (pid {})", process.process, process.pid))
             .collect();
+        if left_over.len() > LEFT_OVER_LISTED_MAX {
+            listed.push(format!("and {} more", left_over.len() - LEFT_OVER_LISTED_MAX));
+        }
         print_warning(format_args!(
             "{} stayed behind when the command ended, and will be ended: {}",
             report::counted(left_over.len() as u64, "process"),

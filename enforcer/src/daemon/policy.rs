@@ -7,8 +7,9 @@ use anyhow::Context as _;
 use crate::cli::{self, Failure};
 use crate::config::{Config, Problem, Upstream};
 use crate::config_file;
-use crate::endpoints::{self, Endpoint};
+use crate::endpoints::{self, Endpoint, Target};
 use crate::kernel::Settings;
+use crate::names::DomainPattern;
 use crate::policy::grants::grants;
 use crate::policy::table::{Range, TableError, TableImage};
 use crate::resolve::failover::Failover;
@@ -113,6 +114,16 @@ impl Policy {
         Ok(Desired { image, ranges })
     }
 
+    /// The patterns, for which nothing can be granted yet.
+    pub(super) fn unresolvable(&self) -> impl Iterator<Item = &DomainPattern> {
+        self.endpoints
+            .iter()
+            .filter_map(|endpoint| match &endpoint.target {
+                Target::Pattern(pattern) => Some(pattern),
+                _ => None,
+            })
+    }
+
     /// The settings that the kernel is told beside the addresses.
     #[must_use]
     pub fn settings(&self) -> Settings {
@@ -121,6 +132,13 @@ impl Policy {
             quic: self.config.enforce.quic,
         }
     }
+}
+
+/// What a pattern of [`Policy::unresolvable`] means, as a sentence.
+pub(super) fn unresolvable_words(pattern: &DomainPattern) -> String {
+    format!(
+        "`{pattern}` is not yet resolvable: enforced by name in a later version, nothing is granted for it"
+    )
 }
 
 /// The name servers of the system.

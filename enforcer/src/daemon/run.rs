@@ -20,7 +20,7 @@ use super::denial::Denial;
 use super::enforcing::{Enforcing, Update, UpdateError, mode_name};
 use super::failure;
 use super::names::{History, turns};
-use super::policy::Policy;
+use super::policy::{Policy, unresolvable_words};
 use super::report::counted;
 use super::signals::{self, Signals};
 use crate::config::{Mode, Quic};
@@ -299,11 +299,7 @@ fn banner(policy: &Policy, cgroup: &Cgroup) {
             None => info!("rule {}: {title}", rule.id.0),
         }
     }
-    for endpoint in &policy.endpoints {
-        if let crate::endpoints::Target::Pattern(pattern) = &endpoint.target {
-            warn!(
-                "`{pattern}` is not yet resolvable: enforced by name in a later version, nothing is granted for it"
-            );
-        }
+    for pattern in policy.unresolvable() {
+        warn!("{}", unresolvable_words(pattern));
     }
 }
