@@ -3,9 +3,10 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
+use crate::failure::Failure;
 use crate::machine::Machine;
 use crate::{failure, setup, shell};
 
@@ -131,11 +132,23 @@ fn check(machine: &Machine, name: Name) -> Result<()> {
         Name::Lab => {
             let mut command = cargo(&["test", "--locked", "--no-fail-fast", "--test", "*"]);
             if !machine.is_root {
+                become_root_once(machine)?;
                 command.env(runner_variable(&machine.rust_host), "sudo --preserve-env --");
             }
             shell::run(&mut command)
         }
     }
+}
+
+/// Finds out whether sudo lets this user be root, and has it ask for the password before cargo's output begins.
+fn become_root_once(machine: &Machine) -> Result<()> {
+    let by_hand = "cargo xtask test --only lab";
+    shell::run(&mut machine.as_root("true", by_hand)?).with_context(|| {
+        Failure::new(
+            "the kernel and lab tests need root, and sudo does not give it",
+            format!("run `cargo xtask test` in a terminal, where sudo can ask for a password, or as root: {by_hand}"),
+        )
+    })
 }
 
 /// clippy over the kernel programs, for the target that they are compiled for.

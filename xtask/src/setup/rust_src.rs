@@ -50,10 +50,14 @@ impl Step for RustSource {
             // It leads nowhere, else nothing would be missing; rustup would not install over it.
             fs::remove_file(&place).with_context(|| format!("{} cannot be removed", place.display()))?;
         }
-        let Err(no_component) = from_rustup(machine) else {
-            return Ok(());
-        };
-        eprintln!("    not by rustup: {no_component}");
+        match from_rustup(machine) {
+            Ok(()) if is_source(&place) => return Ok(()),
+            // It goes by its own list, also when the files were removed.
+            Ok(()) => eprintln!(
+                "    not by rustup: it takes the component for installed, and its files are not there"
+            ),
+            Err(no_component) => eprintln!("    not by rustup: {no_component}"),
+        }
         from_debian(machine, &place).with_context(|| {
             Failure::new(
                 format!("the source of Rust {} cannot be had, neither from rustup nor from Debian", machine.rust_release),
