@@ -70,7 +70,7 @@ impl Machine {
         }
         let Some(sudo) = find_program("sudo") else {
             return Err(Failure::new(
-                format!("{} needs root, and sudo is not installed", program.display()),
+                format!("`{by_hand}` needs root, and sudo is not installed"),
                 format!("as root, run: {by_hand}"),
             )
             .into());
