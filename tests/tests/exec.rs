@@ -427,18 +427,22 @@ fn an_interrupt_without_a_terminal_reaches_the_command() {
 #[test]
 fn a_command_does_not_outlive_an_enforcer_that_is_killed() {
     let lab = lab();
+    // The command, a child of it, and one that has left its session.
     let mut child = start_ready(
         &lab,
-        "cat /proc/self/cgroup > cgroup; echo $$ > pid; echo ready; exec sleep 1000",
+        "cat /proc/self/cgroup > cgroup; echo $$ > pids; sleep 1000 & echo $! >> pids; \
+         setsid sh -c 'echo $$ >> pids; exec sleep 1000' & \
+         while [ $(wc -l < pids) -lt 3 ]; do :; done; echo ready; exec sleep 1000",
     );
-    let pid = fs::read_to_string(lab.folder().join("pid")).unwrap();
+    let pids = fs::read_to_string(lab.folder().join("pids")).unwrap();
     kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
     child.wait().unwrap();
-    wait_until("the end of the command", || {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-        stat.is_empty() || stat.contains(") Z ")
-    });
-    // Nobody was left to remove it.
+    for pid in pids.lines() {
+        wait_until("the end of the command and all its children", || {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.is_empty() || stat.contains(") Z ")
+        });
+    }
     let text = fs::read_to_string(lab.folder().join("cgroup")).unwrap();
     let path = text.lines().find_map(|line| line.strip_prefix("0::/")).unwrap();
     let root = if std::path::Path::new("/sys/fs/cgroup/unified").exists() {
@@ -446,7 +450,8 @@ fn a_command_does_not_outlive_an_enforcer_that_is_killed() {
     } else {
         "/sys/fs/cgroup"
     };
-    let _gone = fs::remove_dir(std::path::Path::new(root).join(path));
+    let cgroup = std::path::Path::new(root).join(path);
+    wait_until("the end of the cgroup", || !cgroup.exists());
 }
 
 #[test]

@@ -36,7 +36,16 @@ enum Command {
     Plan(plan::Arguments),
     Run(run::Arguments),
     Exec(exec::Arguments),
+    /// Started by `exec` itself: ends a command's cgroup when enforcer is killed
+    #[command(name = COMMAND_GUARD, hide = true)]
+    Guard {
+        /// The name of the cgroup whose directory is stdout
+        name: String,
+    },
 }
+
+/// The command of the process that `exec` starts beside its command.
+pub(crate) const COMMAND_GUARD: &str = "exec-guard";
 
 /// Parses the command line, runs the command, and turns its outcome into an exit status.
 ///
@@ -49,6 +58,9 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Exec(arguments) => exec::run(arguments),
+        Command::Guard { name } => crate::daemon::exec::watch(&name)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(anyhow::Error::from),
     };
     match outcome {
         Ok(status) => status,

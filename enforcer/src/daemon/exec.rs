@@ -1,6 +1,7 @@
 //! `enforcer exec`: one command under the policy, in a cgroup of its own, and what it was denied.
 
 mod child;
+mod guard;
 mod inherited;
 mod left_over;
 mod report_file;
@@ -16,6 +17,8 @@ use anyhow::Context as _;
 use tokio::time::Instant;
 
 use self::child::StartError;
+use self::guard::Guard;
+pub use self::guard::watch;
 use self::report_file::ReportFile;
 use self::supervise::Supervisor;
 use self::user::User;
@@ -176,6 +179,7 @@ async fn run(
     let mut cgroup = make_cgroup().map_err(failure::of_cgroup)?;
     let procs = cgroup.procs().map_err(failure::of_cgroup)?;
     supervisor.enforce_on(&cgroup)?;
+    let guard = Guard::start(&cgroup).context("the guard of the command's cgroup can not be started")?;
     let (started, started_since_boot, clock) = (jiff::Timestamp::now(), since_boot(), Instant::now());
     let (ended, status, took, left_over) = match child::start(&options.command, procs, user) {
         Ok(child) => {
@@ -198,6 +202,7 @@ async fn run(
         let path = cgroup.path().display();
         print_warning(format_args!("the cgroup {path} stays behind: {error}"));
     }
+    guard.dismiss();
     Ok(Finished {
         ended,
         status,

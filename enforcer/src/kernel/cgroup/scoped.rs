@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::fs::AtFlags;
 
-use super::{Cgroup, DEPTH_MAX, children, open_dir};
+use super::{Cgroup, DEPTH_MAX, children, is_cgroup2, open_dir};
 
 /// Tries at removing a cgroup whose last process is just ending, and the pause between two.
 const REMOVE_TRIES: u32 = 50;
@@ -31,6 +31,25 @@ impl ScopedCgroup {
             name: name.to_owned(),
             is_removed: false,
         }
+    }
+
+    /// Takes over, from a process that has died, the cgroup `name` whose directory is `dir`.
+    ///
+    /// # Errors
+    /// The directory is not on cgroup v2, or what it lies in can not be opened.
+    pub fn adopt(dir: OwnedFd, name: &str) -> io::Result<Self> {
+        let parent = open_dir(dir.as_fd(), Path::new(".."))?;
+        if !is_cgroup2(dir.as_fd()) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not on cgroup v2"));
+        }
+        let cgroup = Cgroup::from_dir(dir, name.into()).map_err(io::Error::other)?;
+        Ok(Self::new(cgroup, parent, name))
+    }
+
+    /// Its name in its parent.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Removes it and the cgroups that were made below it. It must be empty of processes.
