@@ -19,7 +19,7 @@ use crate::vectors::PORTS;
 
 /// A port that no policy filters, on which the far host listens as well.
 pub const OPEN: u16 = 8080;
-/// Where [`Wire::mark`] sends: the discard port.
+/// Where [`Wire::arrived`] sends its marks: the discard port.
 const MARK: SocketAddr = SocketAddr::new(IpAddr::V4(FAR_V4), 9);
 const FAR_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 /// What a socket of the family `AF_PACKET` takes for everything (Linux `include/uapi/linux/if_ether.h`, `ETH_P_ALL`).
