@@ -249,6 +249,4 @@ pub const HOSTS: &[OpenName] = &[
     host("s3.*.amazonaws.com.cn", "S3 buckets"),
     host("storage.googleapis.com", "storage buckets"),
     host("www.googleapis.com", "Google services"),
-    host("upload.pypi.org", "packages"),
-    host("registry.npmjs.org", "packages"),
 ];
