@@ -194,6 +194,24 @@ fn a_socket_from_outside_is_not_handed_on() {
 }
 
 #[test]
+fn when_sockets_from_outside_can_not_be_told_nothing_is_started() {
+    let lab = lab();
+    let config = lab.write_config("policy.toml", world::CONTOSO_POLICY).unwrap();
+    let mut unshare = lab.client_command("unshare").unwrap();
+    unshare
+        .args(["--mount", "sh", "-c", "umount --lazy /proc && exec \"$0\" \"$@\""])
+        .arg(enforcer_program().unwrap())
+        .args(["exec", "--config"])
+        .arg(config)
+        .args(["--", "echo", "started"]);
+    let outcome = run_for(unshare, LIMIT).unwrap();
+    assert_eq!(status(&outcome), 1, "{outcome}");
+    assert!(outcome.stdout.is_empty(), "{outcome}");
+    assert!(outcome.stderr.contains("nothing was started"), "{outcome}");
+    assert!(outcome.stderr.contains("hint: "), "{outcome}");
+}
+
+#[test]
 fn fail_on_denied_speaks_only_when_the_command_succeeded() {
     let lab = lab();
     let denied = probe("tcp", world::BARE_ADDRESSES[0]);

@@ -80,7 +80,14 @@ pub struct Options {
 /// # Errors
 /// Everything that keeps the command from being started under the policy. Then it was not started.
 pub async fn exec(options: &Options) -> anyhow::Result<u8> {
-    warn_of_inherited(&inherited::keep_back());
+    let inherited = inherited::keep_back().map_err(|error| {
+        Failure::new(
+            "sockets from outside could not be kept from the command: nothing was started",
+            "exec reads /proc/self/fd: see that /proc is mounted (`mount -t proc proc /proc`)",
+            error,
+        )
+    })?;
+    warn_of_inherited(&inherited);
     let policy = Policy {
         // Only the command is in the cgroup: it has no business with the name servers.
         judges_enforcer: false,

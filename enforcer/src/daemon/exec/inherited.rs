@@ -2,6 +2,7 @@
 //! `net/core/sock.c`, `cgroup_sk_alloc`), so one from outside would be a way out of the policy.
 
 use std::fs;
+use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 
 use rustix::io::FdFlags;
@@ -22,34 +23,39 @@ pub(super) struct Inherited {
 /// Keeps every internet socket that came from outside from being handed on to the command.
 ///
 /// To be called before this process opens sockets of its own.
-pub(super) fn keep_back() -> Inherited {
+///
+/// # Errors
+/// The descriptors can not be listed, or one of them can not be kept back: the command must not be started then.
+pub(super) fn keep_back() -> io::Result<Inherited> {
+    let mut numbers: Vec<RawFd> = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        numbers.extend(
+            entry?
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<RawFd>().ok()),
+        );
+    }
+    numbers.sort_unstable();
     let mut found = Inherited::default();
-    let Ok(entries) = fs::read_dir("/proc/self/fd") else {
-        return found;
-    };
-    let numbers: Vec<RawFd> = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
     for number in numbers {
         // SAFETY: used within this turn of the loop alone. Should the descriptor have been closed since it was listed,
-        // as the one of the listing itself has, the calls below say so and do nothing.
+        // as the one of the listing itself has, it is no internet socket to the next call.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
         if !is_internet(descriptor) {
             continue;
         }
         if STANDARD.contains(&number) {
             found.handed_on.push(number);
-        } else if let Ok(flags) = rustix::io::fcntl_getfd(descriptor)
-            && !flags.contains(FdFlags::CLOEXEC)
-            && rustix::io::fcntl_setfd(descriptor, flags | FdFlags::CLOEXEC).is_ok()
-        {
+            continue;
+        }
+        let flags = rustix::io::fcntl_getfd(descriptor)?;
+        if !flags.contains(FdFlags::CLOEXEC) {
+            rustix::io::fcntl_setfd(descriptor, flags | FdFlags::CLOEXEC)?;
             found.kept_back.push(number);
         }
     }
-    found.kept_back.sort_unstable();
-    found.handed_on.sort_unstable();
-    found
+    Ok(found)
 }
 
 fn is_internet(descriptor: BorrowedFd<'_>) -> bool {
