@@ -6,6 +6,7 @@
 //! - [`bytes`]: how a parser reads
 //! - [`packet`]: bytes to flow
 //! - [`table`]: address to grant
+//! - [`names`]: server name to scopes
 //! - [`verdict`]: flow and grant to verdict
 //! - [`reason`]: why something was denied
 //! - [`abi`]: what lies in maps and ring buffers
@@ -14,6 +15,7 @@
 
 pub mod abi;
 pub mod bytes;
+pub mod names;
 pub mod packet;
 pub mod reason;
 pub mod table;

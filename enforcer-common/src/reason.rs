@@ -83,6 +83,74 @@ reasons! {
     TableDamaged = 10, "table-damaged",
         "the address table contradicts itself",
         "restart the daemon, and report it: this is a fault of enforcer";
+    /// A ClientHello without a server name.
+    NoServerName = 11, "no-server-name",
+        "a TLS session that asks for no server name, to an address that is granted for its names only",
+        "have the client connect by name; for a host that is known by its address alone, use an [[allow]] with `prefix`";
+    /// A server name that no rule grants there.
+    NameNotGranted = 12, "name-not-granted",
+        "a TLS session under a server name that no rule grants at this address",
+        "name the host in an [[allow]] or its registry in a [[registry]], if it is meant to be reached";
+    /// More than one server name.
+    TwoNames = 13, "two-names",
+        "a TLS session that asks for more than one server name",
+        "no honest client does; find the process";
+    /// An extension that occurs twice.
+    DuplicateExtension = 14, "duplicate-extension",
+        "a ClientHello with the same extension twice (RFC 8446 section 4.2 forbids it)",
+        "servers differ in which one they believe, so no honest client does it; find the process";
+    /// Lengths that contradict each other.
+    HelloLengths = 15, "hello-lengths",
+        "a ClientHello whose lengths contradict each other",
+        "only a broken or forged TLS client sends it; find the process";
+    /// A NUL in the server name.
+    NameWithNul = 16, "name-with-nul",
+        "a server name with a NUL in it",
+        "it ends early for some servers and not for others; find the process";
+    /// A dot at the end of the server name.
+    NameTrailingDot = 17, "name-trailing-dot",
+        "a server name with a dot at its end (RFC 6066 section 3 forbids it)",
+        "write the host without the last dot in the client's configuration";
+    /// An address in place of the server name.
+    NameIsAddress = 18, "name-is-address",
+        "an address in place of a server name (RFC 6066 section 3 forbids it)",
+        "have the client connect by name; for a host that is known by its address alone, use an [[allow]] with `prefix`";
+    /// A server name beyond 253 bytes.
+    NameTooLong = 19, "name-too-long",
+        "a server name longer than any name can be (253 bytes)",
+        "only a broken or forged TLS client sends it; find the process";
+    /// The first bytes are no ClientHello.
+    NotTls = 20, "not-tls",
+        "the connection does not begin with a TLS ClientHello, and its address is granted for TLS under granted names only",
+        "a plain-text or other protocol on this port needs an [[allow]] with `prefix` for its address";
+    /// Bytes beside the SYN.
+    PayloadInSyn = 21, "payload-in-syn",
+        "bytes in the SYN (TCP fast open), where no server name can be checked",
+        "the client connects without fast open at its next attempt; net.ipv4.tcp_fastopen=0 saves it that";
+    /// A ClientHello in several TLS records.
+    HelloInRecords = 22, "hello-in-records",
+        "a ClientHello cut into several TLS records",
+        "no common client does it, and it is a way to hide a name; find the process";
+    /// Too many extensions.
+    TooManyExtensions = 23, "hello-too-many-extensions",
+        "a ClientHello with more extensions than are looked at (64)",
+        "no common client has half as many; find the process";
+    /// Urgent data before the verdict.
+    UrgentData = 24, "urgent-data",
+        "TCP urgent data before the server name was checked: the server would read other bytes than were checked",
+        "no TLS client sends any; find the process";
+    /// TCP payload that no TCP socket sent.
+    ForgedSegment = 25, "forged-segment",
+        "TCP payload that was not sent by a TCP socket: nothing ties it to a checked server name",
+        "only raw sockets send it; find the process";
+    /// A connection whose beginning was not seen.
+    UnknownSession = 26, "unknown-session",
+        "a connection whose beginning was not checked: it is older than the enforcer or than its policy",
+        "have the client connect again; `[enforce] existing = \"allow\"` lets such connections be";
+    /// No memory to judge with.
+    NoMemory = 27, "no-memory",
+        "the kernel had no memory to keep a connection's state in",
+        "the packet is sent again by itself and judged anew; if it recurs, look at memory and net.core.optmem_max";
 }
 
 /// Number of reasons; the length of every array that is indexed by [`Reason`].

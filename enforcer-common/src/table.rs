@@ -63,7 +63,7 @@ pub struct IntervalV6 {
     pub padding: u32,
 }
 
-/// A rule and its conditions in one word: what lies behind an interval.
+/// A rule and its condition in one word: what lies behind an interval.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(transparent)]
 pub struct GrantWord(pub u32);
@@ -71,15 +71,15 @@ pub struct GrantWord(pub u32);
 impl GrantWord {
     /// Highest rule number that fits.
     pub const RULE_MAX: u32 = (1 << 24) - 1;
-    const BY_NAME: u32 = 1 << 24;
 
-    /// A grant of `rule`, which must not exceed [`Self::RULE_MAX`]; `by_name` when it came from resolving a name.
+    /// A grant of `rule`, which must not exceed [`Self::RULE_MAX`], under a condition: 0 for none, or the position of the
+    /// scopes of which one must grant the server name (see [`crate::names`]).
     #[must_use]
-    pub const fn new(rule: u32, by_name: bool) -> Option<Self> {
+    pub const fn new(rule: u32, condition: u8) -> Option<Self> {
         if rule > Self::RULE_MAX {
             return None;
         }
-        Some(Self(rule | if by_name { Self::BY_NAME } else { 0 }))
+        Some(Self(rule | (condition as u32) << 24))
     }
 
     /// The rule's number.
@@ -89,11 +89,11 @@ impl GrantWord {
         self.0 & Self::RULE_MAX
     }
 
-    /// Whether the address was granted because a granted name resolved to it.
+    /// The condition's position; 0 when any server name will do, or none.
     #[inline(always)]
     #[must_use]
-    pub const fn by_name(self) -> bool {
-        self.0 & Self::BY_NAME != 0
+    pub const fn condition(self) -> u32 {
+        self.0 >> 24
     }
 }
 
@@ -170,11 +170,21 @@ impl Settings {
     /// UDP is judged by its address.
     pub const QUIC_ALLOWED: u32 = 2;
 
+    /// Connections whose beginning was not seen are let be.
+    pub const EXISTING_ALLOWED: u32 = 4;
+
     /// Whether denials are let through.
     #[inline(always)]
     #[must_use]
     pub const fn audit(self) -> bool {
         self.0 & Self::AUDIT != 0
+    }
+
+    /// Whether connections whose beginning was not seen are let be.
+    #[inline(always)]
+    #[must_use]
+    pub const fn existing_allowed(self) -> bool {
+        self.0 & Self::EXISTING_ALLOWED != 0
     }
 
     /// Whether UDP to a filtered port is judged by its address.
@@ -210,7 +220,7 @@ pub trait Tables {
 /// 1 when `a` is less than `b`, otherwise 0, without a branch: for the verifier a search then is one path, and the
 /// processor has nothing to mispredict. The borrow of `a - b` (Hacker's Delight, section 2-12).
 #[inline(always)]
-const fn below(a: u64, b: u64) -> u64 {
+pub(crate) const fn below(a: u64, b: u64) -> u64 {
     ((!a & b) | ((!a | b) & a.wrapping_sub(b))) >> 63
 }
 
@@ -226,7 +236,7 @@ const fn below_wide(a: [u64; 2], b: [u64; 2]) -> u64 {
 /// `step` when `condition` is 1, 0 when it is 0.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "0 or all ones")]
-const fn step_if(condition: u64, step: u32) -> u32 {
+pub(crate) const fn step_if(condition: u64, step: u32) -> u32 {
     step & (condition.wrapping_neg() as u32)
 }
 
@@ -261,54 +271,83 @@ pub struct Answer {
 /// Never answers from a mixture of two policies: see the head of this file.
 #[inline(always)]
 pub fn look_up<T: Tables>(tables: &T, address: Address) -> Answer {
-    let mut answer = Answer {
-        found: Found::Damaged,
-        settings: Settings::default(),
-        generation: Generation::default(),
-    };
+    let (read, word) = read_one_policy(tables, |half, seen| find(tables, half, address, seen));
+    Answer {
+        found: match read {
+            Read::Whole(Some(grant)) => Found::Granted(grant),
+            Read::Whole(None) => Found::NotGranted,
+            Read::NoPolicy => Found::NoPolicy,
+            Read::Changing => Found::Changing,
+            Read::Damaged => Found::Damaged,
+        },
+        settings: word.settings(),
+        generation: word.generation(),
+    }
+}
+
+/// How reading from one policy ended.
+pub(crate) enum Read<R> {
+    /// All that was read belongs to the policy of the word beside it.
+    Whole(R),
+    NoPolicy,
+    Changing,
+    Damaged,
+}
+
+/// Reads with `read`, again when the policy changes meanwhile; with the last word that was seen. `read` notes every value
+/// that it takes from a table, and gives `None` when the table contradicts itself.
+#[inline(always)]
+pub(crate) fn read_one_policy<T: Tables, R>(
+    tables: &T,
+    mut read: impl FnMut(Half, &mut Seen) -> Option<R>,
+) -> (Read<R>, PolicyWord) {
     let Some(header) = tables.header() else {
-        return answer;
+        return (Read::Damaged, PolicyWord::default());
     };
     let mut word = tables.word(header, 0);
     for _ in 0..RETRIES {
-        answer.generation = word.generation();
-        answer.settings = word.settings();
-        if answer.generation.0 == 0 {
-            answer.found = Found::NoPolicy;
-            return answer;
+        if word.generation().0 == 0 {
+            return (Read::NoPolicy, word);
         }
-        let half = answer.generation.half();
         let mut seen = Seen(word.0);
-        let found = match address {
-            Address::V4(address) => find_v4(tables, half, address, &mut seen),
-            Address::V6(high, low) => find_v6(tables, half, [high, low], &mut seen),
-        };
+        let found = read(word.generation().half(), &mut seen);
         let again = tables.word(header, seen.0);
         if again == word {
-            answer.found = match found {
-                Some(Some(grant)) => Found::Granted(grant),
-                Some(None) => Found::NotGranted,
-                None => Found::Damaged,
+            return match found {
+                Some(found) => (Read::Whole(found), word),
+                None => (Read::Damaged, word),
             };
-            return answer;
         }
         word = again;
     }
-    answer.found = Found::Changing;
-    answer
+    (Read::Changing, word)
+}
+
+/// `None`: the table is damaged. `Some(None)`: not granted.
+#[inline(always)]
+pub(crate) fn find<T: Tables>(
+    tables: &T,
+    half: Half,
+    address: Address,
+    seen: &mut Seen,
+) -> Option<Option<GrantWord>> {
+    match address {
+        Address::V4(address) => find_v4(tables, half, address, seen),
+        Address::V6(high, low) => find_v6(tables, half, [high, low], seen),
+    }
 }
 
 /// Everything that a lookup has read, so that the read which must come last can depend on it.
-struct Seen(u64);
+pub(crate) struct Seen(u64);
 
 impl Seen {
     #[inline(always)]
-    fn note(&mut self, value: u64) {
+    pub(crate) fn note(&mut self, value: u64) {
         self.0 |= value;
     }
 }
 
-/// `None`: the table is damaged. `Some(None)`: not granted.
+/// As [`find`].
 #[inline(always)]
 fn find_v4<T: Tables>(tables: &T, half: Half, address: u32, seen: &mut Seen) -> Option<Option<GrantWord>> {
     let index = tables.index_v4(half, address >> 16)?;
@@ -339,7 +378,7 @@ fn find_v4<T: Tables>(tables: &T, half: Half, address: u32, seen: &mut Seen) -> 
     Some(if contains { Some(last.grant) } else { None })
 }
 
-/// As [`find_v4`].
+/// As [`find`].
 #[inline(always)]
 fn find_v6<T: Tables>(
     tables: &T,

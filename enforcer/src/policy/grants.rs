@@ -227,7 +227,7 @@ mod tests {
             Source::Rule(RuleId(70_000)),
         ] {
             assert_eq!(Source::of(source.id()), source);
-            assert!(GrantWord::new(source.id().0, false).is_some());
+            assert!(GrantWord::new(source.id().0, 0).is_some());
         }
     }
 }

@@ -62,7 +62,8 @@ impl TableImage {
         let mut v4 = Vec::new();
         let mut v6 = Vec::new();
         for Grant { net, rule, by_name } in grants {
-            let grant = GrantWord::new(rule.0, *by_name).ok_or(TableError::RuleNumber { rule: rule.0 })?;
+            let grant =
+                GrantWord::new(rule.0, u8::from(*by_name)).ok_or(TableError::RuleNumber { rule: rule.0 })?;
             match net {
                 IpNet::V4(net) => v4.push(Segment {
                     first: net.network().to_bits(),
@@ -286,6 +287,6 @@ const fn range(first: IpAddr, last: IpAddr, grant: GrantWord) -> Range {
         first,
         last,
         rule: RuleId(grant.rule()),
-        by_name: grant.by_name(),
+        by_name: grant.condition() != 0,
     }
 }

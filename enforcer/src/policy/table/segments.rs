@@ -38,7 +38,7 @@ pub(super) struct Segment<N> {
 
 /// Which of two grants speaks for an address that both cover.
 pub(super) fn stronger(a: GrantWord, b: GrantWord) -> GrantWord {
-    if (a.by_name(), a.rule()) <= (b.by_name(), b.rule()) {
+    if (a.condition() != 0, a.rule()) <= (b.condition() != 0, b.rule()) {
         a
     } else {
         b

@@ -24,7 +24,7 @@ fn find(image: &TableImage, address: IpAddr) -> Option<(RuleId, bool)> {
         generation: Generation(1),
     };
     match look_up(&tables, Address::from(address)).found {
-        Found::Granted(word) => Some((RuleId(word.rule()), word.by_name())),
+        Found::Granted(word) => Some((RuleId(word.rule()), word.condition() != 0)),
         Found::NotGranted => None,
         other => panic!("{other:?}"),
     }

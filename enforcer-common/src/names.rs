@@ -1,0 +1,305 @@
+//! Server name to scopes: which names are granted, and where.
+//!
+//! A **scope** is a list of names; the policy has at most [`SCOPES_MAX`] of them. Scope 0 holds the names of the policy
+//! as a whole, the others belong to prefixes with names of their own. An address of the table carries a condition: the
+//! scopes of all rules that grant it, as a bitmap. A name passes there when it is granted in one of them.
+//!
+//! A granted name is an entry under its own text, `contoso.azurecr.io`; a pattern `*.data.mcr.microsoft.com` is one under
+//! what it ends with, `.data.mcr.microsoft.com`, dot included, so that it can only match on the boundary of a label. The
+//! entries are sorted by a hash that takes bytes from the right: one walk over a name gives the hash of each of its ends.
+//! An equal hash is only a hint, the text decides.
+
+use crate::packet::Address;
+use crate::table::{Answer, Found, Half, Read, Seen, Tables, below, find, read_one_policy, step_if};
+
+/// Most bytes of a server name in text form (RFC 1035 section 2.3.4, without the trailing dot).
+pub const NAME_MAX: u32 = 253;
+/// Words of 8 bytes that hold a name, with room for the 255 bytes that are read of a name that is too long.
+pub const NAME_WORDS: usize = 32;
+/// Words of text that one entry may have.
+const TEXT_MAX: u32 = 32;
+/// Most labels of a pattern behind its `*`. Names may have more: only their last ones are compared with patterns.
+pub const PATTERN_LABELS_MAX: u32 = 15;
+/// Lists of names that a policy may have: one bit of a word for each.
+pub const SCOPES_MAX: u32 = 64;
+/// Different conditions that the addresses of a policy may have; 0 is none.
+pub const CONDITIONS: u32 = 256;
+
+/// Entries that one half of the name table holds.
+pub const NAMES: u32 = 1 << 14;
+/// Words of text that one half of the name table holds.
+pub const TEXT_WORDS: u32 = 1 << 16;
+/// Halvings that find one of [`NAMES`] entries.
+const HALVINGS: u32 = 14;
+/// Ends of a name that are looked up: one for each label of a pattern, and the whole.
+const ENDS_MAX: usize = PATTERN_LABELS_MAX as usize + 1;
+
+/// What one half of the name table starts with.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct NameHead {
+    /// What hashes start with: chosen so that no two entries have the same.
+    pub seed: u64,
+    /// Number of entries.
+    pub count: u32,
+    /// Always zero.
+    pub padding: u32,
+}
+
+/// One granted name or pattern.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct NameEntry {
+    /// [`hash_of`] its text.
+    pub hash: u64,
+    /// The scopes in which it is granted, a bit each.
+    pub scopes: u64,
+    /// Position of its first word of text.
+    pub first: u32,
+    /// Bytes of its text, 1 to [`NAME_MAX`] and the dot of a pattern.
+    pub length: u32,
+}
+
+/// One more byte, to the left of those that went before (FNV-1a).
+#[inline(always)]
+const fn hashed(hash: u64, byte: u8) -> u64 {
+    (hash ^ byte as u64).wrapping_mul(0x0000_0100_0000_01b3)
+}
+
+/// The hash of an entry's text.
+#[must_use]
+pub fn hash_of(seed: u64, text: &[u8]) -> u64 {
+    text.iter().rev().fold(seed, |hash, byte| hashed(hash, *byte))
+}
+
+/// A server name as it was read: in lower case, little-endian, zero behind its end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(C)]
+pub struct Name {
+    /// Its bytes.
+    pub words: [u64; NAME_WORDS],
+    /// Their number, 0 when no name is known; at most 255.
+    pub length: u32,
+    /// Ends of this name that are looked up.
+    ends: u32,
+    /// Their hashes.
+    hashes: [u64; ENDS_MAX],
+    /// Where they start.
+    starts: [u32; ENDS_MAX],
+}
+
+impl Default for Name {
+    fn default() -> Self {
+        Self {
+            words: [0; NAME_WORDS],
+            length: 0,
+            ends: 0,
+            hashes: [0; ENDS_MAX],
+            starts: [0; ENDS_MAX],
+        }
+    }
+}
+
+impl Name {
+    /// The byte at `at`, below 256.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "one byte is meant")]
+    pub(crate) const fn byte(&self, at: u32) -> u8 {
+        (self.words[(at as usize >> 3) & (NAME_WORDS - 1)] >> ((at & 7) * 8)) as u8
+    }
+
+    /// The eight bytes that start at `at`; zeros behind the last word.
+    #[inline(always)]
+    const fn word(&self, at: u32) -> u64 {
+        let index = (at >> 3) as usize;
+        let shift = (at & 7) * 8;
+        let low = self.words[index & (NAME_WORDS - 1)];
+        let high = self.words[(index + 1) & (NAME_WORDS - 1)];
+        // All ones unless the next word is the first one again.
+        let inside = ((((index + 1) >> 5) & 1) as u64).wrapping_sub(1);
+        // Two steps: a shift by 64 would be none.
+        (low >> shift) | (((high & inside) << 1) << (63 - shift))
+    }
+
+    /// A name from the host's side, folded; `None` when it is longer than [`NAME_MAX`].
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let length = u32::try_from(bytes.len())
+            .ok()
+            .filter(|length| *length <= NAME_MAX)?;
+        let mut name = Self {
+            length,
+            ..Self::default()
+        };
+        for (word, part) in name.words.iter_mut().zip(bytes.chunks(8)) {
+            let mut padded = [0; 8];
+            padded.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
+            *word = u64::from_le_bytes(padded);
+        }
+        name.fold();
+        Some(name)
+    }
+
+    /// Letters in lower case, eight at a time (RFC 4343: names compare so).
+    #[inline(always)]
+    pub fn fold(&mut self) {
+        const LOW_BITS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+        const EACH: u64 = 0x0101_0101_0101_0101;
+        for word in &mut self.words {
+            let low = *word & LOW_BITS;
+            // The top bit of a byte: set when the byte is at least `A`, and when it is above `Z`.
+            let from_a = low + EACH * (0x80 - 0x41);
+            let above_z = low + EACH * (0x80 - 0x5b);
+            let upper = from_a & !above_z & !*word & (EACH * 0x80);
+            *word |= upper >> 2;
+        }
+    }
+
+    /// Works out the hashes under which this name may be found.
+    #[inline(always)]
+    fn hash(&mut self, seed: u64) {
+        let mut hash = seed;
+        let mut ends = 0_u32;
+        for step in 1..=NAME_MAX {
+            if step > self.length {
+                break;
+            }
+            let at = self.length - step;
+            let byte = self.byte(at);
+            hash = hashed(hash, byte);
+            // Noted in any case and kept where the byte is a dot: without a branch, for the verifier.
+            let slot = ends as usize & (ENDS_MAX - 1);
+            self.hashes[slot] = hash;
+            self.starts[slot] = at;
+            let is_dot = ((u32::from(byte ^ b'.')).wrapping_sub(1)) >> 31;
+            let is_room = ends.wrapping_sub(PATTERN_LABELS_MAX) >> 31;
+            ends += is_dot & is_room;
+        }
+        // The last one is the whole name.
+        self.ends = ends + 1;
+    }
+}
+
+/// Access to the name table, beside that to the addresses.
+pub trait NameTables: Tables {
+    /// The scopes of a condition, 1 to 255.
+    fn condition(&self, half: Half, at: u32) -> Option<u64>;
+    /// The head of the name table.
+    fn name_head(&self, half: Half) -> Option<NameHead>;
+    /// One of its entries.
+    fn name_entry(&self, half: Half, at: u32) -> Option<NameEntry>;
+    /// One word of its text.
+    fn text(&self, half: Half, at: u32) -> Option<u64>;
+}
+
+/// What was found for an address and a server name, and in which policy.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct NamedAnswer {
+    /// What was found for the address.
+    pub address: Answer,
+    /// Whether the name is granted at this address. An address without a condition is granted under any name, or none.
+    pub is_name_granted: bool,
+}
+
+/// Looks up an address and the server name that was asked of it, both in the policy that is in force.
+#[inline(always)]
+pub fn look_up_named<T: NameTables>(tables: &T, address: Address, name: &mut Name) -> NamedAnswer {
+    let (read, word) = read_one_policy(tables, |half, seen| {
+        let Some(grant) = find(tables, half, address, seen)? else {
+            return Some((Found::NotGranted, false));
+        };
+        let found = Found::Granted(grant);
+        if grant.condition() == 0 {
+            return Some((found, true));
+        }
+        let wanted = tables.condition(half, grant.condition())?;
+        seen.note(wanted);
+        let granted = find_name(tables, half, name, seen)?;
+        Some((found, granted & wanted != 0))
+    });
+    let (found, is_name_granted) = match read {
+        Read::Whole(found) => found,
+        Read::NoPolicy => (Found::NoPolicy, false),
+        Read::Changing => (Found::Changing, false),
+        Read::Damaged => (Found::Damaged, false),
+    };
+    NamedAnswer {
+        address: Answer {
+            found,
+            settings: word.settings(),
+            generation: word.generation(),
+        },
+        is_name_granted,
+    }
+}
+
+/// The scopes in which `name` is granted, itself or under a pattern; `None` when the table is damaged. What was read is
+/// noted in `seen`, as an address lookup does.
+#[inline(always)]
+pub(crate) fn find_name<T: NameTables>(
+    tables: &T,
+    half: Half,
+    name: &mut Name,
+    seen: &mut Seen,
+) -> Option<u64> {
+    if name.length == 0 {
+        return Some(0);
+    }
+    let head = tables.name_head(half)?;
+    seen.note(head.seed | u64::from(head.count));
+    name.hash(head.seed);
+    let mut scopes = 0;
+    for end in 0..PATTERN_LABELS_MAX + 1 {
+        if end >= name.ends {
+            break;
+        }
+        scopes |= probe(tables, half, head.count, name, end, seen)?;
+    }
+    Some(scopes)
+}
+
+/// The scopes of the entry that is the end number `end` of `name`; 0 when there is none.
+#[inline(always)]
+fn probe<T: NameTables>(
+    tables: &T,
+    half: Half,
+    entries: u32,
+    name: &Name,
+    end: u32,
+    seen: &mut Seen,
+) -> Option<u64> {
+    let (hash, start) = (
+        name.hashes[end as usize & (ENDS_MAX - 1)],
+        name.starts[end as usize & (ENDS_MAX - 1)],
+    );
+    if entries == 0 {
+        return Some(0);
+    }
+    let mut base = 0_u32;
+    let mut count = entries;
+    for _ in 0..HALVINGS {
+        if count <= 1 {
+            break;
+        }
+        let step = count >> 1;
+        let middle = tables.name_entry(half, base.wrapping_add(step))?;
+        seen.note(middle.hash);
+        base = base.wrapping_add(step_if(1 ^ below(hash, middle.hash), step));
+        count -= step;
+    }
+    let entry = tables.name_entry(half, base)?;
+    let mut difference = (entry.hash ^ hash) | u64::from(entry.length ^ name.length.wrapping_sub(start));
+    if difference != 0 {
+        return Some(0);
+    }
+    for index in 0..TEXT_MAX {
+        if index * 8 >= entry.length {
+            break;
+        }
+        let text = tables.text(half, entry.first.wrapping_add(index))?;
+        seen.note(text);
+        difference |= text ^ name.word(start + index * 8);
+    }
+    seen.note(entry.scopes);
+    Some(if difference == 0 { entry.scopes } else { 0 })
+}
