@@ -5,6 +5,7 @@
 //!
 //! - [`bytes`]: how a parser reads
 //! - [`packet`]: bytes to flow
+//! - [`client_hello`]: bytes to server name
 //! - [`table`]: address to grant
 //! - [`names`]: server name to scopes
 //! - [`verdict`]: flow and grant to verdict
@@ -15,6 +16,7 @@
 
 pub mod abi;
 pub mod bytes;
+pub mod client_hello;
 pub mod names;
 pub mod packet;
 pub mod reason;

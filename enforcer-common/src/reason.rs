@@ -151,6 +151,10 @@ reasons! {
     NoMemory = 27, "no-memory",
         "the kernel had no memory to keep a connection's state in",
         "the packet is sent again by itself and judged anew; if it recurs, look at memory and net.core.optmem_max";
+    /// A ClientHello beyond the most bytes of a record.
+    HelloTooLong = 28, "hello-too-long",
+        "a ClientHello longer than a TLS record can be (16 KiB)",
+        "no common client sends an eighth of it; find the process";
 }
 
 /// Number of reasons; the length of every array that is indexed by [`Reason`].

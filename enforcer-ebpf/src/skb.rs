@@ -13,6 +13,12 @@ pub(crate) struct Skb {
 
 impl Bytes for Skb {
     #[inline(always)]
+    fn length(&self) -> u32 {
+        // SAFETY: the context is valid for the program's run, and the verifier allows this field.
+        unsafe { (*self.context).len }
+    }
+
+    #[inline(always)]
     fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         let mut bytes = MaybeUninit::<[u8; N]>::uninit();
         // SAFETY: the helper writes N bytes or fails.
