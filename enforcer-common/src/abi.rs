@@ -5,12 +5,14 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::flow::Flow;
+use crate::names::{NameEntry, NameHead};
 use crate::packet::Address;
 use crate::reason::Reason;
-use crate::table::{Generation, Index, IntervalV4, IntervalV6};
+use crate::table::{Index, IntervalV4, IntervalV6};
 
 /// Layout of everything in this file and in [`crate::table`]; counts up with every change.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Most filtered ports.
 pub const PORTS_MAX: usize = 16;
@@ -30,6 +32,23 @@ pub struct Header {
     pub version: u32,
     /// Always zero.
     pub padding: u32,
+}
+
+/// The programs that egress goes on with, by their position in the map of programs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u32)]
+pub enum NextProgram {
+    /// Reads what a session sends.
+    Session = 0,
+    /// Puts a record together of which the session has sent a piece.
+    Pieces = 1,
+    /// Judges what was read.
+    Judge = 2,
+}
+
+impl NextProgram {
+    /// Number of positions.
+    pub const COUNT: u32 = 3;
 }
 
 /// Which hook reached a verdict.
@@ -67,57 +86,8 @@ impl Hook {
     }
 }
 
-/// Who opened a socket: kept with the socket, since packets are often sent by somebody else than the sender.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[repr(C)]
-pub struct Owner {
-    /// The generation under which audit mode has told of this socket last; 0 when it has not.
-    pub told: u64,
-    /// The destination of which it told, as [`Address::mapped`].
-    pub told_address: [u64; 2],
-    /// Its port, in host order.
-    pub told_port: u16,
-    /// Always zero.
-    pub padding: [u8; 2],
-    /// The process (thread group) in the initial pid namespace; 0 when it connected before the programs were attached.
-    pub pid: u32,
-    /// The name of the thread, ended by a NUL.
-    pub comm: [u8; 16],
-}
-
-impl Owner {
-    /// Whether audit mode has to tell of a call to this destination; not when it did so last, under the same policy.
-    #[inline(always)]
-    pub fn is_news(&mut self, generation: Generation, address: Address, port: u16) -> bool {
-        let address = address.mapped();
-        if self.told == generation.0 && self.told_address == address && self.told_port == port {
-            return false;
-        }
-        self.told = generation.0;
-        self.told_address = address;
-        self.told_port = port;
-        true
-    }
-
-    /// Whether audit mode has to tell of a packet: of the first under each policy, since the calls have told where the
-    /// others go.
-    #[inline(always)]
-    pub fn is_untold(&mut self, generation: Generation) -> bool {
-        if self.told == generation.0 {
-            return false;
-        }
-        *self = Self {
-            told: generation.0,
-            pid: self.pid,
-            comm: self.comm,
-            ..Self::default()
-        };
-        true
-    }
-}
-
 /// One denial, as the kernel tells it.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Event {
     /// Nanoseconds of `CLOCK_MONOTONIC`.
@@ -146,10 +116,18 @@ pub struct Event {
     pub hook: u8,
     /// 1 in audit mode: it was let through.
     pub audit: u8,
+    /// Bytes of the server name, 0 when none was read.
+    pub server_name_length: u8,
     /// Always zero.
-    pub padding: [u8; 7],
+    pub padding: [u8; 2],
+    /// The rule that grants the address, when it is not the address that was denied; 0 for none.
+    pub rule: u32,
     /// The name of the thread, ended by a NUL; empty when unknown.
     pub comm: [u8; 16],
+    /// The socket's cookie (`SO_COOKIE`); 0 when there is no socket yet, or none that could be ended.
+    pub cookie: u64,
+    /// The server name that was asked for, as far as it could be read; in lower case.
+    pub server_name: [u8; 256],
 }
 
 impl Event {
@@ -174,8 +152,12 @@ impl Event {
             reason: u8::from_ne_bytes(take(bytes, &mut at)?),
             hook: u8::from_ne_bytes(take(bytes, &mut at)?),
             audit: u8::from_ne_bytes(take(bytes, &mut at)?),
+            server_name_length: u8::from_ne_bytes(take(bytes, &mut at)?),
             padding: take(bytes, &mut at)?,
+            rule: u32::from_ne_bytes(take(bytes, &mut at)?),
             comm: take(bytes, &mut at)?,
+            cookie: u64::from_ne_bytes(take(bytes, &mut at)?),
+            server_name: take(bytes, &mut at)?,
         })
     }
 
@@ -189,6 +171,14 @@ impl Event {
     #[must_use]
     pub fn source(&self) -> Option<SocketAddr> {
         socket_address(self.family, self.source, self.source_port).filter(|source| source.port() != 0)
+    }
+
+    /// The server name that was asked for, any bytes.
+    #[must_use]
+    pub fn server_name(&self) -> &[u8] {
+        self.server_name
+            .get(..usize::from(self.server_name_length))
+            .unwrap_or_default()
     }
 
     /// The reason; `None` when the event comes from programs of another build.
@@ -214,20 +204,13 @@ fn socket_address(family: u8, bytes: [u8; 16], port: [u8; 2]) -> Option<SocketAd
     Some(SocketAddr::new(address, u16::from_be_bytes(port)))
 }
 
-/// An address as an event carries it: its family and its bytes.
+/// An address as an event carries it: its family, and its bytes as two words of memory.
 #[inline(always)]
 #[must_use]
-pub const fn address_bytes(address: Address) -> (u8, [u8; 16]) {
+pub const fn address_words(address: Address) -> (u8, [u64; 2]) {
     match address {
-        Address::V4(bits) => {
-            let [a, b, c, d] = bits.to_be_bytes();
-            (4, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
-        }
-        Address::V6(high, low) => {
-            let [a, b, c, d, e, f, g, h] = high.to_be_bytes();
-            let [i, j, k, l, m, n, o, p] = low.to_be_bytes();
-            (6, [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
-        }
+        Address::V4(bits) => (4, [((bits as u64) << 32).to_be(), 0]),
+        Address::V6(high, low) => (6, [high.to_be(), low.to_be()]),
     }
 }
 
@@ -258,8 +241,8 @@ pub struct Bucket {
 pub const EVENT_BURST: u32 = 256;
 /// Nanoseconds after which one more event may be sent: 100 a second for each reason and CPU.
 pub const EVENT_INTERVAL_NS: u64 = 10_000_000;
-/// Bytes of the ring buffer: a power of two and whole pages. Room for about 2,000 events.
-pub const RING_BYTES: u32 = 256 * 1024;
+/// Bytes of the ring buffer: a power of two and whole pages. Room for about 2,900 events.
+pub const RING_BYTES: u32 = 1024 * 1024;
 
 impl Bucket {
     /// Takes one token at `now_ns`; whether there was one.
@@ -291,8 +274,10 @@ impl Bucket {
 
 const _: () = {
     assert!(size_of::<Header>() == 16);
-    assert!(size_of::<Owner>() == 48);
-    assert!(size_of::<Event>() == 88);
+    assert!(size_of::<Event>() == 352);
+    assert!(size_of::<Flow>() == 576);
+    assert!(size_of::<NameHead>() == 16);
+    assert!(size_of::<NameEntry>() == 24);
     assert!(size_of::<Counter>() == 16);
     assert!(size_of::<Bucket>() == 16);
     assert!(size_of::<Index>() == 8);

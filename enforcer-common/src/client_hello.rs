@@ -10,13 +10,12 @@
 
 use crate::bytes::Bytes;
 use crate::reason::Reason;
+use crate::table::below;
 
 /// Bytes of a record header (RFC 8446 section 5.1).
 pub const RECORD_HEADER: u32 = 5;
-/// Most bytes of a record's content (RFC 8446 section 5.1), and so of a ClientHello.
-pub const RECORD_MAX: u32 = 1 << 14;
-/// Most bytes of a ClientHello with the header of its record.
-pub const HELLO_MAX: u32 = RECORD_HEADER + RECORD_MAX;
+/// Most bytes of a ClientHello with the header of its record: a record may hold as many (RFC 8446 section 5.1).
+pub const HELLO_MAX: u32 = 1 << 14;
 /// Most extensions that are looked at. Chromium sends 18.
 pub const EXTENSIONS_MAX: usize = 64;
 
@@ -74,7 +73,7 @@ pub enum Parsed {
     Wrong(Reason),
 }
 
-/// The extension types of one hello, four in a word: what duplicates are found with. All zero at the start.
+/// The extension types of one hello, four in a word: what duplicates are found with. Of any content at the start.
 pub type Types = [u64; EXTENSIONS_MAX / 4];
 
 /// Why reading stops before the end.
@@ -143,7 +142,7 @@ fn read<B: Bytes + ?Sized>(bytes: &B, start: u32, types: &mut Types, found: &mut
         return Err(Stop::End);
     };
     let record = u32::from(u16::from_be_bytes([high, low]));
-    if record > RECORD_MAX {
+    if record > HELLO_MAX - RECORD_HEADER {
         return Err(Stop::Wrong(Reason::HelloTooLong));
     }
     let end = start + RECORD_HEADER + record;
@@ -296,10 +295,12 @@ fn extensions<B: Bytes + ?Sized>(
                 return Err(Stop::Wrong(Reason::DuplicateExtension));
             }
             found.server_name = content;
-        } else if is_among(types, kind) {
+        } else if is_among(types, count, kind) {
             return Err(Stop::Wrong(Reason::DuplicateExtension));
         }
-        types[count >> 2 & (EXTENSIONS_MAX / 4 - 1)] |= u64::from(kind) << ((count & 3) * 16);
+        let slot = &mut types[(count >> 2) & (EXTENSIONS_MAX / 4 - 1)];
+        let before = if count & 3 == 0 { 0 } else { *slot };
+        *slot = before | u64::from(kind) << ((count & 3) * 16);
         found.early_data |= u32::from(kind == EARLY_DATA);
         at = content.at + content.length;
     }
@@ -310,16 +311,18 @@ fn extensions<B: Bytes + ?Sized>(
     }
 }
 
-/// Whether `kind`, which is not 0, is one of the `types`. Four at a time: a lane that is equal is zero after the exclusive
-/// or, and only a zero borrows from its top bit (Hacker's Delight, section 6-1).
+/// Whether `kind`, which is not 0, is one of the first `count` types. Four at a time: a lane that is equal is zero after
+/// the exclusive or, and only a zero borrows from its top bit (Hacker's Delight, section 6-1). Lanes that are not taken yet
+/// are zero, words that are not are left out.
 #[inline(always)]
-fn is_among(types: &Types, kind: u16) -> bool {
+fn is_among(types: &Types, count: usize, kind: u16) -> bool {
     const EACH: u64 = 0x0001_0001_0001_0001;
     let wanted = u64::from(kind) * EACH;
     let mut equal = 0;
-    for word in types {
+    for (index, word) in types.iter().enumerate() {
         let lanes = word ^ wanted;
-        equal |= lanes.wrapping_sub(EACH) & !lanes & (EACH << 15);
+        let is_taken = below(index as u64 * 4, count as u64).wrapping_neg();
+        equal |= lanes.wrapping_sub(EACH) & !lanes & (EACH << 15) & is_taken;
     }
     equal != 0
 }

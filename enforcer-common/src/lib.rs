@@ -8,6 +8,7 @@
 //! - [`client_hello`]: bytes to server name
 //! - [`table`]: address to grant
 //! - [`names`]: server name to scopes
+//! - [`flow`], [`session`]: the segments of a connection to verdicts, where a server name is asked for
 //! - [`verdict`]: flow and grant to verdict
 //! - [`reason`]: why something was denied
 //! - [`abi`]: what lies in maps and ring buffers
@@ -17,9 +18,11 @@
 pub mod abi;
 pub mod bytes;
 pub mod client_hello;
+pub mod flow;
 pub mod names;
 pub mod packet;
 pub mod reason;
+pub mod session;
 pub mod table;
 pub mod verdict;
 

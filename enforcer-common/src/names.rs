@@ -9,8 +9,10 @@
 //! entries are sorted by a hash that takes bytes from the right: one walk over a name gives the hash of each of its ends.
 //! An equal hash is only a hint, the text decides.
 
+use crate::client_hello::Types;
 use crate::packet::Address;
-use crate::table::{Answer, Found, Half, Read, Seen, Tables, below, find, read_one_policy, step_if};
+use crate::reason::Reason;
+use crate::table::{Answer, Found, Half, Seen, Tables, below, look_up_with, step_if};
 
 /// Most bytes of a server name in text form (RFC 1035 section 2.3.4, without the trailing dot).
 pub const NAME_MAX: u32 = 253;
@@ -58,6 +60,29 @@ pub struct NameEntry {
     pub first: u32,
     /// Bytes of its text, 1 to [`NAME_MAX`] and the dot of a pattern.
     pub length: u32,
+}
+
+/// A one in every byte of a word.
+const EACH: u64 = 0x0101_0101_0101_0101;
+/// The top bit of every byte of a word.
+const TOP_BITS: u64 = EACH * 0x80;
+
+/// For each byte of `word` the top bit: set when the byte's lower seven bits are at least `least`, which is 1 to 127
+/// (Hacker's Delight, section 2-18).
+#[inline(always)]
+const fn at_least(word: u64, least: u8) -> u64 {
+    (word & !TOP_BITS) + EACH * (0x80 - least as u64)
+}
+
+/// The bits of the word at `index` that belong to a name of `length` bytes.
+#[inline(always)]
+const fn kept_of(length: u32, index: usize) -> u64 {
+    let start = index as u64 * 8;
+    let left = (length as u64).wrapping_sub(start);
+    let some = below(start, length as u64).wrapping_neg();
+    let all = (1 ^ below(left, 8)).wrapping_neg();
+    // The shift counts for fewer than 8 bytes only.
+    some & (all | ((1 << ((left & 7) * 8)) - 1))
 }
 
 /// One more byte, to the left of those that went before (FNV-1a).
@@ -140,24 +165,70 @@ impl Name {
         Some(name)
     }
 
-    /// Letters in lower case, eight at a time (RFC 4343: names compare so).
+    /// Memory that is free until the name is looked up: what a parser notes extensions in.
+    #[inline(always)]
+    pub(crate) const fn scratch(&mut self) -> &mut Types {
+        &mut self.hashes
+    }
+
+    /// Letters in lower case, eight at a time (RFC 4343: names compare so), and zeros behind the end.
     #[inline(always)]
     pub fn fold(&mut self) {
-        const LOW_BITS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-        const EACH: u64 = 0x0101_0101_0101_0101;
-        for word in &mut self.words {
-            let low = *word & LOW_BITS;
-            // The top bit of a byte: set when the byte is at least `A`, and when it is above `Z`.
-            let from_a = low + EACH * (0x80 - 0x41);
-            let above_z = low + EACH * (0x80 - 0x5b);
-            let upper = from_a & !above_z & !*word & (EACH * 0x80);
-            *word |= upper >> 2;
+        for (index, word) in self.words.iter_mut().enumerate() {
+            let upper = at_least(*word, b'A') & !at_least(*word, b'Z' + 1) & !*word & TOP_BITS;
+            *word = (*word | upper >> 2) & kept_of(self.length, index);
+        }
+    }
+
+    /// Why no rule can grant this name, whatever the policy.
+    #[inline(always)]
+    pub(crate) fn fault(&self) -> Option<Reason> {
+        if self.length == 0 || self.length > NAME_MAX {
+            return Some(Reason::NameTooLong);
+        }
+        const DIGITS: u64 = EACH * b'0' as u64;
+        let (mut nul, mut colon, mut beyond, mut empty) = (0, 0, 0, 0);
+        // A name that starts with a dot has an empty label in front of it.
+        let mut dots_before = TOP_BITS;
+        for (index, word) in self.words.iter().enumerate() {
+            // Behind the end digits stand, which change none of the three.
+            #[expect(clippy::cast_possible_truncation, reason = "below 32")]
+            let left = self.length.wrapping_sub(index as u32 * 8);
+            if left == 0 || left >> 31 != 0 {
+                break;
+            }
+            let kept = if left >= 8 {
+                u64::MAX
+            } else {
+                (1 << (left * 8)) - 1
+            };
+            let word = (word & kept) | (DIGITS & !kept);
+            nul |= !at_least(word, 1) & !word & TOP_BITS;
+            colon |= at_least(word, b':') & !at_least(word, b':' + 1) & !word & TOP_BITS;
+            let dots = at_least(word, b'.') & !at_least(word, b'.' + 1) & !word & TOP_BITS;
+            empty |= dots & (dots << 8 | dots_before >> 56);
+            dots_before = dots;
+            // Neither a digit nor a dot.
+            let slash = at_least(word, b'/') & !at_least(word, b'/' + 1);
+            beyond |= (!at_least(word, b'.') | at_least(word, b'9' + 1) | slash | word) & TOP_BITS;
+        }
+        if nul != 0 {
+            Some(Reason::NameWithNul)
+        } else if colon != 0 || beyond == 0 {
+            Some(Reason::NameIsAddress)
+        } else if self.byte(self.length - 1) == b'.' {
+            Some(Reason::NameTrailingDot)
+        } else if empty != 0 {
+            // No name in a policy has an empty label, and a pattern stands in the table with its dot in front.
+            Some(Reason::NameNotGranted)
+        } else {
+            None
         }
     }
 
     /// Works out the hashes under which this name may be found.
     #[inline(always)]
-    fn hash(&mut self, seed: u64) {
+    pub fn hash(&mut self, seed: u64) {
         let mut hash = seed;
         let mut ends = 0_u32;
         for step in 1..=NAME_MAX {
@@ -190,6 +261,36 @@ pub trait NameTables: Tables {
     fn name_entry(&self, half: Half, at: u32) -> Option<NameEntry>;
     /// One word of its text.
     fn text(&self, half: Half, at: u32) -> Option<u64>;
+
+    /// Finds where an entry with this hash would be, among the first `count`, at least 1. An implementation may do it
+    /// elsewhere, by calling [`search`].
+    #[inline(always)]
+    fn search(&self, half: Half, count: u32, hash: u64, seen: &mut Seen) -> Option<u32> {
+        search(self, half, count, hash, seen)
+    }
+}
+
+/// Finds the last of `count` entries whose hash is not above `hash`, or the first one.
+#[inline(always)]
+pub fn search<T: NameTables + ?Sized>(
+    tables: &T,
+    half: Half,
+    mut count: u32,
+    hash: u64,
+    seen: &mut Seen,
+) -> Option<u32> {
+    let mut base = 0_u32;
+    for _ in 0..HALVINGS {
+        if count <= 1 {
+            break;
+        }
+        let step = count >> 1;
+        let middle = tables.name_entry(half, base.wrapping_add(step))?;
+        seen.note(middle.hash);
+        base = base.wrapping_add(step_if(1 ^ below(hash, middle.hash), step));
+        count -= step;
+    }
+    Some(base)
 }
 
 /// What was found for an address and a server name, and in which policy.
@@ -201,59 +302,69 @@ pub struct NamedAnswer {
     pub is_name_granted: bool,
 }
 
+/// A server name that is to be looked up.
+pub trait Asked {
+    /// The scopes in which it is granted, itself or under a pattern; `None` when the table contradicts itself. Every value
+    /// that is taken from a table is noted.
+    fn find<T: NameTables>(&mut self, tables: &T, half: Half, seen: &mut Seen) -> Option<u64>;
+}
+
+impl Asked for Name {
+    #[inline(always)]
+    fn find<T: NameTables>(&mut self, tables: &T, half: Half, seen: &mut Seen) -> Option<u64> {
+        let head = tables.name_head(half)?;
+        seen.note(head.seed | u64::from(head.count));
+        self.hash(head.seed);
+        find_hashed(tables, half, head.count, self, seen)
+    }
+}
+
 /// Looks up an address and the server name that was asked of it, both in the policy that is in force.
 #[inline(always)]
-pub fn look_up_named<T: NameTables>(tables: &T, address: Address, name: &mut Name) -> NamedAnswer {
-    let (read, word) = read_one_policy(tables, |half, seen| {
-        let Some(grant) = find(tables, half, address, seen)? else {
-            return Some((Found::NotGranted, false));
-        };
-        let found = Found::Granted(grant);
+pub fn look_up_named<T: NameTables, N: Asked>(tables: &T, address: Address, name: &mut N) -> NamedAnswer {
+    let mut is_damaged = false;
+    let (mut address, is_name_granted) = look_up_with(tables, address, |half, grant, seen| {
+        is_damaged = false;
         if grant.condition() == 0 {
-            return Some((found, true));
+            return true;
         }
-        let wanted = tables.condition(half, grant.condition())?;
+        let wanted = tables.condition(half, grant.condition()).unwrap_or_default();
         seen.note(wanted);
-        let granted = find_name(tables, half, name, seen)?;
-        Some((found, granted & wanted != 0))
+        match name.find(tables, half, seen) {
+            Some(granted) => granted & wanted != 0,
+            None => {
+                is_damaged = true;
+                false
+            }
+        }
     });
-    let (found, is_name_granted) = match read {
-        Read::Whole(found) => found,
-        Read::NoPolicy => (Found::NoPolicy, false),
-        Read::Changing => (Found::Changing, false),
-        Read::Damaged => (Found::Damaged, false),
-    };
+    if is_damaged && matches!(address.found, Found::Granted) {
+        address.found = Found::Damaged;
+    }
     NamedAnswer {
-        address: Answer {
-            found,
-            settings: word.settings(),
-            generation: word.generation(),
-        },
+        address,
         is_name_granted,
     }
 }
 
-/// The scopes in which `name` is granted, itself or under a pattern; `None` when the table is damaged. What was read is
-/// noted in `seen`, as an address lookup does.
+/// The scopes in which a name is granted, whose hashes have been worked out, among the first `entries`.
 #[inline(always)]
-pub(crate) fn find_name<T: NameTables>(
+pub fn find_hashed<T: NameTables>(
     tables: &T,
     half: Half,
-    name: &mut Name,
+    entries: u32,
+    name: &Name,
     seen: &mut Seen,
 ) -> Option<u64> {
-    if name.length == 0 {
-        return Some(0);
-    }
-    let head = tables.name_head(half)?;
-    seen.note(head.seed | u64::from(head.count));
-    name.hash(head.seed);
     let mut scopes = 0;
-    for end in 0..PATTERN_LABELS_MAX + 1 {
+    if entries == 0 || name.length == 0 {
+        return Some(scopes);
+    }
+    for end in 0..=PATTERN_LABELS_MAX {
         if end >= name.ends {
             break;
         }
-        scopes |= probe(tables, half, head.count, name, end, seen)?;
+        scopes |= probe(tables, half, entries, name, end, seen)?;
     }
     Some(scopes)
 }
@@ -268,26 +379,10 @@ fn probe<T: NameTables>(
     end: u32,
     seen: &mut Seen,
 ) -> Option<u64> {
-    let (hash, start) = (
-        name.hashes[end as usize & (ENDS_MAX - 1)],
-        name.starts[end as usize & (ENDS_MAX - 1)],
-    );
-    if entries == 0 {
-        return Some(0);
-    }
-    let mut base = 0_u32;
-    let mut count = entries;
-    for _ in 0..HALVINGS {
-        if count <= 1 {
-            break;
-        }
-        let step = count >> 1;
-        let middle = tables.name_entry(half, base.wrapping_add(step))?;
-        seen.note(middle.hash);
-        base = base.wrapping_add(step_if(1 ^ below(hash, middle.hash), step));
-        count -= step;
-    }
-    let entry = tables.name_entry(half, base)?;
+    let slot = end as usize & (ENDS_MAX - 1);
+    let (hash, start) = (name.hashes[slot], name.starts[slot]);
+    let at = tables.search(half, entries, hash, seen)?;
+    let entry = tables.name_entry(half, at)?;
     let mut difference = (entry.hash ^ hash) | u64::from(entry.length ^ name.length.wrapping_sub(start));
     if difference != 0 {
         return Some(0);

@@ -137,6 +137,7 @@ impl From<Address> for core::net::IpAddr {
 
 /// The ports of a transport header.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
 pub struct Ports {
     /// Source port.
     pub source: u16,
@@ -151,14 +152,85 @@ pub struct Packet {
     pub destination: Address,
     /// The protocol behind all extension headers.
     pub protocol: u8,
-    /// The ports, when the protocol has any.
-    pub ports: Option<Ports>,
+    /// Whether the protocol has ports.
+    pub has_ports: bool,
+    /// The ports, zero when it has none.
+    pub ports: Ports,
     /// Where the transport header starts, in bytes.
     pub transport: u32,
     /// Whether an IPv6 routing header stands before it: the destination then is only the next stop.
     pub routed: bool,
     /// Bytes of IPv4 options, 0 to [`IPV4_OPTIONS_BYTES_MAX`]; look into them with [`check_options`].
     pub options: u32,
+}
+
+/// What a TCP header says (RFC 9293 section 3.1), as far as it matters here.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C)]
+pub struct Segment {
+    /// Number of the first byte of payload, or of the SYN.
+    pub sequence: u32,
+    /// Where the payload starts, in bytes from the start of the packet.
+    pub payload: u32,
+    /// Bytes of payload.
+    pub length: u32,
+    /// The byte of flags, with [`SYN`](Segment::SYN) and [`URG`](Segment::URG) among them.
+    pub flags: u8,
+    /// Always zero.
+    pub padding: [u8; 3],
+}
+
+impl Segment {
+    /// It opens a connection.
+    pub const SYN: u8 = 0x02;
+    /// Its urgent pointer counts.
+    pub const URG: u8 = 0x20;
+
+    /// Whether it opens a connection.
+    #[inline(always)]
+    #[must_use]
+    pub const fn opens(&self) -> bool {
+        self.flags & Self::SYN != 0
+    }
+
+    /// Whether it speaks of urgent data, before, in or behind it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_urgent(&self) -> bool {
+        self.flags & Self::URG != 0
+    }
+}
+
+/// Reads the TCP header that starts at `transport`; `None` when it is not whole.
+#[inline(always)]
+pub fn segment<B: Bytes + ?Sized>(bytes: &B, transport: u32) -> Option<Segment> {
+    const LENGTH_MIN: u32 = 20;
+    let [_, sequence, _, control] = if transport <= crate::bytes::NEAR {
+        bytes.words::<4>(transport)?
+    } else {
+        let header = bytes.read::<16>(transport)?;
+        core::array::from_fn(|at| {
+            u32::from_be_bytes([
+                header[at * 4],
+                header[at * 4 + 1],
+                header[at * 4 + 2],
+                header[at * 4 + 3],
+            ])
+        })
+    };
+    let length = (control >> 28) * 4;
+    let payload = transport + length;
+    let all = bytes.length();
+    if length < LENGTH_MIN || payload > all {
+        return None;
+    }
+    Some(Segment {
+        sequence,
+        payload,
+        length: all - payload,
+        flags: byte(control, 1),
+        padding: [0; 3],
+    })
 }
 
 /// Why a packet's destination and ports can not be told.
@@ -223,7 +295,8 @@ fn parse_v4<B: Bytes + ?Sized>(bytes: &B, packet: &mut Packet) -> Result<(), Pac
         return Err(PacketError::Fragment);
     }
     if has_ports(packet.protocol) {
-        packet.ports = Some(ports(bytes.words(length))?);
+        packet.ports = ports(bytes.words(length))?;
+        packet.has_ports = true;
         return Ok(());
     }
     if packet.protocol == protocol::AUTHENTICATION {
@@ -245,7 +318,8 @@ fn parse_v6<B: Bytes + ?Sized>(bytes: &B, packet: &mut Packet) -> Result<(), Pac
     packet.protocol = byte(next, 2);
     packet.transport = IPV6_HEADER;
     if has_ports(packet.protocol) {
-        packet.ports = Some(ports(bytes.words(IPV6_HEADER))?);
+        packet.ports = ports(bytes.words(IPV6_HEADER))?;
+        packet.has_ports = true;
         return Ok(());
     }
     walk(bytes, packet, Family::V6)
@@ -315,7 +389,8 @@ fn walk<B: Bytes + ?Sized>(bytes: &B, packet: &mut Packet, family: Family) -> Re
                 packet.protocol = other;
                 packet.transport = offset;
                 if has_ports(other) {
-                    packet.ports = Some(ports(bytes.read(offset).map(|word| [u32::from_be_bytes(word)]))?);
+                    packet.ports = ports(bytes.read(offset).map(|word| [u32::from_be_bytes(word)]))?;
+                    packet.has_ports = true;
                 }
                 return Ok(());
             }

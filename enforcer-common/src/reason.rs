@@ -155,6 +155,10 @@ reasons! {
     HelloTooLong = 28, "hello-too-long",
         "a ClientHello longer than a TLS record can be (16 KiB)",
         "no common client sends an eighth of it; find the process";
+    /// Too many records in front of what is to be judged.
+    TooManyRecords = 29, "too-many-records",
+        "more TLS records in one packet than are looked at before the handshake is over",
+        "no common client sends so many small ones; find the process";
 }
 
 /// Number of reasons; the length of every array that is indexed by [`Reason`].

@@ -151,6 +151,13 @@ impl PolicyWord {
 pub struct Half(u32);
 
 impl Half {
+    /// The half of this number, of which the lowest bit counts.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(number: u32) -> Self {
+        Self(number & 1)
+    }
+
     /// 0 or 1.
     #[inline(always)]
     #[must_use]
@@ -215,6 +222,12 @@ pub trait Tables {
     fn first_v6(&self, half: Half, at: u32) -> Option<[u64; 2]>;
     /// An interval of the IPv6 array of a half.
     fn interval_v6(&self, half: Half, at: u32) -> Option<IntervalV6>;
+
+    /// Finds an address in a half. An implementation may do it elsewhere, by calling [`find`].
+    #[inline(always)]
+    fn find(&self, half: Half, address: Address, seen: &mut Seen) -> Lookup {
+        find(self, half, address, seen)
+    }
 }
 
 /// 1 when `a` is less than `b`, otherwise 0, without a branch: for the verifier a search then is one path, and the
@@ -240,11 +253,12 @@ pub(crate) const fn step_if(condition: u64, step: u32) -> u32 {
     step & (condition.wrapping_neg() as u32)
 }
 
-/// What one lookup found.
+/// What one lookup found. Without a payload, here and below: on the way through the compiler a payload that is not there
+/// becomes a register without a value, which the verifier does not let a program even move.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Found {
     /// The address is granted.
-    Granted(GrantWord),
+    Granted,
     /// It is not.
     NotGranted,
     /// No policy has been published.
@@ -260,6 +274,8 @@ pub enum Found {
 pub struct Answer {
     /// What was found.
     pub found: Found,
+    /// What grants the address; zero when nothing does.
+    pub grant: GrantWord,
     /// The settings of that policy; of the last one that was seen with [`Found::Changing`].
     pub settings: Settings,
     /// That policy.
@@ -271,85 +287,134 @@ pub struct Answer {
 /// Never answers from a mixture of two policies: see the head of this file.
 #[inline(always)]
 pub fn look_up<T: Tables>(tables: &T, address: Address) -> Answer {
-    let (read, word) = read_one_policy(tables, |half, seen| find(tables, half, address, seen));
-    Answer {
-        found: match read {
-            Read::Whole(Some(grant)) => Found::Granted(grant),
-            Read::Whole(None) => Found::NotGranted,
-            Read::NoPolicy => Found::NoPolicy,
-            Read::Changing => Found::Changing,
-            Read::Damaged => Found::Damaged,
-        },
-        settings: word.settings(),
-        generation: word.generation(),
-    }
+    look_up_with(tables, address, |_, _, _| true).0
 }
 
-/// How reading from one policy ended.
-pub(crate) enum Read<R> {
-    /// All that was read belongs to the policy of the word beside it.
-    Whole(R),
-    NoPolicy,
-    Changing,
-    Damaged,
-}
-
-/// Reads with `read`, again when the policy changes meanwhile; with the last word that was seen. `read` notes every value
-/// that it takes from a table, and gives `None` when the table contradicts itself.
+/// As [`look_up`], with what `more` finds out in the same policy when the address is granted; `false` when it is not.
+/// `more` notes every value that it takes from a table.
 #[inline(always)]
-pub(crate) fn read_one_policy<T: Tables, R>(
+pub(crate) fn look_up_with<T: Tables>(
     tables: &T,
-    mut read: impl FnMut(Half, &mut Seen) -> Option<R>,
-) -> (Read<R>, PolicyWord) {
+    address: Address,
+    mut more: impl FnMut(Half, GrantWord, &mut Seen) -> bool,
+) -> (Answer, bool) {
+    let mut answer = Answer {
+        found: Found::Damaged,
+        grant: GrantWord::default(),
+        settings: Settings::default(),
+        generation: Generation::default(),
+    };
     let Some(header) = tables.header() else {
-        return (Read::Damaged, PolicyWord::default());
+        return (answer, false);
     };
     let mut word = tables.word(header, 0);
     for _ in 0..RETRIES {
-        if word.generation().0 == 0 {
-            return (Read::NoPolicy, word);
+        answer.generation = word.generation();
+        answer.settings = word.settings();
+        if answer.generation.0 == 0 {
+            answer.found = Found::NoPolicy;
+            return (answer, false);
         }
+        let half = answer.generation.half();
         let mut seen = Seen(word.0);
-        let found = read(word.generation().half(), &mut seen);
+        let lookup = tables.find(half, address, &mut seen);
+        let and_more = lookup.is_granted() && more(half, lookup.grant(), &mut seen);
         let again = tables.word(header, seen.0);
         if again == word {
-            return match found {
-                Some(found) => (Read::Whole(found), word),
-                None => (Read::Damaged, word),
+            answer.grant = lookup.grant();
+            answer.found = if lookup.is_damaged() {
+                Found::Damaged
+            } else if lookup.is_granted() {
+                Found::Granted
+            } else {
+                Found::NotGranted
             };
+            return (answer, and_more);
         }
         word = again;
     }
-    (Read::Changing, word)
+    answer.found = Found::Changing;
+    (answer, false)
 }
 
-/// `None`: the table is damaged. `Some(None)`: not granted.
+/// What [`find`] found, in one word, as it comes out of a function of the kernel program.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(transparent)]
+pub struct Lookup(pub u64);
+
+impl Lookup {
+    const GRANTED: u64 = 1 << 32;
+    const DAMAGED: u64 = 1 << 33;
+
+    /// The address is not granted.
+    pub const NOT_GRANTED: Self = Self(0);
+    /// The table contradicts itself.
+    pub const CONTRADICTION: Self = Self(Self::DAMAGED);
+
+    /// The address is granted.
+    #[inline(always)]
+    #[must_use]
+    pub const fn granted(grant: GrantWord) -> Self {
+        Self(Self::GRANTED | grant.0 as u64)
+    }
+
+    /// Whether the address is granted.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_granted(self) -> bool {
+        self.0 & Self::GRANTED != 0
+    }
+
+    /// Whether the table contradicts itself.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_damaged(self) -> bool {
+        self.0 & Self::DAMAGED != 0
+    }
+
+    /// What grants the address; zero when nothing does.
+    #[inline(always)]
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is the grant")]
+    pub const fn grant(self) -> GrantWord {
+        GrantWord(self.0 as u32)
+    }
+}
+
+/// Finds an address in a half of the table.
 #[inline(always)]
-pub(crate) fn find<T: Tables>(
-    tables: &T,
-    half: Half,
-    address: Address,
-    seen: &mut Seen,
-) -> Option<Option<GrantWord>> {
-    match address {
+pub fn find<T: Tables + ?Sized>(tables: &T, half: Half, address: Address, seen: &mut Seen) -> Lookup {
+    let found = match address {
         Address::V4(address) => find_v4(tables, half, address, seen),
         Address::V6(high, low) => find_v6(tables, half, [high, low], seen),
+    };
+    match found {
+        Some(Some(grant)) => Lookup::granted(grant),
+        Some(None) => Lookup::NOT_GRANTED,
+        None => Lookup::CONTRADICTION,
     }
 }
 
 /// Everything that a lookup has read, so that the read which must come last can depend on it.
-pub(crate) struct Seen(u64);
+#[derive(Default)]
+pub struct Seen(pub u64);
 
 impl Seen {
+    /// One more value that was read.
     #[inline(always)]
-    pub(crate) fn note(&mut self, value: u64) {
+    pub fn note(&mut self, value: u64) {
         self.0 |= value;
     }
 }
 
-/// As [`find`].
+/// `None`: the table is damaged. `Some(None)`: not granted.
 #[inline(always)]
-fn find_v4<T: Tables>(tables: &T, half: Half, address: u32, seen: &mut Seen) -> Option<Option<GrantWord>> {
+fn find_v4<T: Tables + ?Sized>(
+    tables: &T,
+    half: Half,
+    address: u32,
+    seen: &mut Seen,
+) -> Option<Option<GrantWord>> {
     let index = tables.index_v4(half, address >> 16)?;
     seen.note(u64::from(index.first | index.count));
     if index.count == 0 {
@@ -378,9 +443,9 @@ fn find_v4<T: Tables>(tables: &T, half: Half, address: u32, seen: &mut Seen) -> 
     Some(if contains { Some(last.grant) } else { None })
 }
 
-/// As [`find`].
+/// As [`find_v4`].
 #[inline(always)]
-fn find_v6<T: Tables>(
+fn find_v6<T: Tables + ?Sized>(
     tables: &T,
     half: Half,
     address: [u64; 2],

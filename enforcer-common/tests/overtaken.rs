@@ -157,7 +157,8 @@ proptest! {
 
         let granted_by = |number: u64| policies[number as usize - 1].contains(&wanted);
         match answer.found {
-            Found::Granted(grant) => {
+            Found::Granted => {
+                let grant = answer.grant;
                 let number = u64::from(grant.rule());
                 prop_assert!(model.in_force.contains(&number));
                 prop_assert!(granted_by(number));

@@ -3,15 +3,18 @@
 //! These hooks answer; they are not the authority. A routing header or a raw socket makes the packet go elsewhere than
 //! the call said, which [`crate::egress`] sees. They also note who owns the socket, for the events about its packets.
 
+use aya_ebpf::bindings::bpf_sock_addr;
 use aya_ebpf::helpers::generated::bpf_get_current_cgroup_id;
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
 use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
-use enforcer_common::abi::{Hook, Owner};
+use enforcer_common::abi::Hook;
+use enforcer_common::flow::Flow;
 use enforcer_common::packet::{Address, protocol};
+use enforcer_common::table::Generation;
 use enforcer_common::verdict::{FilteredPorts as _, Verdict, judge_destination};
 
-use crate::maps::{OWNERS, Ports};
+use crate::maps::{FLOWS, Ports};
 use crate::report::{Denial, tell};
 use crate::tables::Maps;
 
@@ -81,65 +84,89 @@ fn judge(context: &SockAddrContext, destination: Address, hook: Hook) -> i32 {
         // A ping or raw socket: what it sends as a port is none. Its packets are judged.
         return ALLOW;
     }
-    // SAFETY: the helper has no preconditions.
-    let cgroup = unsafe { bpf_get_current_cgroup_id() };
-    // The upper 32 bits are the process.
-    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    let comm = bpf_get_current_comm().unwrap_or_default();
     if matches!(hook, Hook::Connect) && matches!(number, protocol::UDP | protocol::UDP_LITE) {
         // It sends nothing. The C library connects a UDP socket to every address of a name, to sort them (RFC 6724):
         // refusing that would report denials of harmless lookups. What is sent later is judged as a packet, and the
         // sender gets EPERM from there.
-        note(context, pid, comm);
+        note(context);
         return ALLOW;
     }
     let judgement = judge_destination(destination, number, &Maps);
     let Verdict::Denied(reason) = judgement.verdict else {
-        note(context, pid, comm);
+        note(context);
         return ALLOW;
     };
     let audit = judgement.settings.audit();
+    let what = u64::from(reason as u8)
+        | (hook as u64) << 8
+        | u64::from(number) << 16
+        | u64::from(audit) << 24
+        | u64::from(port) << 32;
+    let [high, low] = destination.mapped();
+    enforcer_tell_call(context.sock_addr, what, high, low, judgement.generation.0);
+    if audit { ALLOW } else { REFUSE }
+}
+
+/// Counts and tells of a denied call.
+///
+/// A function of its own, global, with numbers in and out: the verifier walks through it once by itself, and not once for
+/// each reason on each path.
+#[unsafe(no_mangle)]
+#[inline(never)]
+#[expect(clippy::cast_possible_truncation, reason = "the parts of the word")]
+pub(crate) extern "C" fn enforcer_tell_call(
+    context: *mut bpf_sock_addr,
+    what: u64,
+    high: u64,
+    low: u64,
+    generation: u64,
+) -> u32 {
+    let audit = what >> 24 & 1 != 0;
+    let port = (what >> 32) as u16;
+    let destination = Address::V6(high, low).canonical();
     if audit {
-        let owner = note(context, pid, comm);
+        let flow = note(&SockAddrContext::new(context));
         // SAFETY: not null, and alive during the call. Another thread that uses the same socket may be telling as well,
         // which costs an event.
-        if !owner.is_null() && !unsafe { (*owner).is_news(judgement.generation, destination, port) } {
-            return ALLOW;
+        if !flow.is_null() && !unsafe { (*flow).is_news(Generation(generation), destination, port) } {
+            return 0;
         }
     }
     tell(&Denial {
-        reason,
-        hook,
+        reason: what as u8,
+        hook: (what >> 8) as u8,
         audit,
-        protocol: number,
+        protocol: (what >> 16) as u8,
         source: Address::default(),
         source_port: 0,
         destination,
         destination_port: port,
-        cgroup,
-        pid,
-        comm,
+        // SAFETY: the helper has no preconditions.
+        cgroup: unsafe { bpf_get_current_cgroup_id() },
+        cookie: 0,
+        rule: 0,
+        pid: process(),
+        comm: bpf_get_current_comm().unwrap_or_default(),
+        flow: core::ptr::null(),
     });
-    if audit { ALLOW } else { REFUSE }
+    1
+}
+
+/// The process (thread group) that calls: the upper 32 bits.
+#[inline(always)]
+fn process() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
 /// Keeps with the socket who uses it, and gives what is kept. Null without memory for it: then events about the socket's
-/// packets name nobody.
+/// packets name nobody, and a connection that needs a server name is denied.
 #[inline(always)]
-fn note(context: &SockAddrContext, pid: u32, comm: [u8; 16]) -> *mut Owner {
-    let mut owner = Owner {
-        pid,
-        comm,
-        ..Owner::default()
-    };
+fn note(context: &SockAddrContext) -> *mut Flow {
     // SAFETY: the socket of the context is alive during the call; the map gives null or a value that lives as long.
-    let stored = unsafe { OWNERS.get_or_insert_ptr_mut(context, Some(&mut owner)) };
+    let stored = unsafe { FLOWS.get_or_insert_ptr_mut(context, None) };
     if !stored.is_null() {
-        // SAFETY: not null. The value may be older than this call: a socket can be connected again by somebody else.
-        unsafe {
-            (*stored).pid = pid;
-            (*stored).comm = comm;
-        }
+        // SAFETY: not null. The value may be older than this call: a socket can be connected again, by somebody else.
+        unsafe { (*stored).connect(process(), bpf_get_current_comm().unwrap_or_default()) };
     }
     stored
 }

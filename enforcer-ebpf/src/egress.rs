@@ -1,21 +1,24 @@
 //! Every packet that a socket below the cgroup sends: the authority.
 
-use aya_ebpf::bindings::{__sk_buff, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock};
-use aya_ebpf::helpers::generated::{bpf_sk_fullsock, bpf_sk_storage_get, bpf_skb_cgroup_id};
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skb_cgroup_id};
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::Reason;
-use enforcer_common::abi::{Hook, Owner};
+use enforcer_common::abi::{Hook, NextProgram};
+use enforcer_common::bytes::Bytes as _;
 use enforcer_common::packet::{self, Family};
+use enforcer_common::table::GrantWord;
 use enforcer_common::verdict::{Judgement, Transport, Verdict, deny, judge_packet};
 
-use crate::maps::{OWNERS, Ports};
+use crate::maps::{PROGRAMS, Ports};
 use crate::report::{Denial, tell};
 use crate::skb::Skb;
-use crate::tables::Maps;
+use crate::socket::Socket;
+use crate::tables::{Maps, word};
 
-const PASS: i32 = 1;
-const DROP: i32 = 0;
+pub(crate) const PASS: i32 = 1;
+pub(crate) const DROP: i32 = 0;
 
 /// `ETH_P_IP` and `ETH_P_IPV6` (Linux `include/uapi/linux/if_ether.h`), in the network order of `__sk_buff::protocol`.
 const IPV4: u32 = (0x0800_u16).to_be() as u32;
@@ -23,89 +26,149 @@ const IPV6: u32 = (0x86dd_u16).to_be() as u32;
 
 #[cgroup_skb(egress)]
 #[inline(always)]
-pub(crate) fn enforcer_egress(context: SkBuffContext) -> i32 {
-    let context = context.skb.skb;
-    // SAFETY: the context is valid for the program's run.
-    let (family, (judgement, told)) = match unsafe { (*context).protocol } {
-        IPV4 => (
-            Some(Family::V4),
-            judge_packet(&Skb { context }, Family::V4, &Ports, &Maps),
-        ),
-        IPV6 => (
-            Some(Family::V6),
-            judge_packet(&Skb { context }, Family::V6, &Ports, &Maps),
-        ),
-        _ => (None, (deny(Reason::NotIp, &Maps), Transport::default())),
-    };
-    match judgement.verdict {
-        Verdict::Ignored | Verdict::Granted(_) => PASS,
-        Verdict::Denied(reason) => on_denial(context, family, &judgement, reason, told),
+pub(crate) fn enforcer_egress(program: SkBuffContext) -> i32 {
+    let context = program.skb.skb;
+    let outcome = Outcome(match family(context) {
+        Some(Family::V4) => enforcer_packet_v4(context),
+        Some(Family::V6) => enforcer_packet_v6(context),
+        None => {
+            let judgement = deny(Reason::NotIp, &Maps);
+            Outcome::denied(&judgement, Reason::NotIp, Transport::default()).0
+        }
+    });
+    if outcome.0 == Outcome::PASS.0 {
+        return PASS;
     }
+    if outcome.0 == Outcome::SESSION.0 {
+        // SAFETY: the map holds programs of this type only. It comes back here when there is none.
+        unsafe { PROGRAMS.tail_call(&program, NextProgram::Session as u32) };
+        return DROP;
+    }
+    carry_out(context, outcome)
+}
+
+/// A function of its own, global: the verifier walks through it once by itself, and its stack is free again when a denial
+/// is told.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_packet_v4(context: *mut __sk_buff) -> u64 {
+    judge(context, Family::V4).0
+}
+
+/// As [`enforcer_packet_v4`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_packet_v6(context: *mut __sk_buff) -> u64 {
+    judge(context, Family::V6).0
 }
 
 #[inline(always)]
-fn on_denial(
-    context: *mut __sk_buff,
-    family: Option<Family>,
-    judgement: &Judgement,
-    reason: Reason,
-    told: Transport,
-) -> i32 {
-    let audit = judgement.settings.audit();
-    let outcome = if audit { PASS } else { DROP };
-    // SAFETY: the context is valid for the program's run; a null socket is handled.
-    let owner = unsafe { owner_of((*context).__bindgen_anon_2.sk, audit) };
+fn judge(context: *mut __sk_buff, family: Family) -> Outcome {
+    let (judgement, told) = judge_packet(&Skb { context }, family, &Ports, &Maps, &mut Socket::of(context));
+    match judgement.verdict {
+        Verdict::Ignored | Verdict::Granted => Outcome::PASS,
+        Verdict::Session => Outcome::SESSION,
+        Verdict::Denied(reason) => Outcome::denied(&judgement, reason, told),
+    }
+}
+
+/// What becomes of a packet, in one word, as it comes out of a global function: from the right a byte for the kind, the
+/// reason and the protocol, 24 bits for the rule, and 16 for the offset of the ports.
+#[derive(Clone, Copy)]
+pub(crate) struct Outcome(u64);
+
+impl Outcome {
+    const PASS: Self = Self(0);
+    const SESSION: Self = Self(1);
+    const DENIED: u64 = 2;
+    const AUDIT: u64 = 4;
+
+    #[inline(always)]
+    pub(crate) fn denied(judgement: &Judgement, reason: Reason, told: Transport) -> Self {
+        let audit = if judgement.settings.audit() {
+            Self::AUDIT
+        } else {
+            0
+        };
+        Self(
+            Self::DENIED
+                | audit
+                | (reason as u64) << 8
+                | u64::from(told.protocol) << 16
+                | u64::from(judgement.grant.rule()) << 24
+                | u64::from(told.ports) << 48,
+        )
+    }
+}
+
+/// Tells of a denial, and says what becomes of the packet.
+#[inline(always)]
+pub(crate) fn carry_out(context: *mut __sk_buff, outcome: Outcome) -> i32 {
+    enforcer_tell(context, outcome.0);
+    if outcome.0 & Outcome::AUDIT != 0 {
+        PASS
+    } else {
+        DROP
+    }
+}
+
+/// The family of a packet by its link-layer type; `None` for any other.
+#[inline(always)]
+fn family(context: *mut __sk_buff) -> Option<Family> {
+    // SAFETY: the context is valid for the program's run.
+    match unsafe { (*context).protocol } {
+        IPV4 => Some(Family::V4),
+        IPV6 => Some(Family::V6),
+        _ => None,
+    }
+}
+
+/// Counts and tells of a denial.
+#[unsafe(no_mangle)]
+#[inline(never)]
+#[expect(clippy::cast_possible_truncation, reason = "the parts of the word")]
+pub(crate) extern "C" fn enforcer_tell(context: *mut __sk_buff, outcome: u64) -> u32 {
+    let audit = outcome & Outcome::AUDIT != 0;
+    let packet = Skb { context };
+    let flow = Socket::of(context).flow(audit);
     let (mut pid, mut comm) = (0, [0; 16]);
-    if !owner.is_null() {
+    if !flow.is_null() {
         // SAFETY: not null, and alive as long as the socket, which the packet holds.
-        let owner = unsafe { &mut *owner };
-        if audit && !owner.is_untold(judgement.generation) {
-            return outcome;
+        let flow = unsafe { &mut *flow };
+        // When the policy changes meanwhile, the next packet is told of under the new one.
+        if audit && !flow.is_untold(word().generation()) {
+            return 0;
         }
-        (pid, comm) = (owner.pid, owner.comm);
+        (pid, comm) = (flow.pid, flow.comm);
     }
     // Read once more, so that a packet which passes does not pay for what only a denial tells.
-    let (source, destination) = family
-        .and_then(|family| packet::addresses(&Skb { context }, family))
-        .unwrap_or_default();
+    let (source, destination) = match family(context) {
+        Some(family) => packet::addresses(&packet, family).unwrap_or_default(),
+        None => Default::default(),
+    };
+    let at = (outcome >> 48) as u32;
+    let ports = if at == 0 {
+        [0; 4]
+    } else {
+        packet.read(at).unwrap_or_default()
+    };
     tell(&Denial {
-        reason,
-        hook: Hook::Egress,
+        reason: (outcome >> 8) as u8,
+        hook: Hook::Egress as u8,
         audit,
-        protocol: told.protocol,
+        protocol: (outcome >> 16) as u8,
         source,
-        source_port: told.ports.source,
+        source_port: u16::from_be_bytes([ports[0], ports[1]]),
         destination,
-        destination_port: told.ports.destination,
+        destination_port: u16::from_be_bytes([ports[2], ports[3]]),
         // SAFETY: the helper takes the context of this program.
         cgroup: unsafe { bpf_skb_cgroup_id(context) },
+        // SAFETY: as above.
+        cookie: unsafe { bpf_get_socket_cookie(context.cast()) },
+        rule: (outcome >> 24) as u32 & GrantWord::RULE_MAX,
         pid,
         comm,
+        flow,
     });
-    outcome
-}
-
-/// Who connected the socket. Nobody, or null, for a raw socket, and for one that was connected before the programs were
-/// attached; with `remember` such a socket gets a place where audit mode notes what it has told.
-///
-/// # Safety
-/// `socket` is the `sk` field of a valid context.
-#[inline(always)]
-unsafe fn owner_of(socket: *mut bpf_sock, remember: bool) -> *mut Owner {
-    if socket.is_null() {
-        return core::ptr::null_mut();
-    }
-    // SAFETY: not null, as the helper asks.
-    let full = unsafe { bpf_sk_fullsock(socket) };
-    if full.is_null() {
-        return core::ptr::null_mut();
-    }
-    let map = (&raw const OWNERS).cast_mut().cast();
-    let flags = if remember {
-        u64::from(BPF_SK_STORAGE_GET_F_CREATE)
-    } else {
-        0
-    };
-    // SAFETY: the map is a socket storage and `full` a full socket; without a first value it is all zero.
-    unsafe { bpf_sk_storage_get(map, full.cast(), core::ptr::null_mut(), flags) }.cast()
+    1
 }

@@ -1,8 +1,9 @@
 //! The kernel programs: one thin function a hook. What they decide is in `enforcer-common`.
 //!
 //! - [`egress`]: every packet that a socket below the cgroup sends; the authority
+//! - [`session`]: what egress goes on with where an address asks for a granted server name
 //! - [`connect`]: `connect` and `sendmsg`, so that a denied call fails at once instead of hanging
-//! - [`maps`], [`tables`], [`skb`]: what the verdict is reached with
+//! - [`maps`], [`tables`], [`skb`], [`socket`], [`pieces`]: what the verdict is reached with
 //! - [`report`]: counters and events
 
 #![no_std]
@@ -12,8 +13,11 @@
 mod connect;
 mod egress;
 mod maps;
+mod pieces;
 mod report;
+mod session;
 mod skb;
+mod socket;
 mod tables;
 
 /// What the kernel asks for before it lends its GPL-only helpers.

@@ -3,13 +3,17 @@
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
-use aya_ebpf::maps::{Array, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray, RingBuf};
 use enforcer_common::abi::{
-    Bucket, Counter, Header, INTERVALS_V4, INTERVALS_V6, Owner, PORTS_MAX, RING_BYTES,
+    Bucket, Counter, Header, INTERVALS_V4, INTERVALS_V6, NextProgram, PORTS_MAX, RING_BYTES,
 };
+use enforcer_common::flow::Flow;
+use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, TEXT_WORDS};
 use enforcer_common::reason::REASONS;
 use enforcer_common::table::{BLOCKS, Index, IntervalV4, IntervalV6};
 use enforcer_common::verdict::FilteredPorts;
+
+use crate::pieces::Kept;
 
 /// The daemon writes the tables through its own mapping: no system call for each element, no half of an element.
 const MAPPED: u32 = BPF_F_MMAPABLE;
@@ -26,6 +30,19 @@ pub(crate) static INDEX_V6: Array<Index> = Array::with_max_entries(2 * BLOCKS, M
 pub(crate) static TABLE_V6: Array<IntervalV6> = Array::with_max_entries(2 * INTERVALS_V6, MAPPED);
 
 #[map]
+pub(crate) static SCOPES: Array<u64> = Array::with_max_entries(2 * CONDITIONS, MAPPED);
+#[map]
+pub(crate) static NAME_HEAD: Array<NameHead> = Array::with_max_entries(2, MAPPED);
+#[map]
+pub(crate) static NAME_TABLE: Array<NameEntry> = Array::with_max_entries(2 * NAMES, MAPPED);
+#[map]
+pub(crate) static NAME_TEXT: Array<u64> = Array::with_max_entries(2 * TEXT_WORDS, MAPPED);
+
+/// The programs that [`crate::egress`] goes on with, at the positions of [`NextProgram`].
+#[map]
+pub(crate) static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(NextProgram::COUNT, 0);
+
+#[map]
 pub(crate) static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(REASONS, 0);
 #[map]
 pub(crate) static BUCKETS: PerCpuArray<Bucket> = PerCpuArray::with_max_entries(REASONS, 0);
@@ -33,7 +50,9 @@ pub(crate) static BUCKETS: PerCpuArray<Bucket> = PerCpuArray::with_max_entries(R
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
 #[btf_map]
-pub(crate) static OWNERS: SkStorage<Owner> = SkStorage::new();
+pub(crate) static FLOWS: SkStorage<Flow> = SkStorage::new();
+#[btf_map]
+pub(crate) static PIECES: SkStorage<Kept> = SkStorage::new();
 
 /// The filtered ports, closed by a zero. Read-only for the verifier, which drops the comparisons that can not happen.
 #[unsafe(no_mangle)]

@@ -3,16 +3,19 @@
 use core::arch::asm;
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
-use enforcer_common::Reason;
-use enforcer_common::abi::{Event, Hook, address_bytes};
+use enforcer_common::abi::{Event, address_words};
+use enforcer_common::flow::Flow;
+use enforcer_common::names::NAME_WORDS;
 use enforcer_common::packet::Address;
 
 use crate::maps::{BUCKETS, COUNTERS, EVENTS};
 
 /// What a hook knows about a denial.
 pub(crate) struct Denial {
-    pub(crate) reason: Reason,
-    pub(crate) hook: Hook,
+    /// Code of the [`enforcer_common::Reason`].
+    pub(crate) reason: u8,
+    /// Code of the [`enforcer_common::abi::Hook`].
+    pub(crate) hook: u8,
     pub(crate) audit: bool,
     pub(crate) protocol: u8,
     pub(crate) source: Address,
@@ -21,14 +24,19 @@ pub(crate) struct Denial {
     pub(crate) destination: Address,
     pub(crate) destination_port: u16,
     pub(crate) cgroup: u64,
+    pub(crate) cookie: u64,
+    /// The rule that grants the address; 0 for none.
+    pub(crate) rule: u32,
     pub(crate) pid: u32,
     pub(crate) comm: [u8; 16],
+    /// Of the socket, with its server name. May be null.
+    pub(crate) flow: *const Flow,
 }
 
 /// Counts the denial and, within the rate limit, sends an event.
 #[inline(always)]
 pub(crate) fn tell(denial: &Denial) {
-    let reason = denial.reason as u32;
+    let reason = u32::from(denial.reason);
     let Some(counter) = COUNTERS.get_ptr_mut(reason) else {
         return;
     };
@@ -54,16 +62,26 @@ pub(crate) fn tell(denial: &Denial) {
         suppress();
         return;
     };
-    let (family, destination) = address_bytes(denial.destination);
-    let (source_family, source) = address_bytes(denial.source);
+    let (family, destination) = address_words(denial.destination);
+    let (source_family, source) = address_words(denial.source);
     let event = entry.as_mut_ptr();
     // SAFETY: the entry is an event's memory, not yet filled; every field is written. In place, one by one, since a
     // whole event beside everything else is too much for a stack of 512 bytes.
     unsafe {
         (&raw mut (*event).time_ns).write(now);
         (&raw mut (*event).cgroup).write(denial.cgroup);
-        (&raw mut (*event).source).write(if source_family == family { source } else { [0; 16] });
-        (&raw mut (*event).destination).write(destination);
+        // Two words for each address, which is as long and as aligned.
+        let no_source = [0; 2];
+        (&raw mut (*event).source)
+            .cast::<[u64; 2]>()
+            .write(if source_family == family {
+                source
+            } else {
+                no_source
+            });
+        (&raw mut (*event).destination)
+            .cast::<[u64; 2]>()
+            .write(destination);
         (&raw mut (*event).source_port).write(denial.source_port.to_be_bytes());
         (&raw mut (*event).destination_port).write(denial.destination_port.to_be_bytes());
         (&raw mut (*event).pid).write(denial.pid);
@@ -74,11 +92,28 @@ pub(crate) fn tell(denial: &Denial) {
             family
         });
         (&raw mut (*event).protocol).write(denial.protocol);
-        (&raw mut (*event).reason).write(denial.reason as u8);
-        (&raw mut (*event).hook).write(denial.hook as u8);
+        (&raw mut (*event).reason).write(denial.reason);
+        (&raw mut (*event).hook).write(denial.hook);
         (&raw mut (*event).audit).write(u8::from(denial.audit));
-        (&raw mut (*event).padding).write([0; 7]);
+        (&raw mut (*event).padding).write([0; 2]);
+        (&raw mut (*event).rule).write(denial.rule);
         (&raw mut (*event).comm).write(denial.comm);
+        (&raw mut (*event).cookie).write(denial.cookie);
+        // Volatile below, a word after the other: not by way of the stack, and not by a routine that copies or fills.
+        let name = (&raw mut (*event).server_name).cast::<u64>();
+        if denial.flow.is_null() {
+            (&raw mut (*event).server_name_length).write(0);
+            for at in 0..NAME_WORDS {
+                name.add(at).write_volatile(0);
+            }
+        } else {
+            #[expect(clippy::cast_possible_truncation, reason = "at most 255")]
+            (&raw mut (*event).server_name_length).write((*denial.flow).name.length as u8);
+            for at in 0..NAME_WORDS {
+                name.add(at)
+                    .write_volatile((&raw const (*denial.flow).name.words[at]).read_volatile());
+            }
+        }
     }
     bucket.suppressed = 0;
     entry.submit(0);

@@ -1,10 +1,12 @@
 //! The byte access over a packet in the kernel.
 
+use core::arch::asm;
 use core::mem::MaybeUninit;
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use enforcer_common::bytes::{Bytes, NEAR};
+use enforcer_common::names::Name;
 
 /// A packet, from its IP header on.
 pub(crate) struct Skb {
@@ -65,5 +67,32 @@ impl Bytes for Skb {
         }
         // SAFETY: the helper has filled it.
         Some(unsafe { words.assume_init() }.map(u32::from_be))
+    }
+
+    #[inline(always)]
+    fn copy_name(&self, offset: u32, length: u32, name: &mut Name) -> bool {
+        // SAFETY: at most 256 bytes, the size of the name; the helper writes so many or fails.
+        let status = unsafe {
+            bpf_skb_load_bytes(
+                self.context.cast(),
+                offset,
+                (&raw mut name.words).cast(),
+                one_to_256(length),
+            )
+        };
+        status == 0
+    }
+}
+
+/// A length of 1 to 256 as it is, in a way that the verifier sees where a helper is called: for it a length must be neither
+/// zero nor beyond its memory, and the compiler would compute with what it knows itself.
+#[inline(always)]
+pub(crate) fn one_to_256(length: u32) -> u32 {
+    let mut length = u64::from(length);
+    // SAFETY: touches one register that it owns.
+    unsafe { asm!("{0} += -1", "{0} &= 0xff", "{0} += 1", inout(reg) length) };
+    #[expect(clippy::cast_possible_truncation, reason = "at most 256")]
+    {
+        length as u32
     }
 }

@@ -5,9 +5,21 @@ use core::mem::transmute;
 use core::ptr::read_volatile;
 
 use enforcer_common::abi::{Header, INTERVALS_V4, INTERVALS_V6};
-use enforcer_common::table::{BLOCKS, GrantWord, Half, Index, IntervalV4, IntervalV6, PolicyWord, Tables};
+use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, NameTables, TEXT_WORDS, search};
+use enforcer_common::packet::Address;
+use enforcer_common::table::{
+    BLOCKS, GrantWord, Half, Index, IntervalV4, IntervalV6, Lookup, PolicyWord, Seen, Tables, find,
+};
 
-use crate::maps::{HEADER, INDEX_V4, INDEX_V6, TABLE_V4, TABLE_V6};
+use crate::maps::{HEADER, INDEX_V4, INDEX_V6, NAME_HEAD, NAME_TABLE, NAME_TEXT, SCOPES, TABLE_V4, TABLE_V6};
+
+/// The word of the policy in force, for what needs nothing of its tables.
+#[inline(always)]
+pub(crate) fn word() -> PolicyWord {
+    Maps.header()
+        .map(|header| Maps.word(header, 0))
+        .unwrap_or_default()
+}
 
 /// The tables as the programs reach them.
 pub(crate) struct Maps;
@@ -22,16 +34,22 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn word(&self, header: Self::Header, after: u64) -> PolicyWord {
-        // The address is computed from everything that was read before. What is added is always zero, but neither the
-        // compiler nor a weakly ordered processor may do the read before its address is known.
-        let mut zero = after;
-        // SAFETY: touches one register that it owns.
-        unsafe { asm!("{0} &= 0", inout(reg) zero) };
+        // The address is computed from everything that was read before, so that the read can not be done before that.
         #[expect(clippy::cast_possible_truncation, reason = "zero")]
-        let header = header.wrapping_byte_add(zero as usize);
+        let header = header.wrapping_byte_add(zero(after) as usize);
         // SAFETY: the map's element is alive for as long as the program runs; the word is aligned, and the daemon
         // writes it whole. Volatile, since it changes under the program.
         PolicyWord(unsafe { read_volatile(&raw const (*header).word) })
+    }
+
+    #[inline(always)]
+    fn find(&self, half: Half, address: Address, seen: &mut Seen) -> Lookup {
+        let lookup = Lookup(match address {
+            Address::V4(address) => enforcer_find_v4(half.index(), address),
+            Address::V6(high, low) => enforcer_find_v6(half.index(), high, low),
+        });
+        seen.note(lookup.0);
+        lookup
     }
 
     #[inline(always)]
@@ -74,6 +92,110 @@ impl Tables for Maps {
             }
         })
     }
+}
+
+impl NameTables for Maps {
+    #[inline(always)]
+    fn condition(&self, half: Half, at: u32) -> Option<u64> {
+        let scopes = SCOPES.get_ptr(half.index().wrapping_mul(CONDITIONS).wrapping_add(at))?;
+        // SAFETY: the map's element is alive and aligned. What the daemon may be writing is thrown away when the policy
+        // word is read again. The same holds below.
+        Some(unsafe { read_volatile(scopes) })
+    }
+
+    #[inline(always)]
+    fn name_head(&self, half: Half) -> Option<NameHead> {
+        let head = NAME_HEAD.get_ptr(half.index())?;
+        // SAFETY: as above.
+        Some(unsafe {
+            NameHead {
+                seed: read_volatile(&raw const (*head).seed),
+                count: read_volatile(&raw const (*head).count),
+                padding: 0,
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn name_entry(&self, half: Half, at: u32) -> Option<NameEntry> {
+        let entry = NAME_TABLE.get_ptr(half.index().wrapping_mul(NAMES).wrapping_add(at))?;
+        // SAFETY: as above.
+        Some(unsafe {
+            NameEntry {
+                hash: read_volatile(&raw const (*entry).hash),
+                scopes: read_volatile(&raw const (*entry).scopes),
+                first: read_volatile(&raw const (*entry).first),
+                length: read_volatile(&raw const (*entry).length),
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn search(&self, half: Half, count: u32, hash: u64, seen: &mut Seen) -> Option<u32> {
+        let found = enforcer_search(half.index(), count, hash);
+        seen.note(found);
+        if found & NO_ENTRY != 0 {
+            return None;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is the position")]
+        Some(found as u32)
+    }
+
+    #[inline(always)]
+    fn text(&self, half: Half, at: u32) -> Option<u64> {
+        let word = NAME_TEXT.get_ptr(half.index().wrapping_mul(TEXT_WORDS).wrapping_add(at))?;
+        // SAFETY: as above.
+        Some(unsafe { read_volatile(word) })
+    }
+}
+
+/// Finds an IPv4 address in half 0 or 1 of the table.
+///
+/// A function of its own, global, with numbers in and out: the verifier walks through it once by itself (Linux 5.6) and
+/// not once for every path that leads to a lookup, which exceeds what kernels before 6.12 are ready to walk.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_find_v4(half: u32, address: u32) -> u64 {
+    found(half, Address::V4(address))
+}
+
+/// As [`enforcer_find_v4`], for the two halves of an IPv6 address.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_find_v6(half: u32, high: u64, low: u64) -> u64 {
+    found(half, Address::V6(high, low))
+}
+
+/// What [`enforcer_search`] gives for a table that contradicts itself.
+const NO_ENTRY: u64 = 1 << 32;
+
+/// As [`enforcer_find_v4`], for the position of an entry in the name table.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_search(half: u32, count: u32, hash: u64) -> u64 {
+    let mut seen = Seen::default();
+    let found = match search(&Maps, Half::of(half), count, hash, &mut seen) {
+        Some(at) => u64::from(at),
+        None => NO_ENTRY,
+    };
+    found + zero(seen.0)
+}
+
+#[inline(always)]
+fn found(half: u32, address: Address) -> u64 {
+    let mut seen = Seen::default();
+    let lookup = find(&Maps, Half::of(half), address, &mut seen);
+    // The caller's last read depends on the result, and so on all that was read here.
+    lookup.0 + zero(seen.0)
+}
+
+/// Zero, computed from `value`: neither the compiler nor a weakly ordered processor knows it before it knows `value`.
+#[inline(always)]
+pub(crate) fn zero(value: u64) -> u64 {
+    let mut zero = value;
+    // SAFETY: touches one register that it owns.
+    unsafe { asm!("{0} &= 0", inout(reg) zero) };
+    zero
 }
 
 #[inline(always)]

@@ -1,0 +1,140 @@
+//! What egress goes on with, where an address asks for a granted server name.
+//!
+//! Programs of their own, reached by tail calls: a packet that needs none of this does not pay for it, and each has the
+//! verifier's full budget. They find the segment that is to be judged in the flow, where egress has noted it.
+
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::macros::cgroup_skb;
+use aya_ebpf::programs::SkBuffContext;
+use enforcer_common::abi::NextProgram;
+use enforcer_common::names::{Asked, NameTables, find_hashed, look_up_named};
+use enforcer_common::packet::protocol;
+use enforcer_common::session::{Step, judge, read, read_pieces};
+use enforcer_common::table::{Half, Seen};
+use enforcer_common::verdict::{Flows as _, Transport, Verdict};
+
+use crate::egress::{DROP, Outcome, PASS, carry_out};
+use crate::maps::PROGRAMS;
+use crate::pieces::KeptPieces;
+use crate::skb::Skb;
+use crate::socket::Socket;
+use crate::tables::{Maps, word, zero};
+
+#[cgroup_skb(egress)]
+#[inline(always)]
+pub(crate) fn enforcer_session(program: SkBuffContext) -> i32 {
+    let context = program.skb.skb;
+    let mut socket = Socket::of(context);
+    let Some(flow) = socket.kept() else {
+        return DROP;
+    };
+    let step = read(&Skb { context }, flow, word().settings());
+    go_on(&program, step)
+}
+
+#[cgroup_skb(egress)]
+#[inline(always)]
+pub(crate) fn enforcer_pieces(program: SkBuffContext) -> i32 {
+    let context = program.skb.skb;
+    let mut socket = Socket::of(context);
+    let Some(flow) = socket.kept() else {
+        return DROP;
+    };
+    let mut pieces = KeptPieces { context, length: 0 };
+    let step = read_pieces(&mut pieces, flow, word().settings());
+    go_on(&program, step)
+}
+
+#[cgroup_skb(egress)]
+#[inline(always)]
+pub(crate) fn enforcer_judge(program: SkBuffContext) -> i32 {
+    let context = program.skb.skb;
+    let Some(destination) = Socket::of(context).kept().map(|flow| flow.destination()) else {
+        return DROP;
+    };
+    let answer = look_up_named(&Maps, destination, &mut KeptName { context });
+    let mut socket = Socket::of(context);
+    let Some(flow) = socket.kept() else {
+        return DROP;
+    };
+    let (judgement, step) = judge(flow, &answer);
+    if flow.gathered == 0 {
+        Socket::of(context).forget_pieces();
+    }
+    match judgement.verdict {
+        Verdict::Denied(reason) => {
+            let told = Transport {
+                protocol: protocol::TCP,
+                ports: flow.transport,
+            };
+            carry_out(context, Outcome::denied(&judgement, reason, told))
+        }
+        _ => go_on(&program, step),
+    }
+}
+
+/// The server name in the flow of a packet's socket. It is looked up by functions that find it there by themselves: a
+/// global function takes numbers and the context only, before Linux 5.12.
+struct KeptName {
+    context: *mut __sk_buff,
+}
+
+impl Asked for KeptName {
+    #[inline(always)]
+    fn find<T: NameTables>(&mut self, _tables: &T, half: Half, seen: &mut Seen) -> Option<u64> {
+        let scopes = enforcer_find_name(self.context, half.index());
+        seen.note(scopes);
+        // A table that contradicts itself grants no name: the denial then is one of the name.
+        Some(scopes)
+    }
+}
+
+/// The scopes in which the name in the flow is granted.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_find_name(context: *mut __sk_buff, half: u32) -> u64 {
+    let half = Half::of(half);
+    let Some(head) = Maps.name_head(half) else {
+        return 0;
+    };
+    if enforcer_hash_name(context, head.seed) == 0 {
+        return 0;
+    }
+    let mut socket = Socket::of(context);
+    let Some(flow) = socket.kept() else {
+        return 0;
+    };
+    let mut seen = Seen::default();
+    seen.note(head.seed | u64::from(head.count));
+    let scopes = find_hashed(&Maps, half, head.count, &flow.name, &mut seen).unwrap_or_default();
+    // The caller's last read depends on the result, and so on all that was read here.
+    scopes + zero(seen.0)
+}
+
+/// Works out the hashes of the name in the flow; 1 when there is one. Apart from those that read them: to them the verifier
+/// then lets the name be of any length, once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_hash_name(context: *mut __sk_buff, seed: u64) -> u32 {
+    let mut socket = Socket::of(context);
+    let Some(flow) = socket.kept() else {
+        return 0;
+    };
+    flow.name.hash(seed);
+    1
+}
+
+/// Goes on with another program. A chain of them is bounded by the kernel (`MAX_TAIL_CALL_CNT`), and so are the records of
+/// one segment: what goes beyond is dropped, and so is what can not be judged.
+#[inline(always)]
+fn go_on(program: &SkBuffContext, step: Step) -> i32 {
+    let next = match step {
+        Step::Pass => return PASS,
+        Step::Judge => NextProgram::Judge,
+        Step::Read => NextProgram::Session,
+        Step::Gather => NextProgram::Pieces,
+    };
+    // SAFETY: the map holds programs of this type only. It comes back here at the bound.
+    unsafe { PROGRAMS.tail_call(program, next as u32) };
+    DROP
+}
