@@ -9,6 +9,8 @@ use std::fmt;
 pub const NAME_MAX: usize = 253;
 /// Longest label of a host name (RFC 1035 section 2.3.4).
 pub const LABEL_MAX: usize = 63;
+/// Most labels behind the `*.` of a pattern: the kernel looks at no more ends of a server name.
+pub const PATTERN_LABELS_MAX: usize = enforcer_common::names::PATTERN_LABELS_MAX as usize;
 
 /// Why a text is not a host name that a rule may carry.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -66,6 +68,12 @@ pub enum NameError {
     /// A `*` elsewhere than as the whole first label.
     #[error("a `*` stands only for whole labels, at the start of a pattern: `*.example.com`")]
     Wildcard,
+    /// A pattern has more than [`PATTERN_LABELS_MAX`] labels behind its `*`.
+    #[error("the pattern has {labels} labels behind its `*`, {PATTERN_LABELS_MAX} are the most")]
+    PatternTooDeep {
+        /// Labels behind the `*`.
+        labels: usize,
+    },
 }
 
 /// A character as a message may carry it: never one that a terminal acts on.
@@ -197,15 +205,20 @@ impl DomainPattern {
     /// Validates `text`, which starts with `*.`.
     ///
     /// # Errors
-    /// [`NameError::Wildcard`] when the `*` is not the whole first label, otherwise what is wrong with the suffix.
+    /// [`NameError::Wildcard`] when the `*` is not the whole first label, [`NameError::PatternTooDeep`], otherwise what
+    /// is wrong with the suffix.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let suffix = text.strip_prefix("*.").ok_or(NameError::Wildcard)?;
-        Ok(Self {
-            suffix: ServerName::parse(suffix)?,
-        })
+        let suffix = ServerName::parse(suffix)?;
+        let labels = suffix.labels().count();
+        if labels > PATTERN_LABELS_MAX {
+            return Err(NameError::PatternTooDeep { labels });
+        }
+        Ok(Self { suffix })
     }
 
-    /// The pattern over everything below `suffix`.
+    /// The pattern over everything below `suffix`, which should have [`PATTERN_LABELS_MAX`] labels at most: a deeper one
+    /// matches nothing in the kernel.
     #[must_use]
     pub fn below(suffix: ServerName) -> Self {
         Self { suffix }
@@ -227,6 +240,35 @@ impl DomainPattern {
 impl fmt::Display for DomainPattern {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "*.{}", self.suffix)
+    }
+}
+
+/// What a list of server names may hold: a host, or a pattern over hosts.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum NameRule {
+    /// This name and no other.
+    Name(ServerName),
+    /// Every name under the pattern.
+    Pattern(DomainPattern),
+}
+
+impl NameRule {
+    /// Whether `name` is granted by it.
+    #[must_use]
+    pub fn matches(&self, name: &ServerName) -> bool {
+        match self {
+            Self::Name(granted) => granted == name,
+            Self::Pattern(pattern) => pattern.matches(name),
+        }
+    }
+}
+
+impl fmt::Display for NameRule {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(out),
+            Self::Pattern(pattern) => pattern.fmt(out),
+        }
     }
 }
 
@@ -309,5 +351,17 @@ mod tests {
         assert!(!matches("data.mcr.microsoft.com"));
         assert!(!matches("evildata.mcr.microsoft.com"));
         assert!(!matches("data.mcr.microsoft.com.evil.example"));
+    }
+
+    #[test]
+    fn a_pattern_is_as_deep_as_the_kernel_looks() {
+        let deep = |labels: usize| format!("*.{}", vec!["a"; labels].join("."));
+        assert!(DomainPattern::parse(&deep(PATTERN_LABELS_MAX)).is_ok());
+        assert_eq!(
+            DomainPattern::parse(&deep(PATTERN_LABELS_MAX + 1)),
+            Err(NameError::PatternTooDeep {
+                labels: PATTERN_LABELS_MAX + 1
+            })
+        );
     }
 }

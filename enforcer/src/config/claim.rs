@@ -6,6 +6,7 @@ use std::ops::Range;
 use ipnet::IpNet;
 
 use super::login_server::LoginServer;
+use super::lower_allow::patterns_over;
 use super::problem::{Problem, Span};
 use super::report::Report;
 use crate::names::{DomainPattern, ServerName};
@@ -25,7 +26,18 @@ pub(super) enum Claimed {
     Mcr,
     Name(ServerName),
     Pattern(DomainPattern),
-    Prefix(IpNet),
+    Prefix(IpNet, Asked),
+}
+
+/// Which server names a rule asks for at its prefixes.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) enum Asked {
+    /// None.
+    Nothing,
+    /// Those of the policy.
+    OfThePolicy,
+    /// Those of a list, which has this number.
+    List(usize),
 }
 
 impl Claimed {
@@ -35,12 +47,12 @@ impl Claimed {
             Self::Mcr => "the Microsoft Container Registry".into(),
             Self::Name(name) => format!("`{name}`"),
             Self::Pattern(pattern) => format!("`{pattern}`"),
-            Self::Prefix(prefix) => format!("`{prefix}`"),
+            Self::Prefix(prefix, _) => format!("`{prefix}`"),
         }
     }
 }
 
-/// Reports duplicates, names that a pattern covers, and prefixes inside others.
+/// Reports duplicates, patterns that a pattern covers, and prefixes inside others.
 pub(super) fn check(claims: &[Claim], report: &mut Report) {
     let mut first_of: HashMap<&Claimed, &Claim> = HashMap::with_capacity(claims.len());
     let mut distinct: Vec<&Claim> = Vec::with_capacity(claims.len());
@@ -58,7 +70,7 @@ pub(super) fn check(claims: &[Claim], report: &mut Report) {
         }
     }
     implied_again(&distinct, report);
-    covered_names(&distinct, &first_of, report);
+    covered_patterns(&distinct, &first_of, report);
     nested_prefixes(&distinct, report);
 }
 
@@ -83,24 +95,15 @@ fn implied_again(claims: &[&Claim], report: &mut Report) {
     }
 }
 
-fn covered_names(claims: &[&Claim], first_of: &HashMap<&Claimed, &Claim>, report: &mut Report) {
+/// Reports patterns that lie under another. A name under a pattern is none: it brings the addresses that a pattern lacks.
+fn covered_patterns(claims: &[&Claim], first_of: &HashMap<&Claimed, &Claim>, report: &mut Report) {
     for claim in claims {
-        let (name, pattern) = match &claim.what {
-            Claimed::Name(name) => (name, None),
-            Claimed::Pattern(pattern) => (pattern.suffix(), Some(pattern)),
-            _ => continue,
+        let Claimed::Pattern(pattern) = &claim.what else {
+            continue;
         };
-        // Every suffix of the name that a pattern may have; a name has at most 127 labels.
-        let covering = name
-            .as_str()
-            .match_indices('.')
-            .filter_map(|(at, _)| ServerName::parse(&name.as_str()[at + 1..]).ok())
-            .map(|suffix| Claimed::Pattern(DomainPattern::below(suffix)))
+        let covering = patterns_over(pattern.suffix())
+            .map(Claimed::Pattern)
             .find_map(|covering| first_of.get(&covering));
-        let hint = match pattern {
-            None => "patterns are not enforced by this version, so the name is needed until they are",
-            Some(_) => "take the narrower pattern away, or the wider one if it was not meant",
-        };
         if let Some(covering) = covering {
             let problem = Problem::warning(
                 claim.span.clone(),
@@ -110,33 +113,50 @@ fn covered_names(claims: &[&Claim], first_of: &HashMap<&Claimed, &Claim>, report
                     covering.what.words()
                 ),
             );
-            report.push(problem.related(covering.span.clone(), "covers it").hint(hint));
+            report.push(
+                problem
+                    .related(covering.span.clone(), "covers it")
+                    .hint("take the narrower pattern away, or the wider one if it was not meant"),
+            );
         }
     }
 }
 
+/// Reports prefixes that change nothing because of what is around them.
 fn nested_prefixes(claims: &[&Claim], report: &mut Report) {
-    let mut prefixes: Vec<(IpNet, &Span)> = claims
+    let mut prefixes: Vec<(IpNet, Asked, &Span)> = claims
         .iter()
         .filter_map(|claim| match claim.what {
-            Claimed::Prefix(prefix) => Some((prefix, &claim.span)),
+            Claimed::Prefix(prefix, asked) => Some((prefix, asked, &claim.span)),
             _ => None,
         })
         .collect();
-    // An outer prefix sorts before those inside it.
-    prefixes.sort_by_key(|(prefix, _)| (prefix.network(), prefix.prefix_len()));
-    let mut around: Vec<(IpNet, &Span)> = Vec::new();
-    for (prefix, span) in prefixes {
-        while around.pop_if(|(outer, _)| !outer.contains(&prefix)).is_some() {}
-        if let Some((outer, outer_span)) = around.last() {
-            let problem = Problem::warning(span.clone(), format!("`{prefix}` lies inside `{outer}`"));
-            report.push(
-                problem
-                    .related((*outer_span).clone(), "already let through here")
-                    .hint("take the inner prefix away, or make the outer one smaller"),
-            );
+    // An outer prefix sorts before those inside it, and of equal ones that which asks for nothing comes first.
+    prefixes.sort_by_key(|(prefix, asked, _)| (prefix.network(), prefix.prefix_len(), *asked));
+    let mut around: Vec<(IpNet, Asked, &Span)> = Vec::new();
+    for (prefix, asked, span) in prefixes {
+        while around.pop_if(|(outer, _, _)| !outer.contains(&prefix)).is_some() {}
+        // A prefix with other names than those around it adds its own; one that asks for nothing is an exception.
+        let free = around.iter().rev().find(|(_, outer, _)| *outer == Asked::Nothing);
+        let same = || around.iter().rev().find(|(_, outer, _)| *outer == asked);
+        if let Some((outer, outer_asked, outer_span)) = free.or_else(same) {
+            let (message, label, hint) = if *outer_asked == asked {
+                (
+                    format!("`{prefix}` lies inside `{outer}`"),
+                    "already let through here",
+                    "take the inner prefix away, or make the outer one smaller",
+                )
+            } else {
+                (
+                    format!("the server names at `{prefix}` mean nothing: none is asked for at `{outer}`"),
+                    "let through under any name here",
+                    "give that rule a `server_name` too, or take these addresses out of it",
+                )
+            };
+            let problem = Problem::warning(span.clone(), message);
+            report.push(problem.related((*outer_span).clone(), label).hint(hint));
         }
-        around.push((prefix, span));
+        around.push((prefix, asked, span));
     }
 }
 

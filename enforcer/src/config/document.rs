@@ -62,13 +62,17 @@ pub(super) const KEYS: [(&str, &[&str]); 5] = [
         &[
             "name",
             "prefix",
+            "server_name",
             "private_link",
             "accept_exfiltration_risk",
             "service_tag",
             "file",
         ],
     ),
-    ("[enforce]", &["ports", "cgroup", "quic"]),
+    (
+        "[enforce]",
+        &["ports", "cgroup", "quic", "server_name", "existing"],
+    ),
     (
         "[resolver]",
         &[

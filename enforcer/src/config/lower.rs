@@ -1,5 +1,6 @@
 //! From the tables of a document to a [`Config`], reporting every problem on the way.
 
+use std::ops::Range;
 use std::path::Path;
 
 use ipnet::IpNet;
@@ -8,7 +9,8 @@ use toml::de::{DeTable, DeValue};
 use super::claim::{self, Claim};
 use super::document::{KEYS, Section, Value};
 use super::report::Report;
-use super::{Config, Enforce, Files, Mode, Resolver, Rule, RuleId, RuleKind};
+use super::server_names::Lists;
+use super::{Config, Enforce, Files, Mode, Resolver, Rule, RuleId, RuleKind, ServerNames};
 use super::{lower_allow, lower_enforce, lower_registry, lower_resolver};
 
 /// Most rules of one configuration.
@@ -21,6 +23,12 @@ pub(super) struct Context<'a> {
     /// The folder of the configuration, as the user named it.
     pub(super) folder: &'a Path,
     pub(super) claims: Vec<Claim>,
+    /// The lists of server names of the file so far.
+    pub(super) lists: Lists,
+    /// `server_name` of `[enforce]`.
+    pub(super) server_names: ServerNames,
+    /// The first `server_name = "require"` of a rule.
+    pub(super) first_require: Option<Range<usize>>,
 }
 
 /// What one table says, before it is numbered.
@@ -40,9 +48,9 @@ pub(super) fn document(table: &DeTable<'_>, folder: &Path, files: &dyn Files, re
             report,
         )
         .unwrap_or_default();
-    let rules = rules(&top, folder, files, report);
     let enforce = single(&top, "enforce", "[enforce]", report)
         .map_or_else(Enforce::default, |section| lower_enforce::lower(&section, report));
+    let rules = rules(&top, folder, files, enforce.server_names, report);
     let resolver = single(&top, "resolver", "[resolver]", report).map_or_else(Resolver::default, |section| {
         lower_resolver::lower(&section, report)
     });
@@ -54,7 +62,13 @@ pub(super) fn document(table: &DeTable<'_>, folder: &Path, files: &dyn Files, re
     }
 }
 
-fn rules(top: &Section<'_>, folder: &Path, files: &dyn Files, report: &mut Report) -> Vec<Rule> {
+fn rules(
+    top: &Section<'_>,
+    folder: &Path,
+    files: &dyn Files,
+    server_names: ServerNames,
+    report: &mut Report,
+) -> Vec<Rule> {
     let errors_before = report.errors();
     let mut sections = repeated(top, "registry", "[[registry]]", report);
     sections.extend(repeated(top, "allow", "[[allow]]", report));
@@ -74,6 +88,9 @@ fn rules(top: &Section<'_>, folder: &Path, files: &dyn Files, report: &mut Repor
         files,
         folder,
         claims: Vec::new(),
+        lists: Lists::default(),
+        server_names,
+        first_require: None,
     };
     let mut rules = Vec::with_capacity(sections.len());
     for (section, number) in sections.iter().zip(1..) {
@@ -92,8 +109,24 @@ fn rules(top: &Section<'_>, folder: &Path, files: &dyn Files, report: &mut Repor
             });
         }
     }
-    let Context { claims, report, .. } = context;
+    let Context {
+        claims,
+        report,
+        first_require,
+        ..
+    } = context;
     claim::check(&claims, report);
+    let is_prefixes = |rule: &Rule| matches!(rule.kind, RuleKind::Prefixes { .. });
+    if let Some(span) = first_require
+        && rules.len() == sections.len()
+        && rules.iter().all(is_prefixes)
+    {
+        let message = "no session passes here: the names of the policy are asked for, and no rule names any";
+        let problem = report.warning(&span, message);
+        report.push(problem.hint(
+            "list the names here: `server_name = [\"a.example.com\"]`, or add a `[[registry]]` or an `[[allow]] name`",
+        ));
+    }
     rules
 }
 

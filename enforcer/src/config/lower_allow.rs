@@ -1,13 +1,16 @@
-//! `[[allow]]`: a host, a pattern, or prefixes.
+//! `[[allow]]`: a host, a pattern, or prefixes and the names under which they are reached.
 
-use super::claim::{Claimed, claim};
+use std::ops::Range;
+
+use super::claim::{Asked, Claimed, claim};
 use super::document::{Section, Text};
 use super::lower::{Context, Lowered};
 use super::open_names::{self, Instead, OpenName, Openness};
 use super::problem::Problem;
 use super::report::Report;
 use super::risk::Risk;
-use super::{RuleKind, name, prefix};
+use super::{Names, RuleKind, ServerNames, name, prefix, server_names};
+use crate::names::{DomainPattern, NameRule, ServerName};
 
 pub(super) fn lower(section: &Section<'_>, context: &mut Context<'_>) -> Option<Lowered> {
     let mut risk = Risk::read(section, context.report);
@@ -17,27 +20,21 @@ pub(super) fn lower(section: &Section<'_>, context: &mut Context<'_>) -> Option<
         .map(|texts| prefix::read_private_link(&texts, context.report))
         .unwrap_or_default();
     let (has_name, has_prefix) = (section.get("name").is_some(), section.get("prefix").is_some());
-    let name = by_name(section, &mut risk, context);
-    let prefixes = by_prefix(section, &mut risk, context);
-    if has_prefix && section.get("private_link").is_some() {
-        let problem = context.report.error(
-            &section.key_span("private_link"),
-            "`private_link` has no meaning beside `prefix`, which resolves no name",
-        );
-        context.report.push(problem.hint("take it away"));
-    }
-    if has_name && has_prefix {
-        let problem = context.report.error(
-            &section.key_span("prefix"),
-            "`name` and `prefix` in one `[[allow]]`: a rule lets through the one or the other",
-        );
-        let related = context.report.span(&section.key_span("name"));
-        context.report.push(
-            problem
-                .related(related, "the other one")
-                .hint("write two `[[allow]]`; a name limited to a prefix is not supported by this version"),
-        );
-    }
+    let name = section
+        .text("name", "\"updates.example.com\"", context.report)
+        .and_then(|text| Some((name_rule(&text, &mut risk, context)?, text.span)));
+    let kind = if has_prefix {
+        refuse_beside_prefix(section, context.report);
+        let (names, key) = if has_name {
+            (name.map(|(name, _)| Names::List(vec![name])), "name")
+        } else {
+            (server_names::read(section, &mut risk, context), "server_name")
+        };
+        by_prefix(section, names, key, &mut risk, context)
+    } else {
+        refuse_server_name(section, has_name, context.report);
+        name.map(|(name, span)| by_name(name, &span, context))
+    };
     if !has_name && !has_prefix && !has_tag {
         let problem = context
             .report
@@ -48,10 +45,48 @@ pub(super) fn lower(section: &Section<'_>, context: &mut Context<'_>) -> Option<
     }
     let accepted_risk = risk.finish(context.report);
     Some(Lowered {
-        kind: name.or(prefixes)?,
+        kind: kind?,
         private_link,
         accepted_risk,
     })
+}
+
+/// Reports keys that can not stand beside `prefix`, or not all of them together.
+fn refuse_beside_prefix(section: &Section<'_>, report: &mut Report) {
+    if section.get("private_link").is_some() {
+        let problem = report.error(
+            &section.key_span("private_link"),
+            "`private_link` has no meaning beside `prefix`, which resolves no name",
+        );
+        report.push(problem.hint("take it away"));
+    }
+    if section.get("name").is_some() && section.get("server_name").is_some() {
+        let problem = report.error(
+            &section.key_span("server_name"),
+            "`name` and `server_name` beside a `prefix` say two things about which names are let through there",
+        );
+        let related = report.span(&section.key_span("name"));
+        report.push(
+            problem
+                .related(related, "the other one")
+                .hint("put all names into `server_name = [...]`, and take `name` away"),
+        );
+    }
+}
+
+/// Reports a `server_name` without a prefix.
+fn refuse_server_name(section: &Section<'_>, has_name: bool, report: &mut Report) {
+    if section.get("server_name").is_some() {
+        let problem = report.error(
+            &section.key_span("server_name"),
+            "`server_name` has no meaning without `prefix`",
+        );
+        report.push(problem.hint(if has_name {
+            "take it away: where a name resolves to, a granted name is asked for anyway"
+        } else {
+            "say where these names are: `prefix = \"10.30.0.0/24\"`, or write `name` to have one resolved"
+        }));
+    }
 }
 
 /// Whether the rule is about a service tag.
@@ -68,14 +103,22 @@ fn refuse_service_tags(section: &Section<'_>, report: &mut Report) -> bool {
     true
 }
 
-fn by_name(section: &Section<'_>, risk: &mut Risk, context: &mut Context<'_>) -> Option<RuleKind> {
-    let text = section.text("name", "\"updates.example.com\"", context.report)?;
-    if text.value.starts_with('*') {
-        return by_pattern(&text, risk, context);
-    }
-    let name = name::read(&text, context.report)?;
-    let claimed = claim(Claimed::Name(name.clone()), &text.span, context.report);
+fn by_name(name: NameRule, span: &Range<usize>, context: &mut Context<'_>) -> RuleKind {
+    let (what, kind) = match name {
+        NameRule::Name(name) => (Claimed::Name(name.clone()), RuleKind::Name(name)),
+        NameRule::Pattern(pattern) => (Claimed::Pattern(pattern.clone()), RuleKind::Pattern(pattern)),
+    };
+    let claimed = claim(what, span, context.report);
     context.claims.push(claimed);
+    kind
+}
+
+/// A host or a pattern, unless anybody can have a place under it and the rule does not say why.
+pub(super) fn name_rule(text: &Text<'_>, risk: &mut Risk, context: &mut Context<'_>) -> Option<NameRule> {
+    if text.value.starts_with('*') {
+        return pattern(text, risk, context.report).map(NameRule::Pattern);
+    }
+    let name = name::read(text, context.report)?;
     if let Some(open) = open_names::host_openness(&name) {
         let problem = context
             .report
@@ -87,11 +130,10 @@ fn by_name(section: &Section<'_>, risk: &mut Risk, context: &mut Context<'_>) ->
         let instead = "mirror what you need into your own registry";
         risk.take(problem, instead, context.report);
     }
-    Some(RuleKind::Name(name))
+    Some(NameRule::Name(name))
 }
 
-fn by_pattern(text: &Text<'_>, risk: &mut Risk, context: &mut Context<'_>) -> Option<RuleKind> {
-    let report = &mut *context.report;
+fn pattern(text: &Text<'_>, risk: &mut Risk, report: &mut Report) -> Option<DomainPattern> {
     let stem = text.value.strip_prefix("*.").unwrap_or_default();
     let label = stem.strip_suffix('.').unwrap_or(stem).to_ascii_lowercase();
     let is_label = label
@@ -114,9 +156,16 @@ fn by_pattern(text: &Text<'_>, risk: &mut Risk, context: &mut Context<'_>) -> Op
             return None;
         }
     }
-    let claimed = claim(Claimed::Pattern(pattern.clone()), &text.span, report);
-    context.claims.push(claimed);
-    Some(RuleKind::Pattern(pattern))
+    Some(pattern)
+}
+
+/// Every pattern that a name, or the pattern over everything below it, can be under, the narrowest first.
+pub(super) fn patterns_over(name: &ServerName) -> impl Iterator<Item = DomainPattern> {
+    // A name has at most 127 labels.
+    name.as_str()
+        .match_indices('.')
+        .filter_map(|(at, _)| ServerName::parse(&name.as_str()[at + 1..]).ok())
+        .map(DomainPattern::below)
 }
 
 fn open_problem(text: &Text<'_>, openness: Openness, report: &Report) -> Problem {
@@ -150,7 +199,14 @@ fn instead(open: &OpenName) -> &'static str {
     }
 }
 
-fn by_prefix(section: &Section<'_>, risk: &mut Risk, context: &mut Context<'_>) -> Option<RuleKind> {
+/// A rule over prefixes. `names` is `None` where what stands at `key` is wrong.
+fn by_prefix(
+    section: &Section<'_>,
+    names: Option<Names>,
+    key: &str,
+    risk: &mut Risk,
+    context: &mut Context<'_>,
+) -> Option<RuleKind> {
     let texts = section.texts("prefix", "\"10.30.0.0/24\"", context.report)?;
     if texts.is_empty() && section.get("prefix").is_some_and(is_empty_array) {
         let problem = context
@@ -159,6 +215,23 @@ fn by_prefix(section: &Section<'_>, risk: &mut Risk, context: &mut Context<'_>) 
         context
             .report
             .push(problem.hint("write a prefix, as in `prefix = \"10.30.0.0/24\"`"));
+    }
+    let asked = names
+        .as_ref()
+        .map(|names| server_names::asked(names, section, key, context));
+    if asked == Some(Asked::OfThePolicy) {
+        context.first_require.get_or_insert_with(|| section.key_span(key));
+    }
+    if context.server_names == ServerNames::Off && asked.is_some_and(|asked| asked != Asked::Nothing) {
+        let problem = context.report.warning(
+            &section.key_span(key),
+            format!(
+                "`{key}` has no effect: `[enforce]` has `server_name = \"off\"`, and any name passes here"
+            ),
+        );
+        context
+            .report
+            .push(problem.hint("take `server_name = \"off\"` away from `[enforce]`"));
     }
     let mut prefixes = Vec::with_capacity(texts.len());
     for text in &texts {
@@ -174,13 +247,18 @@ fn by_prefix(section: &Section<'_>, risk: &mut Risk, context: &mut Context<'_>) 
                 continue;
             }
         }
-        let claimed = claim(Claimed::Prefix(prefix), &text.span, context.report);
-        context.claims.push(claimed);
+        if let Some(asked) = asked {
+            let claimed = claim(Claimed::Prefix(prefix, asked), &text.span, context.report);
+            context.claims.push(claimed);
+        }
         prefixes.push(prefix);
     }
-    Some(RuleKind::Prefixes(prefixes))
+    Some(RuleKind::Prefixes {
+        prefixes,
+        names: names?,
+    })
 }
 
-fn is_empty_array(value: &super::document::Value<'_>) -> bool {
+pub(super) fn is_empty_array(value: &super::document::Value<'_>) -> bool {
     value.get_ref().as_array().is_some_and(|items| items.is_empty())
 }

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::document::{Section, as_integer, wrong_type};
 use super::report::Report;
-use super::{Enforce, PORTS_MAX, Quic};
+use super::{Enforce, Existing, PORTS_MAX, Quic, ServerNames};
 
 pub(super) fn lower(section: &Section<'_>, report: &mut Report) -> Enforce {
     let default = Enforce::default();
@@ -17,7 +17,30 @@ pub(super) fn lower(section: &Section<'_>, report: &mut Report) -> Enforce {
         quic: section
             .choice("quic", &[("deny", Quic::Deny), ("allow", Quic::Allow)], report)
             .unwrap_or_default(),
+        server_names: server_names(section, report),
+        existing: section
+            .choice(
+                "existing",
+                &[("deny", Existing::Deny), ("allow", Existing::Allow)],
+                report,
+            )
+            .unwrap_or_default(),
     }
+}
+
+fn server_names(section: &Section<'_>, report: &mut Report) -> ServerNames {
+    let words = [("require", ServerNames::Require), ("off", ServerNames::Off)];
+    let chosen = section.choice("server_name", &words, report).unwrap_or_default();
+    if chosen == ServerNames::Off {
+        let problem = report.warning(
+            &section.key_span("server_name"),
+            "server names are not looked at: whoever shares an address with what is granted is reached too",
+        );
+        report.push(problem.hint(
+            "another registry behind the same front end, for one; take the key away, `\"require\"` is the default",
+        ));
+    }
+    chosen
 }
 
 fn ports(section: &Section<'_>, report: &mut Report) -> Option<Vec<u16>> {

@@ -22,6 +22,7 @@ mod problem;
 mod region;
 mod report;
 mod risk;
+mod server_names;
 mod suggest;
 mod syntax;
 mod upstream;
@@ -37,7 +38,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::de::DeTable;
 
-use crate::names::{DomainPattern, ServerName};
+use crate::names::{DomainPattern, NameRule, ServerName};
 
 pub use cloud::Cloud;
 pub use login_server::{LoginServer, LoginServerError, MCR_DATA_SUFFIX, MCR_LOGIN_SERVER};
@@ -46,6 +47,7 @@ pub use lower::RULES_MAX;
 pub(crate) use prefix::PRIVATE;
 pub use problem::{PROBLEMS_MAX, Problem, Severity, Source, Span};
 pub use region::{Region, RegionError};
+pub use server_names::LISTS_MAX;
 
 /// What became of a configuration's text.
 #[derive(Clone, Debug)]
@@ -102,6 +104,26 @@ pub enum Quic {
     #[default]
     Deny,
     /// Judged by its address like TCP.
+    Allow,
+}
+
+/// Whether the server name of a TLS session is looked at.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ServerNames {
+    /// A session to an address that a name stands for must carry a server name that is granted there.
+    #[default]
+    Require,
+    /// No session is looked at: whoever is behind a granted address is reached under any name.
+    Off,
+}
+
+/// What becomes of sockets that were open before the programs were attached.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Existing {
+    /// Where a server name is asked for, what they send next must be a ClientHello with a granted one.
+    #[default]
+    Deny,
+    /// They are judged by their address alone.
     Allow,
 }
 
@@ -163,7 +185,23 @@ pub enum RuleKind {
     /// `[[allow]] name = "*.suffix"`.
     Pattern(DomainPattern),
     /// `[[allow]] prefix = "..."`: addresses as such, one prefix or more.
-    Prefixes(Vec<IpNet>),
+    Prefixes {
+        /// The prefixes.
+        prefixes: Vec<IpNet>,
+        /// The server names that sessions to them must carry.
+        names: Names,
+    },
+}
+
+/// The server names that sessions to the addresses of a prefix rule must carry.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Names {
+    /// None is asked for: the prefix alone.
+    Any,
+    /// `server_name = "require"`: one that the policy grants at addresses of its names.
+    OfThePolicy,
+    /// `server_name = [...]`, or `name` beside `prefix`: one of these, ascending and each once.
+    List(Vec<NameRule>),
 }
 
 impl fmt::Display for RuleKind {
@@ -173,10 +211,20 @@ impl fmt::Display for RuleKind {
             Self::Mcr => write!(out, "registry {MCR_LOGIN_SERVER}"),
             Self::Name(name) => write!(out, "allow {name}"),
             Self::Pattern(pattern) => write!(out, "allow {pattern}"),
-            Self::Prefixes(prefixes) => match prefixes[..] {
-                [prefix] => write!(out, "allow {prefix}"),
-                _ => write!(out, "allow {} prefixes", prefixes.len()),
-            },
+            Self::Prefixes { prefixes, names } => {
+                match names {
+                    Names::Any => out.write_str("allow ")?,
+                    Names::OfThePolicy => out.write_str("allow the policy's names at ")?,
+                    Names::List(names) => match &names[..] {
+                        [name] => write!(out, "allow {name} at ")?,
+                        _ => write!(out, "allow {} names at ", names.len())?,
+                    },
+                }
+                match prefixes[..] {
+                    [prefix] => write!(out, "{prefix}"),
+                    _ => write!(out, "{} prefixes", prefixes.len()),
+                }
+            }
         }
     }
 }
@@ -205,6 +253,10 @@ pub struct Enforce {
     pub cgroup: Option<PathBuf>,
     /// `quic`.
     pub quic: Quic,
+    /// `server_name`.
+    pub server_names: ServerNames,
+    /// `existing`.
+    pub existing: Existing,
 }
 
 impl Default for Enforce {
@@ -213,6 +265,8 @@ impl Default for Enforce {
             ports: vec![443],
             cgroup: None,
             quic: Quic::Deny,
+            server_names: ServerNames::Require,
+            existing: Existing::Deny,
         }
     }
 }

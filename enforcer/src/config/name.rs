@@ -57,7 +57,10 @@ fn warn_beyond_ascii(text: &Text<'_>, used: &impl fmt::Display, report: &mut Rep
 
 fn push(text: &Text<'_>, stem: &str, error: &NameError, stars: &str, report: &mut Report) {
     let shown = quote(text.value);
-    let meant = meant(stem).map(|name| format!("{stars}{name}"));
+    let meant = match error {
+        NameError::PatternTooDeep { .. } => None,
+        _ => meant(stem).map(|name| format!("{stars}{name}")),
+    };
     let (message, span) = match (slip(stem), &meant) {
         (Some(slip), Some(_)) => (
             format!("{shown} is not a host name: {}", slip.words()),
@@ -69,6 +72,10 @@ fn push(text: &Text<'_>, stem: &str, error: &NameError, stars: &str, report: &mu
                 text.part_with(&character.to_string()),
             ),
             NameError::Address { .. } => (error.to_string(), text.span.clone()),
+            NameError::PatternTooDeep { .. } => (
+                format!("{shown} is no pattern that can be enforced: {error}"),
+                text.span.clone(),
+            ),
             _ => (format!("{shown} is not a host name: {error}"), text.span.clone()),
         },
     };
@@ -87,6 +94,7 @@ fn push(text: &Text<'_>, stem: &str, error: &NameError, stars: &str, report: &mu
         (None, NameError::Wildcard) => {
             "write `*.` and a name, as in `*.example.com`; it stands for every name below".into()
         }
+        (None, NameError::PatternTooDeep { .. }) => "write a wider pattern, or name the hosts".into(),
         (None, NameError::Empty) => "write a host name, as in `updates.example.com`".into(),
         (None, NameError::EmptyLabel) => "take the dot away, or write what belongs beside it".into(),
         (None, _) => "a host name is labels of letters, digits and hyphens with dots between them".into(),

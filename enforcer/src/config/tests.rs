@@ -205,6 +205,33 @@ fn every_key_arrives() {
         Some(Path::new("/sys/fs/cgroup/build"))
     );
     assert_eq!(config.enforce.quic, Quic::Allow);
+    assert_eq!(config.enforce.server_names, ServerNames::Off);
+    assert_eq!(config.enforce.existing, Existing::Allow);
+    let names = |rule: usize| match &config.rules[rule].kind {
+        RuleKind::Prefixes { names, .. } => names,
+        other => panic!("{other:?}"),
+    };
+    let list = |names: &[&str]| {
+        let name = |text: &&str| match DomainPattern::parse(text) {
+            Ok(pattern) => NameRule::Pattern(pattern),
+            Err(_) => NameRule::Name(ServerName::parse(text).unwrap()),
+        };
+        Names::List(names.iter().map(name).collect())
+    };
+    assert_eq!(names(4), &Names::Any);
+    assert_eq!(names(5), &Names::OfThePolicy);
+    assert_eq!(names(6), &list(&["a.example.com", "*.b.example.com"]));
+    assert_eq!(names(7), &list(&["*.data.mcr.microsoft.com"]));
+    let titles: Vec<String> = config.rules.iter().map(|rule| rule.kind.to_string()).collect();
+    assert_eq!(
+        titles[4..],
+        [
+            "allow 2 prefixes",
+            "allow the policy's names at 10.31.0.0/24",
+            "allow 2 names at 2 prefixes",
+            "allow *.data.mcr.microsoft.com at 10.34.0.0/24",
+        ]
+    );
     assert_eq!(config.resolver.servers.len(), 3);
     assert_eq!(config.resolver.timeout, Duration::from_millis(500));
     assert_eq!(config.resolver.ttl_min, Duration::from_secs(10));
@@ -243,10 +270,24 @@ name = "updates.example.com"
 [[allow]]
 prefix = ["10.30.0.0/24", "2001:db8:1::/48"]
 
+[[allow]]
+prefix = "10.31.0.0/24"
+server_name = "require"
+
+[[allow]]
+prefix = ["10.32.0.0/24", "10.33.0.0/24"]
+server_name = ["*.b.example.com", "a.example.com"]
+
+[[allow]]
+name = "*.data.mcr.microsoft.com"
+prefix = "10.34.0.0/24"
+
 [enforce]
 ports = [8883, 443]
 cgroup = "/sys/fs/cgroup/build"
 quic = "allow"
+server_name = "off"
+existing = "allow"
 
 [resolver]
 servers = ["192.0.2.1", "tls://192.0.2.2#dns.example.com", "https://[2001:db8::1]/dns-query#dns.example.com"]
@@ -259,6 +300,32 @@ chain_max = 16
 concurrency = 4
 "#;
 
+/// `count` rules, each with a list of server names of its own.
+fn with_lists(count: usize) -> String {
+    (0..count)
+        .map(|at| format!("[[allow]]\nprefix = \"10.0.{at}.0/24\"\nserver_name = [\"a{at}.example.com\"]\n"))
+        .collect()
+}
+
+#[test]
+fn lists_of_server_names_are_as_many_as_the_kernel_tells_apart() {
+    let shared = "[[allow]]\nprefix = \"10.1.0.0/24\"\nserver_name = \"a7.example.com\"\n";
+    assert_eq!(
+        valid(&format!("{}{shared}", with_lists(LISTS_MAX))).rules.len(),
+        64
+    );
+    let parsed = parsed(&with_lists(LISTS_MAX + 1));
+    let [problem] = &parsed.problems[..] else {
+        panic!("{:?}", parsed.problems);
+    };
+    assert_eq!(
+        problem.message,
+        "64 different lists of server names, 63 are the most"
+    );
+    assert_eq!((problem.span.place().line, problem.span.place().column), (192, 1));
+    assert!(parsed.config.is_none());
+}
+
 #[test]
 fn a_hostile_text_costs_little() {
     let many_problems_on_one_line = format!("allow = [{}]", "{ x = 1 }, ".repeat(90_000));
@@ -268,7 +335,17 @@ fn a_hostile_text_costs_little() {
         "\"a b\", ".repeat(100_000)
     );
     let many_unknown = (0..80_000).map(|n| format!("k{n} = 1\n")).collect::<String>();
-    for text in [many_problems_on_one_line, many_rules, many_regions, many_unknown] {
+    let many_names = format!(
+        "[[allow]]\nprefix = \"10.0.0.0/8\"\nserver_name = [{}]",
+        "\"a.example.com\", ".repeat(60_000)
+    );
+    for text in [
+        many_problems_on_one_line,
+        many_rules,
+        many_regions,
+        many_unknown,
+        many_names,
+    ] {
         let parsed = parsed(&text);
         assert!(parsed.config.is_none());
         assert_eq!(parsed.problems.len(), PROBLEMS_MAX);
@@ -337,6 +414,8 @@ proptest! {
             ("[[registry]]", "data_regions"),
             ("[[allow]]", "name"),
             ("[[allow]]", "prefix"),
+            ("[[allow]]\nprefix = \"10.0.0.0/8\"", "server_name"),
+            ("[[allow]]\nprefix = \"10.0.0.0/8\"", "name"),
             ("[enforce]", "cgroup"),
             ("[resolver]", "servers"),
             ("[resolver]", "grace"),

@@ -2,15 +2,20 @@
 //!
 //! This room does no I/O, reads no clock and knows neither tokio nor aya.
 
+mod scope;
+
 use std::collections::{HashMap, HashSet};
 
 use ipnet::IpNet;
 
 use crate::config::{
-    Config, MCR_DATA_SUFFIX, MCR_LOGIN_SERVER, Registry, Rule, RuleId, RuleKind, Upstream, is_loopback,
+    Config, MCR_DATA_SUFFIX, MCR_LOGIN_SERVER, Names, Registry, Rule, RuleId, RuleKind, ServerNames,
+    Upstream, is_loopback,
 };
-use crate::names::{DomainPattern, ServerName};
+use crate::names::{DomainPattern, NameRule, ServerName};
 use crate::resolve::Question;
+
+pub use scope::{Asked, Condition, GrantedName, Scope, Scopes, granted_names};
 
 /// One thing that the policy lets through, and why.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -21,6 +26,8 @@ pub struct Endpoint {
     pub role: Role,
     /// What is let through.
     pub target: Target,
+    /// What is asked of sessions to its addresses.
+    pub condition: Condition,
 }
 
 /// What an endpoint is to its rule; shown by `plan`.
@@ -57,7 +64,7 @@ impl Role {
 pub enum Target {
     /// One host; its addresses come from resolving it.
     Name(ServerName),
-    /// Every host below a suffix; not resolvable, enforced by server name.
+    /// Every host below a suffix: granted as server names, with no addresses of its own.
     Pattern(DomainPattern),
     /// Addresses as such.
     Prefix(IpNet),
@@ -77,8 +84,18 @@ impl Endpoint {
 /// Every endpoint that the rules mean, in their order; no target twice in one rule.
 #[must_use]
 pub fn expand(config: &Config) -> Vec<Endpoint> {
+    let scopes = scope::of_lists(config);
     let mut endpoints = Vec::new();
     for rule in &config.rules {
+        let condition = match (&rule.kind, config.enforce.server_names) {
+            (_, ServerNames::Off) => Condition::Unconditional,
+            (RuleKind::Prefixes { names, .. }, ServerNames::Require) => match names {
+                Names::Any => Condition::Unconditional,
+                Names::OfThePolicy => Condition::POLICY,
+                Names::List(names) => Condition::NameIn(Scopes::of(scopes[&names[..]])),
+            },
+            (_, ServerNames::Require) => Condition::POLICY,
+        };
         let mut seen = HashSet::new();
         for (role, target) in expand_rule(rule) {
             if seen.insert(target.clone()) {
@@ -86,6 +103,7 @@ pub fn expand(config: &Config) -> Vec<Endpoint> {
                     rule: rule.id,
                     role,
                     target,
+                    condition,
                 });
             }
         }
@@ -105,7 +123,7 @@ fn expand_rule(rule: &Rule) -> Vec<(Role, Target)> {
         ],
         RuleKind::Name(name) => vec![(Role::Allowed, Target::Name(name.clone()))],
         RuleKind::Pattern(pattern) => vec![(Role::Allowed, Target::Pattern(pattern.clone()))],
-        RuleKind::Prefixes(prefixes) => {
+        RuleKind::Prefixes { prefixes, .. } => {
             let allowed = |prefix: &IpNet| (Role::Allowed, Target::Prefix(*prefix));
             prefixes.iter().map(allowed).collect()
         }
@@ -158,6 +176,91 @@ pub fn questions(config: &Config, endpoints: &[Endpoint]) -> Vec<Question> {
         }
     }
     questions
+}
+
+/// A pattern for which no rule says where its hosts are: sessions under it pass only where other rules lead.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unaddressed {
+    /// The rule that grants it.
+    pub rule: RuleId,
+    /// The pattern.
+    pub pattern: DomainPattern,
+    /// Whether its hosts are the data endpoints of the Microsoft Container Registry.
+    pub is_mcr: bool,
+}
+
+impl Unaddressed {
+    /// What it means and what to do, as one sentence.
+    #[must_use]
+    pub fn words(&self) -> String {
+        format!(
+            "`{}` has no addresses yet, for a pattern can not be resolved: {}",
+            self.pattern,
+            self.advice()
+        )
+    }
+
+    /// What to write.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        let example = if self.is_mcr {
+            ", for example those of the service tags MicrosoftContainerRegistry and AzureFrontDoor.FirstParty"
+        } else {
+            ""
+        };
+        format!(
+            "say where its hosts are with an `[[allow]]` of `name = \"{}\"` and `prefix = [...]`{example}",
+            self.pattern
+        )
+    }
+}
+
+/// The patterns that grant names and no addresses, in the order of the rules.
+///
+/// A prefix rule which asks for the policy's names gives all of them addresses; one that lists the pattern, or a wider
+/// one, gives them to that.
+#[must_use]
+pub fn unaddressed(config: &Config, endpoints: &[Endpoint]) -> Vec<Unaddressed> {
+    let mut addressed: HashSet<&str> = HashSet::new();
+    for rule in &config.rules {
+        match &rule.kind {
+            RuleKind::Prefixes {
+                names: Names::OfThePolicy,
+                ..
+            } => return Vec::new(),
+            RuleKind::Prefixes {
+                names: Names::List(names),
+                ..
+            } => addressed.extend(names.iter().filter_map(|name| match name {
+                NameRule::Pattern(pattern) => Some(pattern.suffix().as_str()),
+                NameRule::Name(_) => None,
+            })),
+            _ => {}
+        }
+    }
+    let is_mcr = |rule: RuleId| {
+        let found = config.rules.iter().find(|known| known.id == rule);
+        found.is_some_and(|rule| matches!(rule.kind, RuleKind::Mcr))
+    };
+    endpoints
+        .iter()
+        .filter_map(|endpoint| match &endpoint.target {
+            Target::Pattern(pattern) => Some((endpoint.rule, pattern)),
+            Target::Name(_) | Target::Prefix(_) => None,
+        })
+        .filter(|(_, pattern)| {
+            let suffix = pattern.suffix().as_str();
+            let wider = suffix.match_indices('.').map(|(at, _)| &suffix[at + 1..]);
+            !std::iter::once(suffix)
+                .chain(wider)
+                .any(|suffix| addressed.contains(suffix))
+        })
+        .map(|(rule, pattern)| Unaddressed {
+            rule,
+            pattern: pattern.clone(),
+            is_mcr: is_mcr(rule),
+        })
+        .collect()
 }
 
 /// The upstreams that need a grant of their own, or they would be denied: those behind a filtered port, loopback excepted,

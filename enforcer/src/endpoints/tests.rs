@@ -85,6 +85,144 @@ fn every_cloud_and_every_kind_of_rule() {
     );
 }
 
+/// The condition of every endpoint, and the names with the numbers of their scopes.
+fn conditions(text: &str) -> (Vec<String>, Vec<String>) {
+    let config = config_with(text, "");
+    let endpoints = expand(&config);
+    let numbers = |scopes: Scopes| {
+        let numbers: Vec<String> = scopes.iter().map(|scope| scope.number().to_string()).collect();
+        numbers.join(" ")
+    };
+    let asked = endpoints
+        .iter()
+        .map(|endpoint| match endpoint.condition {
+            Condition::Unconditional => "any".to_owned(),
+            Condition::NameIn(scopes) => numbers(scopes),
+        })
+        .collect();
+    let granted = granted_names(&config, &endpoints)
+        .iter()
+        .map(|granted| format!("{} {}", granted.name, numbers(granted.scopes)))
+        .collect();
+    (asked, granted)
+}
+
+const EVERY_CONDITION: &str = r#"
+    [[registry]]
+    kind = "mcr"
+    [[allow]]
+    name = "a.example.com"
+    [[allow]]
+    prefix = "10.30.0.0/24"
+    [[allow]]
+    prefix = "10.31.0.0/24"
+    server_name = "require"
+    [[allow]]
+    prefix = "10.32.0.0/24"
+    server_name = ["a.example.com", "*.b.example.com"]
+    [[allow]]
+    name = "*.data.mcr.microsoft.com"
+    prefix = ["10.33.0.0/24", "10.34.0.0/24"]
+    [[allow]]
+    prefix = "10.35.0.0/24"
+    server_name = ["*.b.example.com", "a.example.com"]
+"#;
+
+#[test]
+fn names_count_where_their_rules_say() {
+    let (asked, granted) = conditions(EVERY_CONDITION);
+    assert_eq!(asked, ["0", "0", "0", "any", "0", "1", "2", "2", "1"]);
+    assert_eq!(
+        granted,
+        [
+            "a.example.com 0 1",
+            "mcr.microsoft.com 0",
+            "*.b.example.com 1",
+            "*.data.mcr.microsoft.com 0 2",
+        ]
+    );
+}
+
+#[test]
+fn nothing_is_asked_for_when_server_names_are_off() {
+    let (asked, granted) = conditions(&format!("{EVERY_CONDITION}\n[enforce]\nserver_name = \"off\"\n"));
+    assert!(asked.iter().all(|asked| asked == "any"), "{asked:?}");
+    assert_eq!(granted, Vec::<String>::new());
+}
+
+#[test]
+fn a_name_with_a_prefix_is_not_resolved() {
+    let config = config_with(
+        "[[allow]]\nname = \"a.example.com\"\nprefix = \"10.30.0.0/24\"\n",
+        "",
+    );
+    assert_eq!(shown(&config), ["1 Allowed 10.30.0.0/24"]);
+    assert!(questions(&config, &expand(&config)).is_empty());
+}
+
+#[test]
+fn a_pattern_lacks_addresses_until_a_prefix_rule_gives_them() {
+    const MCR: &str = "[[registry]]\nkind = \"mcr\"\n[[allow]]\nname = \"*.a.example.com\"\n";
+    let lacking = |more: &str| {
+        let config = config_with(&format!("{MCR}{more}"), "");
+        let lacking: Vec<String> = unaddressed(&config, &expand(&config))
+            .iter()
+            .map(|known| format!("{} {} {}", known.rule.0, known.pattern, known.is_mcr))
+            .collect();
+        lacking.join(", ")
+    };
+    let (mcr, other) = ("1 *.data.mcr.microsoft.com true", "2 *.a.example.com false");
+    let both = format!("{mcr}, {other}");
+    assert_eq!(lacking(""), both);
+    let at = "[[allow]]\nprefix = \"10.30.0.0/24\"\n";
+    assert_eq!(
+        lacking(at),
+        both,
+        "a prefix where no name is asked for is another matter"
+    );
+    assert_eq!(lacking(&format!("{at}server_name = \"require\"\n")), "");
+    assert_eq!(
+        lacking(&format!("{at}name = \"*.data.mcr.microsoft.com\"\n")),
+        other
+    );
+    assert_eq!(
+        lacking(&format!(
+            "{at}server_name = [\"x.example.net\", \"*.example.com\"]\n"
+        )),
+        mcr
+    );
+    assert_eq!(
+        lacking(&format!(
+            "{at}server_name = [\"*.b.a.example.com\", \"a.example.com\"]\n"
+        )),
+        both
+    );
+}
+
+#[test]
+fn conditions_read_like_this() {
+    let config = config_with(EVERY_CONDITION, "");
+    let endpoints = expand(&config);
+    let names = granted_names(&config, &endpoints);
+    let words = |condition| Asked::of(condition, &names).to_string();
+    let of = |bits| Condition::NameIn(Scopes::from_bits(bits));
+    assert_eq!(words(Condition::Unconditional), "not asked for");
+    assert_eq!(words(of(1)), "those of the policy");
+    assert_eq!(words(of(2)), "a.example.com, *.b.example.com");
+    assert_eq!(words(of(5)), "those of the policy, *.data.mcr.microsoft.com");
+    assert_eq!(words(of(0)), "no name passes");
+    let many = vec![0_u8; 20].into_iter().enumerate().map(|(at, _)| GrantedName {
+        name: NameRule::Name(fixed(&format!("n{at:02}.example.com"))),
+        scopes: Scopes::from_bits(2),
+    });
+    let many: Vec<GrantedName> = many.collect();
+    assert!(
+        Asked::of(of(2), &many)
+            .to_string()
+            .ends_with("n07.example.com and 12 more")
+    );
+}
+
 #[test]
 fn what_show_endpoints_lists_is_taken_as_it_is() {
     let config = config_with(

@@ -112,6 +112,7 @@ mod tests {
             rule: RuleId(rule),
             role: Role::Allowed,
             target,
+            condition: crate::endpoints::Condition::POLICY,
         }
     }
 

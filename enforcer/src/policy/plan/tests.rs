@@ -177,12 +177,19 @@ fn example() -> (Config, Vec<Endpoint>, Vec<Upstream>) {
                 RuleKind::Pattern(pattern.clone()),
                 Some("old builds still use it"),
             ),
-            rule(4, 14, RuleKind::Prefixes(vec![prefix]), None),
+            rule(
+                4,
+                14,
+                RuleKind::Prefixes {
+                    prefixes: vec![prefix],
+                    names: crate::config::Names::Any,
+                },
+                None,
+            ),
         ],
         enforce: Enforce {
             ports: vec![443, 8443],
-            cgroup: None,
-            quic: Quic::Deny,
+            ..Enforce::default()
         },
         resolver: Resolver::default(),
     };
@@ -190,6 +197,7 @@ fn example() -> (Config, Vec<Endpoint>, Vec<Upstream>) {
         rule: RuleId(rule),
         role,
         target,
+        condition: crate::endpoints::Condition::POLICY,
     };
     let endpoints = vec![
         endpoint(1, Role::LoginServer, Target::Name(name("contoso.azurecr.io"))),
