@@ -4,6 +4,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use enforcer::config::RuleId;
+use enforcer::endpoints::Condition;
 use enforcer::policy::table::{Grant, TableError, TableImage};
 use enforcer_common::Reason;
 use enforcer_common::packet::protocol;
@@ -48,34 +49,36 @@ pub struct Vector {
 /// # Errors
 /// None: it is small.
 pub fn policy() -> Result<TableImage, TableError> {
-    let grant = |net: ipnet::IpNet, rule, by_name| Grant {
+    let grant = |net: ipnet::IpNet, rule, condition| Grant {
         net,
         rule: RuleId(rule),
-        by_name,
+        condition,
     };
-    TableImage::build(&[
+    let (any, of_the_policy) = (Condition::Unconditional, Condition::POLICY);
+    let grants = [
         grant(
             ipnet::Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 2, 0), 28).into(),
             1,
-            false,
+            any,
         ),
         grant(
             ipnet::Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 2, 200), 32).into(),
             2,
-            true,
+            of_the_policy,
         ),
         grant(
             ipnet::Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 64).into(),
             3,
-            false,
+            any,
         ),
         // A whole 16-bit block, which the index alone answers.
         grant(
             ipnet::Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 16).into(),
             4,
-            false,
+            any,
         ),
-    ])
+    ];
+    TableImage::build(&grants, &[])
 }
 
 /// Every vector.

@@ -373,14 +373,14 @@ fn equal_process_ids_of_two_pid_namespaces_do_not_collide() {
 }
 
 #[test]
-fn a_pattern_is_said_to_be_not_yet_enforced() {
+fn a_pattern_is_said_to_have_no_addresses() {
     let lab = lab();
     let policy = "[[allow]]\nname = \"*.example.com\"\n";
     let outcome = outcome(&lab, policy, &[], &["true"]);
     assert!(
         outcome
             .stderr
-            .contains("warning: `*.example.com` is not yet resolvable"),
+            .contains("warning: `*.example.com` has no addresses yet"),
         "{outcome}"
     );
 }

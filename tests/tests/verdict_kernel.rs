@@ -4,7 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use enforcer::config::{Mode, Quic, RuleId};
+use enforcer::config::{Mode, RuleId};
+use enforcer::endpoints::Condition;
 use enforcer::kernel::{Enforcement, Settings};
 use enforcer::policy::table::{Grant, HostTables, TableImage};
 use enforcer_common::Reason;
@@ -74,7 +75,7 @@ fn audit_lets_everything_through_and_counts_the_same() {
     let mut enforcement = load();
     let audit = Settings {
         mode: Mode::Audit,
-        quic: Quic::Deny,
+        ..Settings::default()
     };
     enforcement.publish(&policy().unwrap(), audit);
     for vector in vectors() {
@@ -218,12 +219,12 @@ fn moving_policy(which: u16) -> TableImage {
         Grant {
             net: IpNet::from(IpAddr::from(Ipv4Addr::new(10, 0, 128, 1))),
             rule: RuleId(1),
-            by_name: false,
+            condition: Condition::Unconditional,
         },
         Grant {
             net: IpNet::from(IpAddr::from(moving_v6(0x8001))),
             rule: RuleId(1),
-            by_name: false,
+            condition: Condition::Unconditional,
         },
     ];
     let rule = RuleId(2 + u32::from(which));
@@ -234,13 +235,13 @@ fn moving_policy(which: u16) -> TableImage {
         grants.push(Grant {
             net: IpNet::from(IpAddr::from(address)),
             rule,
-            by_name: false,
+            condition: Condition::Unconditional,
         });
         grants.push(Grant {
             net: IpNet::from(IpAddr::from(moving_v6(low))),
             rule,
-            by_name: false,
+            condition: Condition::Unconditional,
         });
     }
-    TableImage::build(&grants).unwrap()
+    TableImage::build(&grants, &[]).unwrap()
 }

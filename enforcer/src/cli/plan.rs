@@ -12,7 +12,7 @@ use super::message::{Output, print};
 use super::seconds;
 use crate::daemon::policy::Policy;
 use crate::kernel::{self, Cgroup};
-use crate::policy::plan::{Actual, Plan};
+use crate::policy::plan::{Actual, Granted, Plan};
 use crate::resolve::resolve_once;
 
 /// The status of "it ran, and the answer is no".
@@ -55,7 +55,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Ok(Some(loaded)) => Actual::Loaded {
             generation: loaded.generation.0,
             mode: loaded.settings.mode,
-            ranges: &loaded.ranges,
+            granted: Granted {
+                ranges: &loaded.ranges,
+                names: &loaded.names,
+            },
         },
     };
     let plan = Plan::new(
@@ -64,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         &policy.upstreams,
         &answers,
         Instant::now(),
-        &desired.ranges,
+        policy.granted(&desired),
         actual,
     );
     match arguments.output {

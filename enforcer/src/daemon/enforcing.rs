@@ -3,8 +3,9 @@
 use std::os::fd::AsFd as _;
 
 use crate::config::Mode;
+use crate::endpoints::GrantedName;
 use crate::kernel::{Cgroup, Counters, Enforcement, Events, KernelError, Settings};
-use crate::policy::plan::{Actual, Change};
+use crate::policy::plan::{Actual, Change, Granted};
 use crate::policy::table::{Range, TableError};
 use crate::resolve::Snapshot;
 
@@ -21,6 +22,13 @@ struct Published {
     generation: u64,
     settings: Settings,
     ranges: Vec<Range>,
+    names: Vec<GrantedName>,
+}
+
+impl Published {
+    fn is(&self, ranges: &[Range], names: &[GrantedName], settings: Settings) -> bool {
+        self.ranges == ranges && self.names == names && self.settings == settings
+    }
 }
 
 /// A policy that has just changed.
@@ -60,22 +68,24 @@ impl Enforcing {
         let desired = policy.desired(answers)?;
         let settings = policy.settings();
         let actual = match &self.published {
-            Some(published) if published.ranges == desired.ranges && published.settings == settings => {
-                return Ok(None);
-            }
+            Some(published) if published.is(&desired.ranges, &policy.names, settings) => return Ok(None),
             Some(published) => Actual::Loaded {
                 generation: published.generation,
                 mode: published.settings.mode,
-                ranges: &published.ranges,
+                granted: Granted {
+                    ranges: &published.ranges,
+                    names: &published.names,
+                },
             },
             None => Actual::Nothing,
         };
-        let change = Change::between(&desired.ranges, actual, settings.mode);
+        let change = Change::between(policy.granted(&desired), actual, settings.mode);
         let generation = self.enforcement.publish(&desired.image, settings).0;
         self.published = Some(Published {
             generation,
             settings,
             ranges: desired.ranges,
+            names: policy.names.clone(),
         });
         Ok(Some(Update { generation, change }))
     }

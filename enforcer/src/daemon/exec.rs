@@ -26,7 +26,7 @@ use super::answers::Answers;
 use super::enforcing::{Enforcing, mode_name};
 use super::failure;
 use super::names::why_unresolved;
-use super::policy::{Policy, unresolvable_words};
+use super::policy::Policy;
 use super::report::{self, Ended, LeftOver, Report, Tally, Unresolved};
 use super::signals::{self, Signals};
 use crate::cli::{Failure, print_error, print_warning, tell};
@@ -98,8 +98,8 @@ pub async fn exec(options: &Options) -> anyhow::Result<u8> {
     let mut signals = Signals::catch_unless_ignored(&FORWARDED).context("signals can not be caught")?;
     let enforcing = Enforcing::load(&policy).map_err(failure::of_kernel)?;
 
-    for pattern in policy.unresolvable() {
-        print_warning(format_args!("{}", unresolvable_words(pattern)));
+    for caution in policy.cautions() {
+        print_warning(format_args!("{caution}"));
     }
     let mut answers = Answers::start(&policy)?;
     let snapshot = tokio::select! {

@@ -5,12 +5,12 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::cli::{self, Failure};
-use crate::config::{Config, Problem, Upstream};
+use crate::config::{Config, Problem, ServerNames, Upstream};
 use crate::config_file;
-use crate::endpoints::{self, Endpoint, Target};
+use crate::endpoints::{self, Endpoint, GrantedName};
 use crate::kernel::Settings;
-use crate::names::DomainPattern;
 use crate::policy::grants::grants;
+use crate::policy::plan::Granted;
 use crate::policy::table::{Range, TableError, TableImage};
 use crate::resolve::failover::Failover;
 use crate::resolve::{Question, Snapshot, system, upstream};
@@ -22,6 +22,8 @@ pub struct Policy {
     pub config: Config,
     /// What its rules let through.
     pub endpoints: Vec<Endpoint>,
+    /// The server names that sessions may carry, and where.
+    pub names: Vec<GrantedName>,
     /// The names to ask for.
     pub questions: Vec<Question>,
     /// Whom to ask: the configured upstreams, or the system's.
@@ -68,6 +70,7 @@ impl Policy {
 
     fn new(config: Config) -> anyhow::Result<Self> {
         let endpoints = endpoints::expand(&config);
+        let names = endpoints::granted_names(&config, &endpoints);
         let questions = endpoints::questions(&config, &endpoints);
         let upstreams = if config.resolver.servers.is_empty() && !questions.is_empty() {
             system_upstreams()?
@@ -77,6 +80,7 @@ impl Policy {
         Ok(Self {
             config,
             endpoints,
+            names,
             questions,
             upstreams,
             judges_enforcer: true,
@@ -101,7 +105,7 @@ impl Policy {
     /// What is granted with these answers.
     ///
     /// # Errors
-    /// The grants do not fit the kernel's table.
+    /// The addresses or the server names do not fit the kernel's tables.
     pub fn desired(&self, answers: &Snapshot) -> Result<Desired, TableError> {
         let ports = &self.config.enforce.ports;
         let upstreams = if self.judges_enforcer {
@@ -109,19 +113,29 @@ impl Policy {
         } else {
             &[]
         };
-        let image = TableImage::build(&grants(&self.endpoints, answers, upstreams, ports))?;
+        let grants = grants(&self.endpoints, answers, upstreams, ports);
+        let image = TableImage::build(&grants, &self.names)?;
         let ranges = image.ranges();
         Ok(Desired { image, ranges })
     }
 
-    /// The patterns, for which nothing can be granted yet.
-    pub(super) fn unresolvable(&self) -> impl Iterator<Item = &DomainPattern> {
-        self.endpoints
-            .iter()
-            .filter_map(|endpoint| match &endpoint.target {
-                Target::Pattern(pattern) => Some(pattern),
-                _ => None,
-            })
+    /// The same as data for a plan.
+    #[must_use]
+    pub fn granted<'a>(&'a self, desired: &'a Desired) -> Granted<'a> {
+        Granted {
+            ranges: &desired.ranges,
+            names: &self.names,
+        }
+    }
+
+    /// What its user must know beside the problems of the file, a sentence each: server names that are not looked at,
+    /// patterns without addresses.
+    pub(super) fn cautions(&self) -> Vec<String> {
+        let off = (self.config.enforce.server_names == ServerNames::Off).then(|| SERVER_NAMES_OFF.to_owned());
+        let unaddressed = endpoints::unaddressed(&self.config, &self.endpoints);
+        off.into_iter()
+            .chain(unaddressed.iter().map(endpoints::Unaddressed::words))
+            .collect()
     }
 
     /// The settings that the kernel is told beside the addresses.
@@ -130,16 +144,14 @@ impl Policy {
         Settings {
             mode: self.config.mode,
             quic: self.config.enforce.quic,
+            existing: self.config.enforce.existing,
         }
     }
 }
 
-/// What a pattern of [`Policy::unresolvable`] means, as a sentence.
-pub(super) fn unresolvable_words(pattern: &DomainPattern) -> String {
-    format!(
-        "`{pattern}` is not yet resolvable: enforced by name in a later version, nothing is granted for it"
-    )
-}
+/// What `server_name = "off"` means.
+const SERVER_NAMES_OFF: &str = "server names are not looked at (`server_name = \"off\"` under [enforce]): whoever shares an \
+                                address with what is granted is reached too";
 
 /// The name servers of the system.
 fn system_upstreams() -> anyhow::Result<Vec<Upstream>> {

@@ -20,10 +20,10 @@ use super::denial::Denial;
 use super::enforcing::{Enforcing, Update, UpdateError, mode_name};
 use super::failure;
 use super::names::{History, turns};
-use super::policy::{Policy, unresolvable_words};
+use super::policy::Policy;
 use super::report::counted;
 use super::signals::{self, Signals};
-use crate::config::{Mode, Quic};
+use crate::config::{Existing, Mode, Quic, ServerNames};
 use crate::kernel::cgroup::path_of_process;
 use crate::kernel::{Cgroup, CgroupError, Counters, Event, Events};
 use crate::resolve::Snapshot;
@@ -266,9 +266,13 @@ fn tell_kept(failed: &UpdateError) {
 
 fn tell_enforcing(policy: &Policy, cgroup: &Cgroup) {
     let cgroup = cgroup.path().display();
+    let names = match policy.config.enforce.server_names {
+        ServerNames::Require => "",
+        ServerNames::Off => ", by addresses alone",
+    };
     match policy.config.mode {
-        Mode::Enforce => info!("enforcing on {cgroup}"),
-        Mode::Audit => info!("auditing on {cgroup}: denials are reported and nothing is dropped"),
+        Mode::Enforce => info!("enforcing on {cgroup}{names}"),
+        Mode::Audit => info!("auditing on {cgroup}{names}: denials are reported and nothing is dropped"),
     }
 }
 
@@ -280,10 +284,15 @@ fn banner(policy: &Policy, cgroup: &Cgroup) {
         Quic::Deny => "UDP to them denied",
         Quic::Allow => "UDP judged by its address",
     };
+    let names = match (config.enforce.server_names, config.enforce.existing) {
+        (ServerNames::Require, Existing::Deny) => "server names required",
+        (ServerNames::Require, Existing::Allow) => "server names required, connections from before let be",
+        (ServerNames::Off, _) => "server names not looked at",
+    };
     info!(
         version = env!("CARGO_PKG_VERSION"),
         mode = mode_name(config.mode),
-        "enforcer {}: mode {}, cgroup {}, ports {}, {udp}",
+        "enforcer {}: mode {}, cgroup {}, ports {}, {udp}, {names}",
         env!("CARGO_PKG_VERSION"),
         mode_name(config.mode),
         cgroup.path().display(),
@@ -299,7 +308,7 @@ fn banner(policy: &Policy, cgroup: &Cgroup) {
             None => info!("rule {}: {title}", rule.id.0),
         }
     }
-    for pattern in policy.unresolvable() {
-        warn!("{}", unresolvable_words(pattern));
+    for caution in policy.cautions() {
+        warn!("{caution}");
     }
 }

@@ -21,7 +21,7 @@ use super::events::Events;
 use super::mapped::Mapped;
 use super::preflight;
 use super::sys;
-use crate::config::{Mode, Quic};
+use crate::config::{Existing, Mode, Quic};
 use crate::policy::table::TableImage;
 
 const EGRESS: &str = "enforcer_egress";
@@ -39,6 +39,8 @@ pub struct Settings {
     pub mode: Mode,
     /// What becomes of UDP.
     pub quic: Quic,
+    /// What becomes of connections whose beginning was not seen.
+    pub existing: Existing,
 }
 
 impl Settings {
@@ -53,7 +55,12 @@ impl Settings {
         } else {
             0
         };
-        Bits(audit | quic)
+        let existing = if matches!(self.existing, Existing::Allow) {
+            Bits::EXISTING_ALLOWED
+        } else {
+            0
+        };
+        Bits(audit | quic | existing)
     }
 
     pub(super) const fn from_bits(bits: Bits) -> Self {
@@ -63,6 +70,11 @@ impl Settings {
                 Quic::Allow
             } else {
                 Quic::Deny
+            },
+            existing: if bits.existing_allowed() {
+                Existing::Allow
+            } else {
+                Existing::Deny
             },
         }
     }

@@ -11,6 +11,7 @@ use super::enforcement::Settings;
 use super::error::KernelError;
 use super::mapped::{Element, Mapped};
 use super::sys;
+use crate::endpoints::GrantedName;
 use crate::policy::table::{Range, decode};
 
 /// Program names as the kernel keeps them: 15 bytes.
@@ -27,6 +28,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// What it grants, ascending.
     pub ranges: Vec<Range>,
+    /// The server names it grants, ascending.
+    pub names: Vec<GrantedName>,
 }
 
 /// Reads the policy of the enforcer that is attached to this cgroup directory itself; `None` when there is none, or
@@ -90,6 +93,7 @@ pub fn loaded(cgroup: BorrowedFd<'_>) -> Result<Option<Loaded>, KernelError> {
             &table_v4.read(half * INTERVALS_V4 as usize, INTERVALS_V4 as usize),
             &index_v6.read(half * blocks, blocks),
             &table_v6.read(half * INTERVALS_V6 as usize, INTERVALS_V6 as usize),
+            &[],
         );
         if header.word() == word {
             let settings = Settings::from_bits(word.settings());
@@ -97,6 +101,7 @@ pub fn loaded(cgroup: BorrowedFd<'_>) -> Result<Option<Loaded>, KernelError> {
                 generation,
                 settings,
                 ranges,
+                names: Vec::new(),
             }));
         }
     }

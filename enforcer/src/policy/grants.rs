@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::table::Grant;
 use crate::config::{RuleId, Upstream};
-use crate::endpoints::{Endpoint, Target, filtered_upstreams};
+use crate::endpoints::{Condition, Endpoint, Target, filtered_upstreams};
 use crate::resolve::Snapshot;
 
 /// Whom a grant is for.
@@ -73,13 +73,13 @@ pub fn grants(
                 grants.extend(addresses.iter().map(|known| Grant {
                     net: host(known.address),
                     rule: endpoint.rule,
-                    by_name: true,
+                    condition: endpoint.condition,
                 }));
             }
             Target::Prefix(prefix) => grants.push(Grant {
                 net: prefix.trunc(),
                 rule: endpoint.rule,
-                by_name: false,
+                condition: endpoint.condition,
             }),
             Target::Pattern(_) => {}
         }
@@ -87,7 +87,8 @@ pub fn grants(
     grants.extend(filtered_upstreams(upstreams, ports).map(|upstream| Grant {
         net: host(upstream.address.ip()),
         rule: Source::Resolver.id(),
-        by_name: false,
+        // What enforcer asks there may be plain DNS, and is nothing that anybody else could use.
+        condition: Condition::Unconditional,
     }));
     grants
 }
@@ -112,7 +113,7 @@ mod tests {
             rule: RuleId(rule),
             role: Role::Allowed,
             target,
-            condition: crate::endpoints::Condition::POLICY,
+            condition: Condition::POLICY,
         }
     }
 
@@ -157,10 +158,12 @@ mod tests {
         }
     }
 
+    /// Net, rule, and whether a name of the policy is asked for.
     fn shown(grants: &[Grant]) -> Vec<(String, u32, bool)> {
+        let is_asked = |grant: &Grant| grant.condition == Condition::POLICY;
         let mut shown: Vec<_> = grants
             .iter()
-            .map(|grant| (grant.net.to_string(), grant.rule.0, grant.by_name))
+            .map(|grant| (grant.net.to_string(), grant.rule.0, is_asked(grant)))
             .collect();
         shown.sort();
         shown
@@ -175,7 +178,10 @@ mod tests {
                 3,
                 Target::Pattern(DomainPattern::parse("*.asked.example").unwrap()),
             ),
-            endpoint(4, Target::Prefix("10.30.0.0/24".parse().unwrap())),
+            Endpoint {
+                condition: Condition::Unconditional,
+                ..endpoint(4, Target::Prefix("10.30.0.0/24".parse().unwrap()))
+            },
         ];
         let grants = grants(&endpoints, &answers(Instant::now()), &[], &[443]);
         assert_eq!(

@@ -3,25 +3,29 @@
 //! A [`Plan`] is data. Its `Display` is what `enforcer plan` prints, its serialised form is `-o json`.
 
 mod diff;
+mod form;
 mod show;
+mod walk;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-pub use diff::{Change, Changed, Span};
+pub use diff::{Change, Changed, ChangedName, Moved, Reach, Span};
 pub use show::Elapsed;
 
 use super::grants::Source;
 use super::table::Range;
-use crate::config::{Config, Mode, Place, Quic, Rule, Transport, Upstream};
-use crate::endpoints::{Endpoint, Role, Target, filtered_upstreams};
+use crate::config::{Config, Existing, Mode, Place, Quic, Rule, ServerNames, Transport, Upstream};
+use crate::endpoints::{
+    Asked, Endpoint, GrantedName, Role, Target, Unaddressed, filtered_upstreams, unaddressed,
+};
 use crate::names::{DomainPattern, ServerName};
 use crate::resolve::{FamilyState, NameSnapshot, Snapshot, Standing};
 
 /// Layout of the serialised form; counts up when a field changes its meaning or goes. Fields may be added.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A policy at one moment, and what is different from what is loaded.
 #[derive(Debug, Serialize)]
@@ -29,13 +33,19 @@ pub struct Plan {
     /// [`VERSION`].
     pub version: u32,
     /// What becomes of denials.
-    #[serde(serialize_with = "mode")]
+    #[serde(serialize_with = "form::mode")]
     pub mode: Mode,
     /// The filtered ports.
     pub ports: Vec<u16>,
     /// What becomes of UDP to them.
-    #[serde(serialize_with = "quic")]
+    #[serde(serialize_with = "form::quic")]
     pub quic: Quic,
+    /// Whether the server name of a session is looked at.
+    #[serde(serialize_with = "form::server_names")]
+    pub server_names: ServerNames,
+    /// What becomes of sessions from before.
+    #[serde(serialize_with = "form::existing")]
+    pub existing: Existing,
     /// One entry a rule, in the order of the file.
     pub rules: Vec<RulePlan>,
     /// Upstream name servers behind a filtered port, which are granted so that enforcer can ask them.
@@ -52,11 +62,13 @@ pub struct RulePlan {
     /// What it says, in short.
     pub title: String,
     /// Where it stands.
-    #[serde(serialize_with = "place")]
+    #[serde(serialize_with = "form::place")]
     pub place: Place,
     /// The reason given with `accept_exfiltration_risk`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted_risk: Option<String>,
+    /// The server names that sessions to its addresses must carry.
+    pub server_names: Asked,
     /// What it lets through.
     pub endpoints: Vec<EndpointPlan>,
 }
@@ -65,7 +77,7 @@ pub struct RulePlan {
 #[derive(Debug, Serialize)]
 pub struct EndpointPlan {
     /// What it is to its rule.
-    #[serde(serialize_with = "role")]
+    #[serde(serialize_with = "form::role")]
     pub role: Role,
     /// What is granted for it.
     #[serde(flatten)]
@@ -78,16 +90,19 @@ pub struct EndpointPlan {
 pub enum Outcome {
     /// Its addresses.
     Name(Box<NamePlan>),
-    /// Nothing yet: a pattern can not be resolved, only enforced by server name.
+    /// The names under it, and no address: a pattern can not be resolved.
     Pattern {
         /// The pattern.
-        #[serde(serialize_with = "text")]
+        #[serde(serialize_with = "form::text")]
         pattern: DomainPattern,
+        /// What to write when no rule says where its hosts are.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        needs: Option<String>,
     },
     /// The prefix itself.
     Prefix {
         /// The prefix.
-        #[serde(serialize_with = "text")]
+        #[serde(serialize_with = "form::text")]
         prefix: ipnet::IpNet,
     },
 }
@@ -96,7 +111,7 @@ pub enum Outcome {
 #[derive(Debug, Serialize)]
 pub struct NamePlan {
     /// The name.
-    #[serde(serialize_with = "text")]
+    #[serde(serialize_with = "form::text")]
     pub name: ServerName,
     /// CNAME targets in order.
     pub chain: Vec<String>,
@@ -116,10 +131,10 @@ pub struct AddressPlan {
     /// The address.
     pub address: IpAddr,
     /// What is left of its TTL; zero for an address that is kept because asking fails.
-    #[serde(rename = "ttl_left_s", serialize_with = "seconds")]
+    #[serde(rename = "ttl_left_s", serialize_with = "form::seconds")]
     pub ttl_left: Duration,
     /// For an address that has left the answers: what is left of its grace period.
-    #[serde(rename = "retires_in_s", serialize_with = "maybe_seconds")]
+    #[serde(rename = "retires_in_s", serialize_with = "form::maybe_seconds")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retires_in: Option<Duration>,
 }
@@ -146,7 +161,7 @@ pub enum Answered {
     /// Asking failed; the last good answer is held.
     Stale {
         /// Since the last good answer.
-        #[serde(rename = "age_s", serialize_with = "seconds")]
+        #[serde(rename = "age_s", serialize_with = "form::seconds")]
         age: Duration,
         /// What went wrong since.
         error: String,
@@ -183,15 +198,32 @@ pub enum Actual<'a> {
         generation: u64,
         /// Its mode.
         mode: Mode,
-        /// Its ranges, disjoint and ascending.
-        ranges: &'a [Range],
+        /// What it grants.
+        granted: Granted<'a>,
     },
+}
+
+/// What a policy grants.
+#[derive(Clone, Copy, Debug)]
+pub struct Granted<'a> {
+    /// The addresses, disjoint and ascending.
+    pub ranges: &'a [Range],
+    /// The server names, which the conditions of the ranges are about.
+    pub names: &'a [GrantedName],
+}
+
+impl Granted<'_> {
+    /// Nothing at all.
+    pub const NOTHING: Self = Self {
+        ranges: &[],
+        names: &[],
+    };
 }
 
 impl Plan {
     /// Puts together what `config` comes to with `answers` at `now`.
     ///
-    /// `desired` is what the kernel would be told: disjoint ascending ranges of the same endpoints and answers.
+    /// `desired` is what the kernel would be told of the same endpoints and answers.
     #[must_use]
     pub fn new(
         config: &Config,
@@ -199,20 +231,27 @@ impl Plan {
         upstreams: &[Upstream],
         answers: &Snapshot,
         now: Instant,
-        desired: &[Range],
+        desired: Granted<'_>,
         actual: Actual<'_>,
     ) -> Self {
+        let unaddressed = unaddressed(config, endpoints);
         let rule_plan = |rule: &Rule| RulePlan {
             rule: rule.id.0,
             title: rule.kind.to_string(),
             place: rule.place.clone(),
             accepted_risk: rule.accepted_risk.clone(),
+            server_names: endpoints
+                .iter()
+                .find(|endpoint| endpoint.rule == rule.id)
+                .map_or(Asked::Nothing, |endpoint| {
+                    Asked::of(endpoint.condition, desired.names)
+                }),
             endpoints: endpoints
                 .iter()
                 .filter(|endpoint| endpoint.rule == rule.id)
                 .map(|endpoint| EndpointPlan {
                     role: endpoint.role,
-                    outcome: outcome(&endpoint.target, answers, now),
+                    outcome: outcome(endpoint, &unaddressed, answers, now),
                 })
                 .collect(),
         };
@@ -221,6 +260,8 @@ impl Plan {
             mode: config.mode,
             ports: config.enforce.ports.clone(),
             quic: config.enforce.quic,
+            server_names: config.enforce.server_names,
+            existing: config.enforce.existing,
             rules: config.rules.iter().map(rule_plan).collect(),
             upstreams: filtered_upstreams(upstreams, &config.enforce.ports)
                 .map(|upstream| UpstreamPlan {
@@ -253,14 +294,18 @@ impl Plan {
     }
 }
 
-fn outcome(target: &Target, answers: &Snapshot, now: Instant) -> Outcome {
-    match target {
+fn outcome(endpoint: &Endpoint, unaddressed: &[Unaddressed], answers: &Snapshot, now: Instant) -> Outcome {
+    match &endpoint.target {
         Target::Name(name) => {
             let known = answers.names.iter().find(|known| known.name == *name);
             Outcome::Name(Box::new(name_plan(name, known, now)))
         }
         Target::Pattern(pattern) => Outcome::Pattern {
             pattern: pattern.clone(),
+            needs: unaddressed
+                .iter()
+                .find(|known| known.rule == endpoint.rule && known.pattern == *pattern)
+                .map(Unaddressed::advice),
         },
         Target::Prefix(prefix) => Outcome::Prefix { prefix: *prefix },
     }
@@ -324,41 +369,6 @@ fn transport(transport: &Transport) -> &'static str {
         Transport::Tls { .. } => "tls",
         Transport::Https { .. } => "https",
     }
-}
-
-fn text<S: Serializer>(value: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
-}
-
-fn seconds<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(value.as_secs())
-}
-
-fn maybe_seconds<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    value.map(|value| value.as_secs()).serialize(serializer)
-}
-
-fn mode<S: Serializer>(value: &Mode, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(show::mode(*value))
-}
-
-fn quic<S: Serializer>(value: &Quic, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match value {
-        Quic::Deny => "deny",
-        Quic::Allow => "allow",
-    })
-}
-
-fn role<S: Serializer>(value: &Role, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&value.words().replace(' ', "-"))
-}
-
-fn place<S: Serializer>(value: &Place, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&show::place(value))
-}
-
-fn source<S: Serializer>(value: &Source, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
 }
 
 #[cfg(test)]

@@ -1,20 +1,26 @@
 //! Grants to the kernel's address table: sorted, without overlaps, in the layout of `enforcer_common::table`.
 //!
-//! Where grants overlap, one of them speaks for an address: one that asks for no server name before one that does,
-//! and among equals the rule that stands first in the file.
+//! Where grants overlap, one that asks for no server name speaks for the address. Where all of them ask for one, the
+//! names of all of them count, and the rule that stands first in the file speaks.
 
+mod conditions;
+mod error;
 mod host;
 mod image;
+mod names;
 mod segments;
 #[cfg(test)]
 mod tests;
 
+pub use error::TableError;
 pub use host::HostTables;
-pub use image::{Range, TableError, TableImage, decode};
+pub use image::{Range, TableImage, decode};
+pub use names::{NamesImage, decode_names};
 
 use ipnet::IpNet;
 
 use crate::config::RuleId;
+use crate::endpoints::Condition;
 
 /// Addresses that are let through, and why.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,6 +29,6 @@ pub struct Grant {
     pub net: IpNet,
     /// The rule.
     pub rule: RuleId,
-    /// Whether a granted name resolved to the address, as opposed to a prefix of the configuration.
-    pub by_name: bool,
+    /// What is asked of sessions to them.
+    pub condition: Condition,
 }

@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
-use enforcer::config::{Mode, Quic, RuleId};
+use enforcer::config::{Existing, Mode, Quic, RuleId};
+use enforcer::endpoints::Condition;
 use enforcer::kernel::{Count, Enforcement, Event, Events, KernelError, Settings};
 use enforcer::policy::table::{Grant, TableImage};
 use enforcer_common::Reason;
@@ -26,15 +27,18 @@ pub(crate) const FOREIGN6: SocketAddr = SocketAddr::new(IpAddr::V6(FOREIGN_V6), 
 pub(crate) const ENFORCE: Settings = Settings {
     mode: Mode::Enforce,
     quic: Quic::Deny,
+    existing: Existing::Deny,
 };
 /// UDP is judged by its address.
 pub(crate) const QUIC: Settings = Settings {
     mode: Mode::Enforce,
     quic: Quic::Allow,
+    existing: Existing::Deny,
 };
 pub(crate) const AUDIT: Settings = Settings {
     mode: Mode::Audit,
     quic: Quic::Deny,
+    existing: Existing::Deny,
 };
 
 /// The fields go away in their order: the programs before the cgroup, the process before its host.
@@ -74,10 +78,10 @@ pub(crate) fn policy_of(addresses: &[SocketAddr]) -> TableImage {
         .map(|(rule, to)| Grant {
             net: IpNet::from(to.ip()),
             rule: RuleId(rule),
-            by_name: false,
+            condition: Condition::Unconditional,
         })
         .collect();
-    TableImage::build(&grants).unwrap()
+    TableImage::build(&grants, &[]).unwrap()
 }
 
 impl Bench {

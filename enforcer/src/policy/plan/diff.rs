@@ -1,14 +1,17 @@
 //! What is different between two sets of ranges, address by address and in as few spans as possible.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::{Ipv4Subnets, Ipv6Subnets};
 use serde::{Serialize, Serializer};
 
-use super::{Actual, Source};
+use super::walk::{Cursor, Meanings, pieces};
+use super::{Actual, Granted, Source};
 use crate::config::Mode;
-use crate::policy::table::Range;
+use crate::endpoints::{Asked, GrantedName, Scopes};
 
 /// What a plan changes.
 #[derive(Debug, Serialize)]
@@ -20,10 +23,33 @@ pub struct Change {
     pub additions: Vec<Changed>,
     /// Loaded and not granted by the plan.
     pub removals: Vec<Changed>,
-    /// Granted by both, by different rules.
+    /// Granted by both, by different rules or under different server names.
     pub moves: Vec<Moved>,
     /// Spans that stay as they are.
     pub unchanged: usize,
+    /// Server names that the plan grants and what is loaded does not.
+    pub names_added: Vec<ChangedName>,
+    /// Server names that are loaded and that the plan does not grant.
+    pub names_removed: Vec<ChangedName>,
+}
+
+/// A server name that one side grants and the other does not.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct ChangedName {
+    /// The name or pattern.
+    pub name: String,
+    /// Where it counts.
+    pub at: Reach,
+}
+
+/// Where a server name counts.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    /// Wherever names of the policy are asked for.
+    Policy,
+    /// At prefixes whose rules list it.
+    Prefixes,
 }
 
 /// What a plan was compared with.
@@ -52,8 +78,11 @@ pub struct Changed {
     /// The addresses.
     pub span: Span,
     /// Who grants them.
-    #[serde(serialize_with = "super::source")]
+    #[serde(serialize_with = "super::form::source")]
     pub source: Source,
+    /// The server names that are asked for.
+    #[serde(serialize_with = "asked")]
+    pub server_names: Arc<Asked>,
 }
 
 /// A span that both sides grant, for different rules or under different conditions.
@@ -62,11 +91,21 @@ pub struct Moved {
     /// The addresses.
     pub span: Span,
     /// Who grants them in what is loaded.
-    #[serde(serialize_with = "super::source")]
+    #[serde(serialize_with = "super::form::source")]
     pub from: Source,
     /// Who grants them in the plan.
-    #[serde(serialize_with = "super::source")]
+    #[serde(serialize_with = "super::form::source")]
     pub to: Source,
+    /// The server names that are asked for in what is loaded.
+    #[serde(serialize_with = "asked")]
+    pub from_names: Arc<Asked>,
+    /// The server names that the plan asks for.
+    #[serde(serialize_with = "asked")]
+    pub to_names: Arc<Asked>,
+}
+
+fn asked<S: Serializer>(value: &Arc<Asked>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.as_ref().serialize(serializer)
 }
 
 /// Addresses from the first to the last, both included and of one family.
@@ -109,33 +148,39 @@ fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
 }
 
 impl Change {
-    /// Compares what the kernel would be told with what it holds. Both are disjoint and ascending.
+    /// Compares what the kernel would be told with what it holds. The ranges of both are disjoint and ascending.
     #[must_use]
-    pub fn between(desired: &[Range], actual: Actual<'_>, mode: Mode) -> Self {
+    pub fn between(desired: Granted<'_>, actual: Actual<'_>, mode: Mode) -> Self {
         let (against, loaded) = match actual {
-            Actual::Unread { why } => (Against::Unread { why: why.to_owned() }, &[][..]),
-            Actual::Nothing => (Against::Nothing, &[][..]),
+            Actual::Unread { why } => (Against::Unread { why: why.to_owned() }, Granted::NOTHING),
+            Actual::Nothing => (Against::Nothing, Granted::NOTHING),
             Actual::Loaded {
                 generation,
                 mode: loaded_mode,
-                ranges,
+                granted,
             } => (
                 Against::Policy {
                     generation,
                     mode_changes: loaded_mode != mode,
                 },
-                ranges,
+                granted,
             ),
         };
+        let (new_names, old_names) = (reaches(desired.names), reaches(loaded.names));
         let mut change = Self {
             against,
             additions: Vec::new(),
             removals: Vec::new(),
             moves: Vec::new(),
             unchanged: 0,
+            names_added: new_names.difference(&old_names).cloned().collect(),
+            names_removed: old_names.difference(&new_names).cloned().collect(),
         };
-        let mut plan = Cursor::new(desired);
-        let mut old = Cursor::new(loaded);
+        let mut meanings = Meanings::default();
+        let plan = pieces(desired, &mut meanings);
+        let old = pieces(loaded, &mut meanings);
+        let mut plan = Cursor::new(&plan, &meanings);
+        let mut old = Cursor::new(&old, &meanings);
         loop {
             match (plan.current, old.current) {
                 (None, None) => return change,
@@ -154,13 +199,15 @@ impl Change {
                 (Some(new), Some(gone)) => {
                     let last = new.last.min(gone.last);
                     let (to, from) = (plan.take(last), old.take(last));
-                    if new.grant == gone.grant {
+                    if (new.source, new.asked) == (gone.source, gone.asked) {
                         change.unchanged += 1;
                     } else {
                         change.moves.push(Moved {
                             span: to.span,
                             from: from.source,
                             to: to.source,
+                            from_names: from.server_names,
+                            to_names: to.server_names,
                         });
                     }
                 }
@@ -169,102 +216,23 @@ impl Change {
     }
 }
 
-/// An address as a number that orders IPv4 before IPv6.
-#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
-struct Point {
-    is_v6: bool,
-    bits: u128,
-}
-
-impl Point {
-    fn of(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(address) => Self {
-                is_v6: false,
-                bits: address.to_bits().into(),
-            },
-            IpAddr::V6(address) => Self {
-                is_v6: true,
-                bits: address.to_bits(),
-            },
-        }
-    }
-
-    fn address(self) -> IpAddr {
-        match u32::try_from(self.bits) {
-            Ok(bits) if !self.is_v6 => Ipv4Addr::from_bits(bits).into(),
-            _ => Ipv6Addr::from_bits(self.bits).into(),
-        }
-    }
-
-    /// The point before. Only used below a greater one; the first of IPv6 is preceded by the last of IPv4.
-    fn previous(self) -> Self {
-        match self.bits.checked_sub(1) {
-            Some(bits) => Self { bits, ..self },
-            None => Self {
-                is_v6: false,
-                bits: u32::MAX.into(),
-            },
-        }
-    }
-
-    fn next(self) -> Self {
-        Self {
-            bits: self.bits.saturating_add(1),
-            ..self
-        }
-    }
-}
-
-/// What is left of the range under a cursor.
-#[derive(Clone, Copy)]
-struct Piece {
-    first: Point,
-    last: Point,
-    grant: (Source, bool),
-}
-
-/// Walks over ranges and takes pieces off the front.
-struct Cursor<'a> {
-    rest: std::slice::Iter<'a, Range>,
-    current: Option<Piece>,
-}
-
-impl<'a> Cursor<'a> {
-    fn new(ranges: &'a [Range]) -> Self {
-        let mut cursor = Self {
-            rest: ranges.iter(),
-            current: None,
-        };
-        cursor.advance();
-        cursor
-    }
-
-    fn advance(&mut self) {
-        self.current = self.rest.next().map(|range| Piece {
-            first: Point::of(range.first),
-            last: Point::of(range.last),
-            grant: (Source::of(range.rule), range.by_name),
-        });
-    }
-
-    /// Takes the current piece up to `last`, which lies in it.
-    fn take(&mut self, last: Point) -> Changed {
-        let piece = self.current.expect("a piece is only taken where one is");
-        if last < piece.last {
-            self.current = Some(Piece {
-                first: last.next(),
-                ..piece
-            });
-        } else {
-            self.advance();
-        }
-        Changed {
-            span: Span {
-                first: piece.first.address(),
-                last: last.address(),
-            },
-            source: piece.grant.0,
-        }
-    }
+/// Names with where they count.
+fn reaches(names: &[GrantedName]) -> BTreeSet<ChangedName> {
+    let reach = |granted: &GrantedName, at, scopes| {
+        granted.scopes.meets(scopes).then(|| ChangedName {
+            name: granted.name.to_string(),
+            at,
+        })
+    };
+    let lists = Scopes::from_bits(!Scopes::POLICY.bits());
+    names
+        .iter()
+        .flat_map(|granted| {
+            [
+                reach(granted, Reach::Policy, Scopes::POLICY),
+                reach(granted, Reach::Prefixes, lists),
+            ]
+        })
+        .flatten()
+        .collect()
 }

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::diff::Against;
-use super::{Answered, Change, EndpointPlan, NamePlan, Outcome, Plan, RulePlan, UpstreamPlan};
-use crate::config::{Mode, Place, Quic};
+use super::diff::{Against, Moved, Reach};
+use super::{Answered, Change, ChangedName, EndpointPlan, NamePlan, Outcome, Plan, RulePlan, UpstreamPlan};
+use crate::config::{Existing, Mode, Place, Quic, ServerNames};
 
 /// A duration in its largest unit or two: `9 s`, `3 min`, `2 h 5 min`, `4 d`.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,20 @@ impl fmt::Display for Plan {
             Quic::Deny => "UDP to them denied",
             Quic::Allow => "UDP judged by its address",
         };
-        writeln!(out, "mode {}, ports {}, {udp}", mode(self.mode), ports.join(" "))?;
+        let names = match self.server_names {
+            ServerNames::Require => "server names required",
+            ServerNames::Off => "SERVER NAMES NOT LOOKED AT",
+        };
+        let before = match (self.server_names, self.existing) {
+            (ServerNames::Require, Existing::Allow) => ", connections from before let be",
+            (ServerNames::Require, Existing::Deny) | (ServerNames::Off, _) => "",
+        };
+        writeln!(
+            out,
+            "mode {}, ports {}, {udp}, {names}{before}",
+            mode(self.mode),
+            ports.join(" ")
+        )?;
         for rule in &self.rules {
             writeln!(out, "\n{rule}")?;
         }
@@ -58,6 +71,7 @@ impl fmt::Display for RulePlan {
         if let Some(reason) = &self.accepted_risk {
             write!(out, "\n  exfiltration risk accepted: {reason}")?;
         }
+        write!(out, "\n  server names: {}", self.server_names)?;
         for endpoint in &self.endpoints {
             write!(out, "\n{endpoint}")?;
         }
@@ -70,10 +84,16 @@ impl fmt::Display for EndpointPlan {
         let role = self.role.words();
         match &self.outcome {
             Outcome::Name(name) => write!(out, "  {role} {name}"),
-            Outcome::Pattern { pattern } => write!(
-                out,
-                "  {role} {pattern}\n    not yet resolvable: enforced by name in a later version, nothing is granted for it"
-            ),
+            Outcome::Pattern { pattern, needs } => {
+                write!(out, "  {role} {pattern}")?;
+                match needs {
+                    Some(advice) => write!(
+                        out,
+                        "\n    no addresses yet, for a pattern can not be resolved: {advice}"
+                    ),
+                    None => Ok(()),
+                }
+            }
             Outcome::Prefix { prefix } => write!(out, "  {role} {prefix}"),
         }
     }
@@ -167,23 +187,49 @@ impl fmt::Display for Change {
                     .iter()
                     .map(|removed| ('-', removed.span.to_string(), removed.source.to_string())),
             )
-            .chain(self.moves.iter().map(|moved| {
-                let rules = format!("{} -> {}", moved.from, moved.to);
-                ('~', moved.span.to_string(), rules)
-            }))
+            .chain(
+                self.moves
+                    .iter()
+                    .map(|moved| ('~', moved.span.to_string(), moved.to_string())),
+            )
+            .chain(self.names_added.iter().map(|name| name_line('+', name)))
+            .chain(self.names_removed.iter().map(|name| name_line('-', name)))
             .collect();
-        let width = lines.iter().map(|(_, span, _)| span.len()).max().unwrap_or(0);
-        for (sign, span, source) in lines {
-            write!(out, "\n  {sign} {span:width$}  {source}")?;
+        let width = lines.iter().map(|(_, what, _)| what.len()).max().unwrap_or(0);
+        for (sign, what, whose) in lines {
+            write!(out, "\n  {sign} {what:width$}  {whose}")?;
         }
         write!(
             out,
-            "\n{} to add, {} to remove, {} to move to another rule, {} unchanged",
+            "\n{} to add, {} to remove, {} to move to another rule or other names, {} unchanged; names: {} to add, {} to remove",
             self.additions.len(),
             self.removals.len(),
             self.moves.len(),
-            self.unchanged
+            self.unchanged,
+            self.names_added.len(),
+            self.names_removed.len()
         )
+    }
+}
+
+fn name_line(sign: char, changed: &ChangedName) -> (char, String, String) {
+    let whose = match changed.at {
+        Reach::Policy => "a server name of the policy",
+        Reach::Prefixes => "a server name at prefixes",
+    };
+    (sign, changed.name.clone(), whose.to_owned())
+}
+
+impl fmt::Display for Moved {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.from)?;
+        if self.to != self.from {
+            write!(out, " -> {}", self.to)?;
+        }
+        if self.to_names != self.from_names {
+            write!(out, "; server names: {} -> {}", self.from_names, self.to_names)?;
+        }
+        Ok(())
     }
 }
 

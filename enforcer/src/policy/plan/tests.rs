@@ -6,7 +6,9 @@ use std::net::Ipv4Addr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Enforce, Resolver, RuleId, RuleKind};
+use crate::config::{Enforce, Names, Resolver, RuleId, RuleKind};
+use crate::endpoints::{Condition, Scope, Scopes, granted_names};
+use crate::names::NameRule;
 use crate::policy::grants::grants;
 use crate::policy::table::TableImage;
 use crate::resolve::{DnsName, KnownAddress, RefusedAddress};
@@ -16,17 +18,22 @@ fn range(first: &str, last: &str, rule: u32) -> Range {
         first: first.parse().unwrap(),
         last: last.parse().unwrap(),
         rule: RuleId(rule),
-        by_name: true,
+        condition: Condition::POLICY,
     }
 }
 
 fn compare(desired: &[Range], loaded: &[Range]) -> Change {
+    compare_named((desired, &[]), (loaded, &[]))
+}
+
+fn compare_named(desired: (&[Range], &[GrantedName]), loaded: (&[Range], &[GrantedName])) -> Change {
+    let granted = |(ranges, names)| Granted { ranges, names };
     let actual = Actual::Loaded {
         generation: 7,
         mode: Mode::Enforce,
-        ranges: loaded,
+        granted: granted(loaded),
     };
-    Change::between(desired, actual, Mode::Enforce)
+    Change::between(granted(desired), actual, Mode::Enforce)
 }
 
 fn shown(changed: &[Changed]) -> Vec<String> {
@@ -44,7 +51,78 @@ fn nothing_changes_when_both_sides_agree() {
     assert_eq!(
         change.to_string(),
         "compared with generation 7, which is loaded:\n\
-         0 to add, 0 to remove, 0 to move to another rule, 2 unchanged"
+         0 to add, 0 to remove, 0 to move to another rule or other names, 2 unchanged; names: 0 to add, 0 to remove"
+    );
+}
+
+fn granted(text: &str, scopes: u64) -> GrantedName {
+    let name = match DomainPattern::parse(text) {
+        Ok(pattern) => NameRule::Pattern(pattern),
+        Err(_) => NameRule::Name(name(text)),
+    };
+    GrantedName {
+        name,
+        scopes: Scopes::from_bits(scopes),
+    }
+}
+
+fn under(condition: Condition, range: Range) -> Range {
+    Range { condition, ..range }
+}
+
+#[test]
+fn conditions_are_compared_by_what_they_mean() {
+    let list = |number| Condition::NameIn(Scopes::of(Scope::of_list(number).unwrap()));
+    let (one, two, three) = (
+        range("192.0.2.0", "192.0.2.255", 1),
+        range("198.51.100.1", "198.51.100.1", 2),
+        range("203.0.113.0", "203.0.113.255", 3),
+    );
+    // The same list has another number on the other side, and the name of another list is another one.
+    let desired_names = [
+        granted("a.example.com", 0b001),
+        granted("new.example.com", 0b011),
+        granted("*.list.example.com", 0b100),
+    ];
+    let loaded_names = [
+        granted("a.example.com", 0b001),
+        granted("*.old.example.com", 0b001),
+        granted("new.example.com", 0b001),
+        granted("*.list.example.com", 0b010),
+    ];
+    let change = compare_named(
+        (&[under(list(1), one), two, under(list(0), three)], &desired_names),
+        (
+            &[
+                under(list(0), one),
+                under(Condition::Unconditional, two),
+                under(list(0), three),
+            ],
+            &loaded_names,
+        ),
+    );
+    assert_eq!(
+        change.to_string(),
+        "\
+compared with generation 7, which is loaded:
+  ~ 198.51.100.1       rule 2; server names: not asked for -> those of the policy
+  ~ 203.0.113.0/24     rule 3; server names: *.list.example.com -> new.example.com
+  + new.example.com    a server name at prefixes
+  - *.old.example.com  a server name of the policy
+0 to add, 0 to remove, 2 to move to another rule or other names, 1 unchanged; names: 1 to add, 1 to remove"
+    );
+    let json = serde_json::to_value(&change).unwrap();
+    assert_eq!(
+        json["names_added"],
+        serde_json::json!([{ "name": "new.example.com", "at": "prefixes" }])
+    );
+    assert_eq!(
+        json["moves"][1],
+        serde_json::json!({
+            "span": "203.0.113.0/24", "from": "rule 3", "to": "rule 3",
+            "from_names": { "asked": "names", "policy": false, "listed": ["*.list.example.com"] },
+            "to_names": { "asked": "names", "policy": false, "listed": ["new.example.com"] },
+        })
     );
 }
 
@@ -103,7 +181,7 @@ fn ranges() -> impl Strategy<Value = Vec<Range>> {
                     first: address,
                     last: address,
                     rule: RuleId(rule.into()),
-                    by_name: false,
+                    condition: Condition::Unconditional,
                 }),
             }
         }
@@ -166,6 +244,8 @@ fn rule(id: u32, line: usize, kind: RuleKind, accepted_risk: Option<&str>) -> Ru
 fn example() -> (Config, Vec<Endpoint>, Vec<Upstream>) {
     let pattern = DomainPattern::parse("*.blob.core.windows.net").unwrap();
     let prefix = "10.30.0.0/24".parse().unwrap();
+    let listed_prefix = "10.31.0.0/24".parse().unwrap();
+    let listed = NameRule::Pattern(DomainPattern::parse("*.listed.example.com").unwrap());
     let config = Config {
         mode: Mode::Enforce,
         rules: vec![
@@ -182,7 +262,16 @@ fn example() -> (Config, Vec<Endpoint>, Vec<Upstream>) {
                 14,
                 RuleKind::Prefixes {
                     prefixes: vec![prefix],
-                    names: crate::config::Names::Any,
+                    names: Names::Any,
+                },
+                None,
+            ),
+            rule(
+                5,
+                17,
+                RuleKind::Prefixes {
+                    prefixes: vec![listed_prefix],
+                    names: Names::List(vec![listed]),
                 },
                 None,
             ),
@@ -197,14 +286,23 @@ fn example() -> (Config, Vec<Endpoint>, Vec<Upstream>) {
         rule: RuleId(rule),
         role,
         target,
-        condition: crate::endpoints::Condition::POLICY,
+        condition: Condition::POLICY,
+    };
+    let at_prefix = |rule, prefix, condition| Endpoint {
+        condition,
+        ..endpoint(rule, Role::Allowed, Target::Prefix(prefix))
     };
     let endpoints = vec![
         endpoint(1, Role::LoginServer, Target::Name(name("contoso.azurecr.io"))),
         endpoint(1, Role::CertificateName, Target::Name(name("azurecr.io"))),
         endpoint(2, Role::Allowed, Target::Name(name("gone.example.com"))),
         endpoint(3, Role::Allowed, Target::Pattern(pattern)),
-        endpoint(4, Role::Allowed, Target::Prefix(prefix)),
+        at_prefix(4, prefix, Condition::Unconditional),
+        at_prefix(
+            5,
+            listed_prefix,
+            Condition::NameIn(Scopes::of(Scope::of_list(0).unwrap())),
+        ),
     ];
     let upstreams = vec![Upstream {
         transport: Transport::Https {
@@ -272,8 +370,14 @@ fn example_plan(actual: Actual<'_>) -> Plan {
     let (config, endpoints, upstreams) = example();
     let answers = example_answers(now);
     let grants = grants(&endpoints, &answers, &upstreams, &config.enforce.ports);
-    let desired: Vec<_> = TableImage::build(&grants).unwrap().ranges();
-    Plan::new(&config, &endpoints, &upstreams, &answers, now, &desired, actual)
+    let names = granted_names(&config, &endpoints);
+    let image = TableImage::build(&grants, &names).unwrap();
+    assert_eq!(image.granted_names(), names);
+    let desired = Granted {
+        ranges: &image.ranges(),
+        names: &names,
+    };
+    Plan::new(&config, &endpoints, &upstreams, &answers, now, desired, actual)
 }
 
 #[test]
@@ -285,12 +389,16 @@ fn a_plan_reads_like_this() {
     let plan = example_plan(Actual::Loaded {
         generation: 41,
         mode: Mode::Audit,
-        ranges: &[loaded[1], loaded[0]],
+        granted: Granted {
+            ranges: &[loaded[1], loaded[0]],
+            names: &[granted("contoso.azurecr.io", 1), granted("old.example.com", 1)],
+        },
     });
     let expected = "\
-mode enforce, ports 443 8443, UDP to them denied
+mode enforce, ports 443 8443, UDP to them denied, server names required
 
 rule 1: allow contoso.azurecr.io  (enforcer.toml:3)
+  server names: those of the policy
   login server contoso.azurecr.io
     -> contoso.privatelink.azurecr.io
     -> front.westeurope.example.com
@@ -304,6 +412,7 @@ rule 1: allow contoso.azurecr.io  (enforcer.toml:3)
     nothing is granted for it
 
 rule 2: allow gone.example.com  (enforcer.toml:7)
+  server names: those of the policy
   allowed gone.example.com
     IPv4: SERVFAIL from 192.0.2.53
     IPv6: SERVFAIL from 192.0.2.53
@@ -311,23 +420,45 @@ rule 2: allow gone.example.com  (enforcer.toml:7)
 
 rule 3: allow *.blob.core.windows.net  (enforcer.toml:10)
   exfiltration risk accepted: old builds still use it
+  server names: those of the policy
   allowed *.blob.core.windows.net
-    not yet resolvable: enforced by name in a later version, nothing is granted for it
+    no addresses yet, for a pattern can not be resolved: say where its hosts are with an `[[allow]]` of `name = \"*.blob.core.windows.net\"` and `prefix = [...]`
 
 rule 4: allow 10.30.0.0/24  (enforcer.toml:14)
+  server names: not asked for
   allowed 10.30.0.0/24
+
+rule 5: allow *.listed.example.com at 10.31.0.0/24  (enforcer.toml:17)
+  server names: *.listed.example.com
+  allowed 10.31.0.0/24
 
 resolver: granted so that enforcer can ask for names
   192.0.2.53:443 (https)
 
 compared with generation 41, which is loaded:
   ~ the mode changes
-  + 10.30.0.0/24  rule 4
-  + 192.0.2.53    resolver
-  + 192.0.2.111   rule 1
-  - 192.0.2.9     rule 1
-3 to add, 1 to remove, 0 to move to another rule, 1 unchanged";
+  + 10.30.0.0/24             rule 4
+  + 10.31.0.0/24             rule 5
+  + 192.0.2.53               resolver
+  + 192.0.2.111              rule 1
+  - 192.0.2.9                rule 1
+  + *.blob.core.windows.net  a server name of the policy
+  + *.listed.example.com     a server name at prefixes
+  + azurecr.io               a server name of the policy
+  + gone.example.com         a server name of the policy
+  - old.example.com          a server name of the policy
+4 to add, 1 to remove, 0 to move to another rule or other names, 1 unchanged; names: 4 to add, 1 to remove";
     assert_eq!(plan.to_string(), expected);
+}
+
+#[test]
+fn a_plan_says_when_server_names_are_off() {
+    let mut plan = example_plan(Actual::Nothing);
+    plan.existing = Existing::Allow;
+    let first_line = |plan: &Plan| plan.to_string().lines().next().unwrap_or_default().to_owned();
+    assert!(first_line(&plan).ends_with("server names required, connections from before let be"));
+    plan.server_names = ServerNames::Off;
+    assert!(first_line(&plan).ends_with("SERVER NAMES NOT LOOKED AT"));
 }
 
 #[test]
@@ -340,13 +471,13 @@ fn only_what_a_rule_needs_counts_as_unresolved() {
 fn what_could_not_be_read_is_compared_with_nothing_and_says_so() {
     let plan = example_plan(Actual::Unread { why: "not permitted" });
     assert!(plan.to_string().contains("could not be read (not permitted)"));
-    assert_eq!(plan.change.additions.len(), 4);
+    assert_eq!(plan.change.additions.len(), 5);
 }
 
 #[test]
 fn the_serialised_form_is_stable() {
     let plan = serde_json::to_value(example_plan(Actual::Nothing)).unwrap();
-    assert_eq!(plan["version"], 1);
+    assert_eq!(plan["version"], 2);
     assert_eq!(plan["mode"], "enforce");
     assert_eq!(plan["quic"], "deny");
     assert_eq!(plan["rules"][0]["place"], "enforcer.toml:3");
@@ -366,10 +497,32 @@ fn the_serialised_form_is_stable() {
         plan["rules"][2]["endpoints"][0]["pattern"],
         "*.blob.core.windows.net"
     );
+    assert!(plan["rules"][2]["endpoints"][0]["needs"].is_string());
+    assert_eq!(
+        (&plan["server_names"], &plan["existing"]),
+        (&"require".into(), &"deny".into())
+    );
+    assert_eq!(
+        plan["rules"][0]["server_names"],
+        serde_json::json!({ "asked": "names", "policy": true, "listed": [] })
+    );
+    assert_eq!(
+        plan["rules"][3]["server_names"],
+        serde_json::json!({ "asked": "nothing" })
+    );
+    assert_eq!(
+        plan["rules"][4]["server_names"]["listed"],
+        serde_json::json!(["*.listed.example.com"])
+    );
     assert_eq!(plan["upstreams"][0]["address"], "192.0.2.53:443");
     assert_eq!(plan["change"]["loaded"], "nothing");
     assert_eq!(plan["change"]["additions"][0]["span"], "10.30.0.0/24");
     assert_eq!(plan["change"]["additions"][0]["source"], "rule 4");
+    assert_eq!(
+        plan["change"]["names_added"][0]["name"],
+        "*.blob.core.windows.net"
+    );
+    assert_eq!(plan["change"]["names_added"][0]["at"], "policy");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The table on the host: the same lookup that the kernel programs do, over an image instead of maps.
 
+use enforcer_common::names::{NameEntry, NameHead, NameTables};
 use enforcer_common::table::{
     Generation, Half, Index, IntervalV4, IntervalV6, PolicyWord, Settings as Word, Tables,
 };
@@ -46,5 +47,23 @@ impl Tables for HostTables<'_> {
 
     fn interval_v6(&self, _half: Half, at: u32) -> Option<IntervalV6> {
         self.image.intervals_v6.get(at as usize).copied()
+    }
+}
+
+impl NameTables for HostTables<'_> {
+    fn condition(&self, _half: Half, at: u32) -> Option<u64> {
+        self.image.conditions.get(at as usize).copied()
+    }
+
+    fn name_head(&self, _half: Half) -> Option<NameHead> {
+        Some(self.image.names.head)
+    }
+
+    fn name_entry(&self, _half: Half, at: u32) -> Option<NameEntry> {
+        self.image.names.entries.get(at as usize).copied()
+    }
+
+    fn text(&self, _half: Half, at: u32) -> Option<u64> {
+        self.image.names.text.get(at as usize).copied()
     }
 }

@@ -7,29 +7,12 @@ use enforcer_common::table::{BLOCKS, GrantWord, Index, IntervalV4, IntervalV6, W
 use ipnet::IpNet;
 
 use super::Grant;
-use super::segments::{Segment, disjoint};
+use super::conditions::{Conditions, held};
+use super::error::TableError;
+use super::names::NamesImage;
+use super::segments::{Held, Segment, disjoint};
 use crate::config::RuleId;
-
-/// Why grants do not become a table. The table that is in force stays.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum TableError {
-    /// More disjoint ranges than the kernel's arrays hold.
-    #[error("the policy needs {needed} {family} ranges, the kernel table holds {capacity}")]
-    TooLarge {
-        /// `IPv4` or `IPv6`.
-        family: &'static str,
-        /// Ranges after merging.
-        needed: usize,
-        /// Ranges that fit.
-        capacity: u32,
-    },
-    /// A rule number that the table can not store.
-    #[error("rule {rule} is beyond {max}, the last rule number that the kernel table can store", max = GrantWord::RULE_MAX)]
-    RuleNumber {
-        /// The number.
-        rule: u32,
-    },
-}
+use crate::endpoints::{Condition, GrantedName};
 
 /// One half of the kernel's table, ready to be copied into it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -38,6 +21,10 @@ pub struct TableImage {
     pub(crate) intervals_v4: Vec<IntervalV4>,
     pub(crate) index_v6: Vec<Index>,
     pub(crate) intervals_v6: Vec<IntervalV6>,
+    /// What the conditions of grants stand for, a bit for each scope. The first one is never used.
+    pub(crate) conditions: Vec<u64>,
+    /// The server names.
+    pub(crate) names: NamesImage,
 }
 
 /// Granted addresses, both ends inclusive.
@@ -49,21 +36,26 @@ pub struct Range {
     pub last: IpAddr,
     /// The rule that speaks for them.
     pub rule: RuleId,
-    /// Whether a granted name resolved to them.
-    pub by_name: bool,
+    /// What is asked of sessions to them.
+    pub condition: Condition,
 }
 
 impl TableImage {
-    /// Sorts and merges `grants`.
+    /// Sorts and merges `grants`, and lays out the names that their conditions are about.
     ///
     /// # Errors
     /// [`TableError`] when they do not fit; there is no part of a table.
-    pub fn build(grants: &[Grant]) -> Result<Self, TableError> {
+    pub fn build(grants: &[Grant], names: &[GrantedName]) -> Result<Self, TableError> {
         let mut v4 = Vec::new();
         let mut v6 = Vec::new();
-        for Grant { net, rule, by_name } in grants {
-            let grant =
-                GrantWord::new(rule.0, u8::from(*by_name)).ok_or(TableError::RuleNumber { rule: rule.0 })?;
+        for Grant { net, rule, condition } in grants {
+            if rule.0 > GrantWord::RULE_MAX {
+                return Err(TableError::RuleNumber { rule: rule.0 });
+            }
+            let grant = Held {
+                rule: *rule,
+                condition: *condition,
+            };
             match net {
                 IpNet::V4(net) => v4.push(Segment {
                     first: net.network().to_bits(),
@@ -77,17 +69,22 @@ impl TableImage {
                 }),
             }
         }
-        let (index_v4, intervals_v4) = pack_v4(&disjoint(v4))?;
-        let (index_v6, intervals_v6) = pack_v6(&disjoint(v6))?;
+        let (v4, v6) = (disjoint(v4), disjoint(v6));
+        let held = v4.iter().map(|segment| segment.grant);
+        let conditions = Conditions::of(held.chain(v6.iter().map(|segment| segment.grant)))?;
+        let (index_v4, intervals_v4) = pack_v4(&v4, &conditions)?;
+        let (index_v6, intervals_v6) = pack_v6(&v6, &conditions)?;
         Ok(Self {
             index_v4,
             intervals_v4,
             index_v6,
             intervals_v6,
+            conditions: conditions.into_words(),
+            names: NamesImage::build(names)?,
         })
     }
 
-    /// The granted ranges, ascending, IPv4 first; neighbours under the same rule are one range.
+    /// The granted ranges, ascending, IPv4 first; neighbours under the same rule and condition are one range.
     #[must_use]
     pub fn ranges(&self) -> Vec<Range> {
         decode(
@@ -95,7 +92,14 @@ impl TableImage {
             &self.intervals_v4,
             &self.index_v6,
             &self.intervals_v6,
+            &self.conditions,
         )
+    }
+
+    /// The granted names, ascending.
+    #[must_use]
+    pub fn granted_names(&self) -> Vec<GrantedName> {
+        self.names.decode()
     }
 }
 
@@ -132,9 +136,13 @@ fn pack(
     Ok(index)
 }
 
-fn pack_v4(segments: &[Segment<u32>]) -> Result<(Vec<Index>, Vec<IntervalV4>), TableError> {
+fn pack_v4(
+    segments: &[Segment<u32>],
+    conditions: &Conditions,
+) -> Result<(Vec<Index>, Vec<IntervalV4>), TableError> {
     let pieces = || {
         segments.iter().flat_map(|segment| {
+            let grant = conditions.word(segment.grant);
             (segment.first >> 16..=segment.last >> 16).map(move |block| {
                 #[expect(clippy::cast_possible_truncation, reason = "the last 16 bits are meant")]
                 let first = if block == segment.first >> 16 {
@@ -148,14 +156,7 @@ fn pack_v4(segments: &[Segment<u32>]) -> Result<(Vec<Index>, Vec<IntervalV4>), T
                 } else {
                     u16::MAX
                 };
-                (
-                    block,
-                    IntervalV4 {
-                        first,
-                        last,
-                        grant: segment.grant,
-                    },
-                )
+                (block, IntervalV4 { first, last, grant })
             })
         })
     };
@@ -172,15 +173,19 @@ fn pack_v4(segments: &[Segment<u32>]) -> Result<(Vec<Index>, Vec<IntervalV4>), T
     Ok((index, intervals))
 }
 
-fn pack_v6(segments: &[Segment<u128>]) -> Result<(Vec<Index>, Vec<IntervalV6>), TableError> {
+fn pack_v6(
+    segments: &[Segment<u128>],
+    conditions: &Conditions,
+) -> Result<(Vec<Index>, Vec<IntervalV6>), TableError> {
     const REST: u128 = u128::MAX >> 16;
     let pieces = || {
         segments.iter().flat_map(|segment| {
+            let grant = conditions.word(segment.grant);
             (segment.first >> 112..=segment.last >> 112).map(move |block| {
                 let first = segment.first.max(block << 112);
                 let last = segment.last.min((block << 112) | REST);
                 #[expect(clippy::cast_possible_truncation, reason = "16 bits are left")]
-                (block as u32, first, last, segment.grant)
+                (block as u32, first, last, grant)
             })
         })
     };
@@ -219,6 +224,7 @@ pub fn decode(
     intervals_v4: &[IntervalV4],
     index_v6: &[Index],
     intervals_v6: &[IntervalV6],
+    conditions: &[u64],
 ) -> Vec<Range> {
     let mut v4: Vec<Segment<u32>> = Vec::new();
     for (block, entry) in (0_u32..BLOCKS).zip(index_v4) {
@@ -227,7 +233,7 @@ pub fn decode(
             v4.push(Segment {
                 first: base,
                 last: base | 0xffff,
-                grant: GrantWord(entry.first),
+                grant: held(GrantWord(entry.first), conditions),
             });
             continue;
         }
@@ -235,7 +241,7 @@ pub fn decode(
             v4.push(Segment {
                 first: base | u32::from(interval.first),
                 last: base | u32::from(interval.last),
-                grant: interval.grant,
+                grant: held(interval.grant, conditions),
             });
         }
     }
@@ -245,7 +251,7 @@ pub fn decode(
             v6.push(Segment {
                 first: block << 112,
                 last: (block << 112) | (u128::MAX >> 16),
-                grant: GrantWord(entry.first),
+                grant: held(GrantWord(entry.first), conditions),
             });
             continue;
         }
@@ -253,7 +259,7 @@ pub fn decode(
             v6.push(Segment {
                 first: joined(interval.first),
                 last: joined(interval.last),
-                grant: interval.grant,
+                grant: held(interval.grant, conditions),
             });
         }
     }
@@ -282,11 +288,11 @@ fn run<T>(intervals: &[T], entry: Index) -> &[T] {
         .unwrap_or_default()
 }
 
-const fn range(first: IpAddr, last: IpAddr, grant: GrantWord) -> Range {
+const fn range(first: IpAddr, last: IpAddr, grant: Held) -> Range {
     Range {
         first,
         last,
-        rule: RuleId(grant.rule()),
-        by_name: grant.condition() != 0,
+        rule: grant.rule,
+        condition: grant.condition,
     }
 }

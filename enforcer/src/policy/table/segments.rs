@@ -1,6 +1,7 @@
 //! Overlapping grants to disjoint segments, in one sweep over the sorted starts.
 
-use enforcer_common::table::GrantWord;
+use crate::config::RuleId;
+use crate::endpoints::Condition;
 
 /// An address as a number: `u32` or `u128`.
 pub(super) trait Number: Copy + Ord {
@@ -28,20 +29,31 @@ impl Number for u128 {
     }
 }
 
+/// What lies behind an address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Held {
+    /// The rule that speaks for it.
+    pub(super) rule: RuleId,
+    pub(super) condition: Condition,
+}
+
 /// Granted addresses, both ends inclusive.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Segment<N> {
     pub(super) first: N,
     pub(super) last: N,
-    pub(super) grant: GrantWord,
+    pub(super) grant: Held,
 }
 
-/// Which of two grants speaks for an address that both cover.
-pub(super) fn stronger(a: GrantWord, b: GrantWord) -> GrantWord {
-    if (a.condition() != 0, a.rule()) <= (b.condition() != 0, b.rule()) {
-        a
-    } else {
-        b
+/// What holds for an address that both cover. The order in which many are joined does not matter.
+fn joined(a: Held, b: Held) -> Held {
+    match (a.condition, b.condition) {
+        (Condition::Unconditional, Condition::NameIn(_)) => a,
+        (Condition::NameIn(_), Condition::Unconditional) => b,
+        _ => Held {
+            rule: a.rule.min(b.rule),
+            condition: a.condition.or(b.condition),
+        },
     }
 }
 
@@ -52,7 +64,7 @@ pub(super) fn disjoint<N: Number>(mut nested: Vec<Segment<N>>) -> Vec<Segment<N>
     // Ascending; of those that start together the widest first, so that a container comes before what it contains.
     nested.sort_unstable_by(|a, b| a.first.cmp(&b.first).then(b.last.cmp(&a.last)));
     let mut out: Vec<Segment<N>> = Vec::with_capacity(nested.len());
-    // Open segments, outermost first; each grant is the strongest of itself and all around it.
+    // Open segments, outermost first; each grant is that of itself and all around it, joined.
     let mut open: Vec<Segment<N>> = Vec::new();
     // Where the part of the innermost open segment starts that has not been put out.
     let mut from: Option<N> = None;
@@ -72,7 +84,7 @@ pub(super) fn disjoint<N: Number>(mut nested: Vec<Segment<N>>) -> Vec<Segment<N>
                         },
                     );
                 }
-                stronger(around.grant, segment.grant)
+                joined(around.grant, segment.grant)
             }
             None => segment.grant,
         };

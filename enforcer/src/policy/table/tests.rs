@@ -2,42 +2,67 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use enforcer_common::names::{Name, look_up_named};
 use enforcer_common::packet::Address;
 use enforcer_common::table::{Found, Generation, GrantWord, Settings, look_up};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
 
 use super::*;
+use crate::endpoints::{GrantedName, Scopes};
+use crate::names::{DomainPattern, NameRule, ServerName};
 
-fn grant(net: &str, rule: u32, by_name: bool) -> Grant {
+fn grant(net: &str, rule: u32, condition: Condition) -> Grant {
     Grant {
         net: net.parse().unwrap(),
         rule: RuleId(rule),
-        by_name,
+        condition,
     }
 }
 
-fn find(image: &TableImage, address: IpAddr) -> Option<(RuleId, bool)> {
+const ANY: Condition = Condition::Unconditional;
+
+const fn names(bits: u64) -> Condition {
+    Condition::NameIn(Scopes::from_bits(bits))
+}
+
+fn find(image: &TableImage, address: IpAddr) -> Option<(RuleId, Condition)> {
     let tables = HostTables {
         image,
         settings: Settings(0),
         generation: Generation(1),
     };
     match look_up(&tables, Address::from(address)).found {
-        Found::Granted(word) => Some((RuleId(word.rule()), word.condition() != 0)),
+        Found::Granted(word) => {
+            let condition = match word.condition() {
+                0 => ANY,
+                at => names(image.conditions[at as usize]),
+            };
+            Some((RuleId(word.rule()), condition))
+        }
         Found::NotGranted => None,
         other => panic!("{other:?}"),
     }
 }
 
-/// Who speaks for an address: no condition before one, then the first rule.
-fn oracle(grants: &[Grant], address: IpAddr) -> Option<(RuleId, bool)> {
-    grants
-        .iter()
-        .filter(|grant| grant.net.contains(&address))
-        .map(|grant| (grant.by_name, grant.rule))
-        .min()
-        .map(|(by_name, rule)| (rule, by_name))
+/// Who speaks for an address: the first rule that asks for nothing; where none does, the first of all, under the names
+/// of all.
+fn oracle(grants: &[Grant], address: IpAddr) -> Option<(RuleId, Condition)> {
+    let mut free: Option<RuleId> = None;
+    let mut first: Option<RuleId> = None;
+    let mut bits = 0;
+    for grant in grants.iter().filter(|grant| grant.net.contains(&address)) {
+        let earliest = |before: Option<RuleId>| Some(before.map_or(grant.rule, |rule| rule.min(grant.rule)));
+        match grant.condition {
+            Condition::Unconditional => free = earliest(free),
+            Condition::NameIn(scopes) => {
+                first = earliest(first);
+                bits |= scopes.bits();
+            }
+        }
+    }
+    let free = free.map(|rule| (rule, ANY));
+    free.or(first.map(|rule| (rule, names(bits))))
 }
 
 /// Addresses where something can change: both ends of every prefix and their neighbours.
@@ -96,14 +121,25 @@ fn grants() -> impl Strategy<Value = Vec<Grant>> {
         IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from_bits(bits), length).trunc())
     });
     let net = prop_oneof![v4, v6];
-    prop::collection::vec((net, 1_u32..6, any::<bool>()), 0..80).prop_map(|nets| {
-        nets.into_iter()
-            .map(|(net, rule, by_name)| Grant {
+    // Few scopes, so that the same sets come up again and again; the last one is the highest bit.
+    let condition = prop_oneof![
+        1 => Just(ANY),
+        3 => (0_usize..5).prop_map(|at| names([1, 2, 4, 8, 1 << 63][at])),
+    ];
+    // Some prefixes stand there twice, with whatever else.
+    prop::collection::vec((net, 1_u32..6, condition, any::<bool>()), 0..80).prop_map(|nets| {
+        let mut grants: Vec<Grant> = Vec::new();
+        for (net, rule, condition, again) in nets {
+            let net = grants
+                .last()
+                .map_or(net, |last| if again { last.net } else { net });
+            grants.push(Grant {
                 net,
                 rule: RuleId(rule),
-                by_name,
-            })
-            .collect()
+                condition,
+            });
+        }
+        grants
     })
 }
 
@@ -116,7 +152,7 @@ proptest! {
         grants in grants(),
         near in prop::collection::vec((any::<u32>(), any::<u128>()), 400),
     ) {
-        let image = TableImage::build(&grants).unwrap();
+        let image = TableImage::build(&grants, &[]).unwrap();
         let mut addresses = edges(&grants);
         for (low, wide) in near {
             addresses.push(Ipv4Addr::from_bits(0x0a00_0000 | (low & 0x3_ffff)).into());
@@ -135,11 +171,11 @@ proptest! {
     /// Ranges are disjoint, ascending, and say the same as lookups; neighbours under one rule are one range.
     #[test]
     fn ranges_are_the_table(grants in grants()) {
-        let ranges = TableImage::build(&grants).unwrap().ranges();
+        let ranges = TableImage::build(&grants, &[]).unwrap().ranges();
         for range in &ranges {
             prop_assert!(range.first <= range.last);
             for address in [range.first, range.last] {
-                prop_assert_eq!(oracle(&grants, address), Some((range.rule, range.by_name)));
+                prop_assert_eq!(oracle(&grants, address), Some((range.rule, range.condition)));
             }
         }
         for pair in ranges.windows(2) {
@@ -147,14 +183,14 @@ proptest! {
         }
         for address in edges(&grants) {
             let range = ranges.iter().find(|range| range.first <= address && address <= range.last);
-            prop_assert_eq!(range.map(|range| (range.rule, range.by_name)), oracle(&grants, address));
+            prop_assert_eq!(range.map(|range| (range.rule, range.condition)), oracle(&grants, address));
         }
     }
 }
 
 #[test]
 fn nothing_is_granted_by_an_empty_policy() {
-    let image = TableImage::build(&[]).unwrap();
+    let image = TableImage::build(&[], &[]).unwrap();
     assert_eq!(find(&image, "192.0.2.1".parse().unwrap()), None);
     assert_eq!(find(&image, "2001:db8::1".parse().unwrap()), None);
     assert!(image.ranges().is_empty());
@@ -162,33 +198,160 @@ fn nothing_is_granted_by_an_empty_policy() {
 
 #[test]
 fn the_whole_address_space_fits() {
-    let image = TableImage::build(&[grant("0.0.0.0/0", 1, false), grant("::/0", 2, false)]).unwrap();
-    assert_eq!(find(&image, "0.0.0.0".parse().unwrap()), Some((RuleId(1), false)));
+    let image = TableImage::build(&[grant("0.0.0.0/0", 1, ANY), grant("::/0", 2, ANY)], &[]).unwrap();
+    assert_eq!(find(&image, "0.0.0.0".parse().unwrap()), Some((RuleId(1), ANY)));
     assert_eq!(
         find(&image, "255.255.255.255".parse().unwrap()),
-        Some((RuleId(1), false))
+        Some((RuleId(1), ANY))
     );
-    assert_eq!(find(&image, "ffff::".parse().unwrap()), Some((RuleId(2), false)));
+    assert_eq!(find(&image, "ffff::".parse().unwrap()), Some((RuleId(2), ANY)));
     assert_eq!(image.ranges().len(), 2);
     assert!(image.intervals_v4.is_empty(), "whole blocks need no intervals");
 }
 
 #[test]
-fn a_prefix_speaks_before_a_name_and_an_earlier_rule_before_a_later_one() {
-    let image = TableImage::build(&[
-        grant("192.0.2.0/24", 7, false),
-        grant("192.0.2.9/32", 1, true),
-        grant("192.0.2.16/28", 3, false),
-    ])
+fn what_asks_for_nothing_speaks_first_and_what_asks_adds_its_names() {
+    let image = TableImage::build(
+        &[
+            grant("192.0.2.0/24", 7, names(1)),
+            grant("192.0.2.16/28", 3, names(2)),
+            grant("192.0.2.17/32", 5, names(4)),
+            grant("192.0.2.128/25", 9, ANY),
+            grant("192.0.2.130/32", 1, names(1)),
+            grant("192.0.2.131/32", 8, ANY),
+        ],
+        &[],
+    )
     .unwrap();
+    let find = |address: &str| find(&image, address.parse().unwrap()).unwrap();
+    assert_eq!(find("192.0.2.9"), (RuleId(7), names(1)));
+    assert_eq!(find("192.0.2.16"), (RuleId(3), names(3)));
+    assert_eq!(find("192.0.2.17"), (RuleId(3), names(7)));
+    assert_eq!(find("192.0.2.130"), (RuleId(9), ANY));
+    assert_eq!(find("192.0.2.131"), (RuleId(8), ANY));
+    assert_eq!(image.conditions, [0, 1, 3, 7]);
+}
+
+fn named(image: &TableImage, address: &str, name: &str) -> bool {
+    let tables = HostTables {
+        image,
+        settings: Settings(0),
+        generation: Generation(1),
+    };
+    let address: IpAddr = address.parse().unwrap();
+    let mut name = Name::from_bytes(name.as_bytes()).unwrap();
+    look_up_named(&tables, Address::from(address), &mut name).is_name_granted
+}
+
+fn granted_name(text: &str, scopes: u64) -> GrantedName {
+    let name = match DomainPattern::parse(text) {
+        Ok(pattern) => NameRule::Pattern(pattern),
+        Err(_) => NameRule::Name(ServerName::parse(text).unwrap()),
+    };
+    GrantedName {
+        name,
+        scopes: Scopes::from_bits(scopes),
+    }
+}
+
+#[test]
+fn a_name_passes_where_one_of_the_scopes_of_an_address_grants_it() {
+    let image = TableImage::build(
+        &[
+            grant("192.0.2.0/24", 1, names(1)),
+            grant("192.0.2.16/28", 2, names(2)),
+            grant("198.51.100.0/24", 3, names(2)),
+            grant("203.0.113.0/24", 4, ANY),
+        ],
+        &[
+            granted_name("contoso.azurecr.io", 1),
+            granted_name("*.data.mcr.microsoft.com", 2),
+            granted_name("both.example.com", 3),
+        ],
+    )
+    .unwrap();
+    for (address, name, expected) in [
+        ("192.0.2.1", "contoso.azurecr.io", true),
+        ("192.0.2.1", "CONTOSO.azurecr.io", true),
+        ("192.0.2.1", "attacker.azurecr.io", false),
+        ("192.0.2.1", "a.data.mcr.microsoft.com", false),
+        ("192.0.2.16", "contoso.azurecr.io", true),
+        ("192.0.2.16", "a.data.mcr.microsoft.com", true),
+        ("192.0.2.16", "b.a.data.mcr.microsoft.com", true),
+        ("192.0.2.16", "data.mcr.microsoft.com", false),
+        ("192.0.2.16", "evildata.mcr.microsoft.com", false),
+        ("198.51.100.1", "contoso.azurecr.io", false),
+        ("198.51.100.1", "both.example.com", true),
+        ("203.0.113.1", "attacker.azurecr.io", true),
+        ("203.0.114.1", "contoso.azurecr.io", false),
+    ] {
+        assert_eq!(named(&image, address, name), expected, "{name} at {address}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    /// The lookup of the kernel against the meaning of the rules themselves.
+    #[test]
+    fn names_are_found_as_rules_mean_them(
+        rules in prop::collection::vec(("(\\*\\.)?([ab]{1,2}\\.){1,4}[ab]", 0_u64..16), 0..30),
+        asked in prop::collection::vec("([ab]{1,2}\\.){1,5}[ab]", 20),
+        wanted in 1_u64..16,
+    ) {
+        let rules: Vec<GrantedName> = rules.iter().map(|(text, scopes)| granted_name(text, *scopes)).collect();
+        let image = TableImage::build(&[grant("192.0.2.1/32", 1, names(wanted))], &rules).unwrap();
+        for name in asked {
+            let parsed = ServerName::parse(&name).unwrap();
+            let expected = rules
+                .iter()
+                .any(|rule| rule.scopes.meets(Scopes::from_bits(wanted)) && rule.name.matches(&parsed));
+            prop_assert_eq!(named(&image, "192.0.2.1", &name), expected, "{}", name);
+        }
+    }
+}
+
+#[test]
+fn conditions_are_as_many_as_a_grant_can_tell_apart() {
+    let with = |count: u32| {
+        let grants: Vec<Grant> = (1..=count)
+            .map(|at| {
+                let net = IpNet::from(IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + 2 * at)));
+                Grant {
+                    net,
+                    rule: RuleId(1),
+                    condition: names(at.into()),
+                }
+            })
+            .collect();
+        TableImage::build(&grants, &[])
+    };
+    let full = with(255).unwrap();
+    assert_eq!(full.conditions.len(), 256);
     assert_eq!(
-        find(&image, "192.0.2.9".parse().unwrap()),
-        Some((RuleId(7), false))
+        full.ranges().last().map(|range| range.condition),
+        Some(names(255))
     );
     assert_eq!(
-        find(&image, "192.0.2.17".parse().unwrap()),
-        Some((RuleId(3), false))
+        with(256).unwrap_err(),
+        TableError::TooManyConditions {
+            needed: 256,
+            capacity: 255
+        }
     );
+}
+
+#[test]
+fn a_condition_that_is_not_there_is_met_by_no_name() {
+    let image = TableImage::build(&[grant("192.0.2.1/32", 1, names(1))], &[]).unwrap();
+    let ranges = decode(
+        &image.index_v4,
+        &image.intervals_v4,
+        &image.index_v6,
+        &image.intervals_v6,
+        &[],
+    );
+    assert_eq!(ranges[0].condition, names(0));
 }
 
 #[test]
@@ -197,11 +360,11 @@ fn what_does_not_fit_is_refused_whole() {
         .map(|at| Grant {
             net: IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from_bits(u128::from(at) * 2), 128)),
             rule: RuleId(1),
-            by_name: false,
+            condition: ANY,
         })
         .collect();
     let needed = many.len();
-    let error = TableImage::build(&many).unwrap_err();
+    let error = TableImage::build(&many, &[]).unwrap_err();
     assert_eq!(
         error,
         TableError::TooLarge {
@@ -211,6 +374,6 @@ fn what_does_not_fit_is_refused_whole() {
         }
     );
     let beyond = GrantWord::RULE_MAX + 1;
-    let error = TableImage::build(&[grant("192.0.2.1/32", beyond, false)]).unwrap_err();
+    let error = TableImage::build(&[grant("192.0.2.1/32", beyond, ANY)], &[]).unwrap_err();
     assert_eq!(error, TableError::RuleNumber { rule: beyond });
 }
