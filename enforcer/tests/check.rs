@@ -46,14 +46,70 @@ fn what_it_would_mean_is_data() {
         "\
 mode    enforce (what is denied is dropped)
 ports   443 (UDP: denied)
+names   required, also of what connections from before send next
 cgroup  the root of cgroup v2
 rule 1  registry mcr.microsoft.com  (line 1)
   login server           mcr.microsoft.com
-  data endpoint          *.data.mcr.microsoft.com  NOT LET THROUGH YET: patterns are not enforced by this version
+  data endpoint          *.data.mcr.microsoft.com  NO ADDRESSES YET, see below
 rule 2  allow 10.0.0.0/8  (line 4)
   allowed                10.0.0.0/8
+  server names           not asked for
 2 rules, 3 endpoints, 1 name to resolve
+
+`*.data.mcr.microsoft.com` (rule 1) has no addresses yet, for a pattern can not be resolved: its names pass only at
+addresses that other rules grant. Say where its hosts are:
+
+  [[allow]]
+  name = \"*.data.mcr.microsoft.com\"
+  prefix = [\"PREFIX\", \"PREFIX\"]
+
+for example with the prefixes of the service tags MicrosoftContainerRegistry and AzureFrontDoor.FirstParty.
 "
+    );
+}
+
+#[test]
+fn what_check_says_to_write_is_enough() {
+    let (_folder, file) = written(
+        "[[registry]]\nkind = \"mcr\"\n\n[[allow]]\nname = \"*.data.mcr.microsoft.com\"\nprefix = [\"10.30.0.0/24\", \"10.31.0.0/24\"]\n",
+    );
+    let assert = check(&file, &["--strict"]).success();
+    assert_eq!(stderr(&assert), "");
+    let shown = stdout(&assert);
+    assert!(!shown.contains("NO ADDRESSES"), "{shown}");
+    assert!(
+        shown.contains(
+            "rule 2  allow *.data.mcr.microsoft.com at 2 prefixes  (line 4)\n  \
+             allowed                10.30.0.0/24\n  \
+             allowed                10.31.0.0/24\n  \
+             server names           *.data.mcr.microsoft.com\n"
+        ),
+        "{shown}"
+    );
+}
+
+#[test]
+fn server_names_that_are_off_are_said_twice() {
+    let (_folder, file) =
+        written("[[registry]]\nkind = \"mcr\"\n\n[enforce]\nserver_name = \"off\"\nexisting = \"allow\"\n");
+    let assert = check(&file, &[]).success();
+    assert!(
+        stdout(&assert).contains("\nnames   NOT LOOKED AT: "),
+        "{}",
+        stdout(&assert)
+    );
+    assert!(
+        stderr(&assert).contains("warning: server names are not looked at"),
+        "{}",
+        stderr(&assert)
+    );
+    check(&file, &["--strict"]).code(3);
+    let json: serde_json::Value =
+        serde_json::from_str(&stdout(&check(&file, &["-o", "json"]).success())).unwrap();
+    assert_eq!(json["server_name"], "off");
+    assert_eq!(
+        json["rules"][0]["server_names"],
+        serde_json::json!({ "asked": "nothing" })
     );
 }
 
@@ -106,11 +162,20 @@ fn a_program_gets_json_and_nothing_else() {
     let (_folder, file) = written("[[registry]]\nkind = \"mcr\"\n");
     let json: serde_json::Value =
         serde_json::from_str(&stdout(&check(&file, &["-o", "json"]).success())).unwrap();
+    let needs = json["endpoints"][1]["needs"].as_str().unwrap();
+    assert!(needs.contains("name = \"*.data.mcr.microsoft.com\""), "{needs}");
     assert_eq!(
         json["endpoints"][1],
         serde_json::json!({
-            "rule": 1, "role": "data endpoint", "target": "*.data.mcr.microsoft.com", "enforceable": false
+            "rule": 1, "role": "data endpoint", "target": "*.data.mcr.microsoft.com", "enforceable": false, "needs": needs
         })
+    );
+    assert_eq!(
+        json["rules"],
+        serde_json::json!([{
+            "rule": 1, "title": "registry mcr.microsoft.com",
+            "server_names": { "asked": "names", "policy": true, "listed": [] },
+        }])
     );
 }
 

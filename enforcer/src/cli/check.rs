@@ -1,14 +1,16 @@
 //! `enforcer check FILE`: finds every problem of a configuration, and says what it would mean.
 
+mod json;
+
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use serde::Serialize;
+use crate::config::{Config, Existing, Mode, Quic, ServerNames, Transport};
+use crate::endpoints::{self, Asked, Endpoint, Target, Unaddressed};
 
-use crate::config::{Config, Mode, Parsed, Problem, Quic, Severity, Span, Transport};
-use crate::endpoints::{self, Endpoint, Target};
-
+use self::json::Checked;
 use super::configuration::{self, plural};
 use super::message::{Output, print, tell};
 
@@ -79,11 +81,21 @@ fn write_summary(out: &mut String, config: &Config) -> std::fmt::Result {
     };
     writeln!(out, "mode    {mode}")?;
     writeln!(out, "ports   {} (UDP: {quic})", ports.join(", "))?;
+    let names = match (config.enforce.server_names, config.enforce.existing) {
+        (ServerNames::Require, Existing::Deny) => "required, also of what connections from before send next",
+        (ServerNames::Require, Existing::Allow) => "required, connections from before are let be",
+        (ServerNames::Off, _) => {
+            "NOT LOOKED AT: whoever shares an address with what is granted is reached too"
+        }
+    };
+    writeln!(out, "names   {names}")?;
     match &config.enforce.cgroup {
         Some(cgroup) => writeln!(out, "cgroup  {}", cgroup.display())?,
         None => writeln!(out, "cgroup  the root of cgroup v2")?,
     }
     let endpoints = endpoints::expand(config);
+    let granted = endpoints::granted_names(config, &endpoints);
+    let unaddressed = endpoints::unaddressed(config, &endpoints);
     for rule in &config.rules {
         writeln!(
             out,
@@ -91,9 +103,9 @@ fn write_summary(out: &mut String, config: &Config) -> std::fmt::Result {
             rule.id.0, rule.kind, rule.place.line
         )?;
         for endpoint in endpoints.iter().filter(|endpoint| endpoint.rule == rule.id) {
-            let note = match endpoint.target {
-                Target::Pattern(_) => "  NOT LET THROUGH YET: patterns are not enforced by this version",
-                Target::Name(_) | Target::Prefix(_) => "",
+            let note = match needs(&unaddressed, endpoint) {
+                Some(_) => "  NO ADDRESSES YET, see below",
+                None => "",
             };
             writeln!(
                 out,
@@ -101,6 +113,13 @@ fn write_summary(out: &mut String, config: &Config) -> std::fmt::Result {
                 endpoint.role.words(),
                 target_words(endpoint)
             )?;
+        }
+        let asked = endpoints
+            .iter()
+            .find(|endpoint| endpoint.rule == rule.id && matches!(endpoint.target, Target::Prefix(_)))
+            .map(|endpoint| Asked::of(endpoint.condition, &granted));
+        if let Some(asked) = asked {
+            writeln!(out, "  {:<22} {asked}", "server names")?;
         }
         if !rule.private_link.is_empty() {
             let prefixes: Vec<String> = rule.private_link.iter().map(ToString::to_string).collect();
@@ -129,7 +148,42 @@ fn write_summary(out: &mut String, config: &Config) -> std::fmt::Result {
         plural(config.rules.len(), "rule"),
         plural(endpoints.len(), "endpoint"),
         plural(names, "name")
-    )
+    )?;
+    write_needs(out, &unaddressed)
+}
+
+/// What to write for patterns without addresses, each pattern once.
+fn write_needs(out: &mut String, unaddressed: &[Unaddressed]) -> std::fmt::Result {
+    let mut told = HashSet::new();
+    for needing in unaddressed {
+        if !told.insert(&needing.pattern) {
+            continue;
+        }
+        let pattern = &needing.pattern;
+        writeln!(
+            out,
+            "\n`{pattern}` (rule {}) has no addresses yet, for a pattern can not be resolved: its names pass only at\n\
+             addresses that other rules grant. Say where its hosts are:\n\n  \
+             [[allow]]\n  name = \"{pattern}\"\n  prefix = [\"PREFIX\", \"PREFIX\"]",
+            needing.rule.0
+        )?;
+        if needing.is_mcr {
+            writeln!(
+                out,
+                "\nfor example with the prefixes of the service tags MicrosoftContainerRegistry and AzureFrontDoor.FirstParty."
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn needs<'a>(unaddressed: &'a [Unaddressed], endpoint: &Endpoint) -> Option<&'a Unaddressed> {
+    let Target::Pattern(pattern) = &endpoint.target else {
+        return None;
+    };
+    unaddressed
+        .iter()
+        .find(|known| known.rule == endpoint.rule && known.pattern == *pattern)
 }
 
 fn target_words(endpoint: &Endpoint) -> String {
@@ -138,107 +192,4 @@ fn target_words(endpoint: &Endpoint) -> String {
         Target::Pattern(pattern) => pattern.to_string(),
         Target::Prefix(prefix) => prefix.to_string(),
     }
-}
-
-/// What `-o json` prints.
-#[derive(Serialize)]
-struct Checked {
-    /// Whether the configuration can be used.
-    usable: bool,
-    errors: usize,
-    warnings: usize,
-    /// Problems that are not listed because there are too many.
-    omitted: usize,
-    problems: Vec<ProblemJson>,
-    /// What it would mean; empty unless usable.
-    endpoints: Vec<EndpointJson>,
-}
-
-#[derive(Serialize)]
-struct ProblemJson {
-    #[serde(flatten)]
-    place: PlaceJson,
-    severity: &'static str,
-    message: String,
-    label: Option<String>,
-    hint: Option<String>,
-    related: Option<RelatedJson>,
-}
-
-#[derive(Serialize)]
-struct PlaceJson {
-    file: String,
-    line: usize,
-    column: usize,
-}
-
-#[derive(Serialize)]
-struct RelatedJson {
-    #[serde(flatten)]
-    place: PlaceJson,
-    label: String,
-}
-
-#[derive(Serialize)]
-struct EndpointJson {
-    rule: u32,
-    role: &'static str,
-    target: String,
-    /// Whether this version lets it through; patterns it does not.
-    enforceable: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    accepted_exfiltration_risk: Option<String>,
-}
-
-impl Checked {
-    fn of(parsed: &Parsed) -> Self {
-        Self {
-            usable: parsed.config.is_some(),
-            errors: parsed.count(Severity::Error),
-            warnings: parsed.count(Severity::Warning),
-            omitted: parsed.omitted,
-            problems: parsed.problems.iter().map(problem_json).collect(),
-            endpoints: parsed.config.as_ref().map(endpoints_json).unwrap_or_default(),
-        }
-    }
-}
-
-fn problem_json(problem: &Problem) -> ProblemJson {
-    ProblemJson {
-        place: place_json(&problem.span),
-        severity: problem.severity.as_str(),
-        message: problem.message.clone(),
-        label: problem.label.clone(),
-        hint: problem.hint.clone(),
-        related: problem.related.as_ref().map(|(span, label)| RelatedJson {
-            place: place_json(span),
-            label: label.clone(),
-        }),
-    }
-}
-
-fn place_json(span: &Span) -> PlaceJson {
-    let place = span.place();
-    PlaceJson {
-        file: place.file.to_string_lossy().into_owned(),
-        line: place.line,
-        column: place.column,
-    }
-}
-
-fn endpoints_json(config: &Config) -> Vec<EndpointJson> {
-    let risk_of = |endpoint: &Endpoint| {
-        let rule = config.rules.iter().find(|rule| rule.id == endpoint.rule)?;
-        rule.accepted_risk.clone()
-    };
-    endpoints::expand(config)
-        .iter()
-        .map(|endpoint| EndpointJson {
-            rule: endpoint.rule.0,
-            role: endpoint.role.words(),
-            target: target_words(endpoint),
-            enforceable: !matches!(endpoint.target, Target::Pattern(_)),
-            accepted_exfiltration_risk: risk_of(endpoint),
-        })
-        .collect()
 }
