@@ -3,6 +3,7 @@
 //! Everything goes through directory descriptors, so that it works where no cgroup file system is mounted.
 
 mod error;
+mod find;
 mod scoped;
 mod text;
 

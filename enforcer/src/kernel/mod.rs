@@ -5,20 +5,24 @@
 //! - [`mod@loaded`]: what an enforcer on a cgroup holds, read from outside
 //! - [`cgroup`]: where programs are attached
 //! - [`preflight`]: what the kernel and the process must be able to do
+//! - [`Ender`]: ends the sockets of denied sessions
 //! - [`mapped`], [`sys`]: the modules with unsafe code: mappings, and raw bpf(2)
 
 pub mod cgroup;
 pub mod counters;
+pub mod ender;
 mod enforcement;
 pub mod error;
 pub mod events;
 pub mod loaded;
 mod mapped;
 pub mod preflight;
+mod sock_diag;
 mod sys;
 
 pub use cgroup::{Cgroup, CgroupError, ScopedCgroup};
 pub use counters::{Count, CounterReader, Counters};
+pub use ender::{EndError, Ended, Ender, Victim};
 pub use enforcement::{Enforcement, Probe, Settings};
 pub use error::KernelError;
 pub use events::{Event, Events};

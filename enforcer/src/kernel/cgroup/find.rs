@@ -1,0 +1,81 @@
+//! From the id of a cgroup, which is all that the kernel programs tell, to the cgroup.
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Dir, FileType};
+
+use super::{Cgroup, CgroupError, DEPTH_MAX, hierarchy, open_dir, read};
+
+/// Most cgroups that are looked through for one.
+const CGROUPS_MAX: usize = 4096;
+
+impl Cgroup {
+    /// The cgroup with this id; `None` when there is none, or none among the first few thousand.
+    ///
+    /// # Errors
+    /// No cgroup v2.
+    pub fn find(id: u64) -> Result<Option<Self>, CgroupError> {
+        let (root, mounted_at) = hierarchy()?;
+        let shown = mounted_at.unwrap_or_else(|| PathBuf::from("/"));
+        let root = Self::from_dir(root, shown)?;
+        if root.id == id {
+            return Ok(Some(root));
+        }
+        let mut left = CGROUPS_MAX;
+        match descend(root.dir.as_fd(), Path::new(""), id, DEPTH_MAX, &mut left) {
+            Some((dir, below)) => Self::from_dir(dir, root.shown.join(below)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The ids of the processes in it, those of cgroups below it not among them; of its threads, when it is a threaded
+    /// one.
+    ///
+    /// # Errors
+    /// Reading fails: it was removed.
+    pub fn members(&self) -> io::Result<Vec<u32>> {
+        let text = match read(self.dir.as_fd(), "cgroup.procs") {
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                read(self.dir.as_fd(), "cgroup.threads")?
+            }
+            other => other?,
+        };
+        // A process outside of this pid namespace is listed as 0.
+        Ok(text
+            .lines()
+            .filter_map(|line| line.parse().ok())
+            .filter(|pid| *pid != 0)
+            .collect())
+    }
+}
+
+/// Looks below `dir`. What goes meanwhile is passed over.
+fn descend(
+    dir: BorrowedFd<'_>,
+    shown: &Path,
+    id: u64,
+    depth: usize,
+    left: &mut usize,
+) -> Option<(OwnedFd, PathBuf)> {
+    let mut below = Vec::new();
+    for entry in Dir::read_from(dir).ok()? {
+        let entry = entry.ok()?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.file_type() != FileType::Directory || name == "." || name == ".." {
+            continue;
+        }
+        // On cgroup v2 the inode number is the id (`cgroup_id` of include/linux/cgroup.h, 64-bit machines).
+        if entry.ino() == id {
+            return Some((open_dir(dir, Path::new(&name)).ok()?, shown.join(name)));
+        }
+        *left = left.checked_sub(1)?;
+        below.push(name);
+    }
+    let depth = depth.checked_sub(1)?;
+    below.into_iter().find_map(|name| {
+        let child = open_dir(dir, Path::new(&name)).ok()?;
+        descend(child.as_fd(), &shown.join(&name), id, depth, left)
+    })
+}
