@@ -4,10 +4,11 @@
 //! policy (file) -> answers (resolve) -> enforcing (kernel) -> denial -> tally -> report
 //! ```
 //!
-//! [`names`] and [`report`] are pure; the rest is the shell that ties the other rooms together.
+//! [`ending`] ends the sessions behind denials. [`names`] and [`report`] are pure; the rest is the shell that ties the other rooms together.
 
 mod answers;
 pub mod denial;
+mod ending;
 mod enforcing;
 pub mod exec;
 mod failure;

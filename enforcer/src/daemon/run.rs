@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 use self::reload::Reload;
 use super::answers::Answers;
 use super::denial::Denial;
+use super::ending::Ending;
 use super::enforcing::{Enforcing, Update, UpdateError, mode_name};
 use super::failure;
 use super::names::{History, turns};
@@ -58,6 +59,7 @@ pub async fn run(file: PathBuf) -> anyhow::Result<()> {
     };
     let mut daemon = Daemon {
         events: None,
+        ending: Ending::start(|words| warn!("{words}")),
         history: History::default(),
         told: Arc::default(),
         counted: Counters::default(),
@@ -94,6 +96,7 @@ struct Daemon {
     is_gone: bool,
     /// `None` once reading them has failed: denials are then only counted.
     events: Option<Events>,
+    ending: Ending,
     history: History,
     /// The answers that the log knows about.
     told: Arc<Snapshot>,
@@ -169,7 +172,11 @@ impl Daemon {
 
     fn tell_denial(&mut self, event: io::Result<Event>) {
         let denial = match event {
-            Ok(event) => Denial::new(event, &self.history),
+            Ok(event) => {
+                // First of all: its client waits.
+                self.ending.take(&event);
+                Denial::new(event, &self.history)
+            }
             Err(failed) => {
                 error!(
                     "denials can not be read any more ({failed}); they are enforced and counted all the same"

@@ -19,12 +19,14 @@
 //! Another namespace is entered by a thread that lives for this alone. That takes CAP_SYS_ADMIN, and CAP_SYS_PTRACE for
 //! processes of other users; ending takes CAP_NET_ADMIN.
 //!
-//! Multipath TCP: ends the subflow that was denied. While the session has fallen back to plain TCP, as with every server
-//! that does not speak it, its client sees the error like any other; otherwise the kernel keeps the session for other subflows, each
-//! of which is judged as well, and the client waits for its own time-out.
+//! Multipath TCP: the subflow that was denied is ended. With a server that does not speak it, the session has fallen
+//! back to plain TCP, and its client sees the error like any other. Otherwise the kernel keeps the session in case another
+//! subflow comes, which would be judged as well, and its client waits for a minute (`net.mptcp.close_timeout`, then
+//! ENOTCONN): nothing ends such a session from outside (`mptcp_diag_handler` of net/mptcp/mptcp_diag.c has no `destroy`).
 
 mod namespace;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 
@@ -41,6 +43,9 @@ pub use super::sock_diag::{Cookie, SocketName, Unsupported};
 const NAMESPACES_MAX: usize = 8;
 /// Most processes of a cgroup whose namespaces are looked at.
 const PROCESSES_MAX: usize = 256;
+
+/// How many of the sockets that were ended last are remembered.
+const REMEMBERED_MAX: usize = 64;
 
 /// A socket that is to be ended, and where it may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -120,6 +125,9 @@ impl EndError {
 pub struct Ender {
     home: NetworkNamespace,
     home_diag: SockDiag,
+    /// Sockets that were ended, the latest last: a client that writes fast is told of more than once, and what was ended
+    /// would be looked for everywhere.
+    remembered: VecDeque<Cookie>,
 }
 
 impl Ender {
@@ -131,7 +139,11 @@ impl Ender {
         let home = NetworkNamespace::own()?;
         let mut home_diag = SockDiag::open()?;
         home_diag.check()?;
-        Ok(Self { home, home_diag })
+        Ok(Self {
+            home,
+            home_diag,
+            remembered: VecDeque::with_capacity(REMEMBERED_MAX),
+        })
     }
 
     /// Ends the socket, wherever it is.
@@ -139,6 +151,21 @@ impl Ender {
     /// # Errors
     /// [`EndError`]: it was not ended, and may still be there.
     pub fn end(&mut self, victim: &Victim) -> Result<Ended, EndError> {
+        let cookie = victim.socket.cookie;
+        if self.remembered.contains(&cookie) {
+            return Ok(Ended::Gone);
+        }
+        let ended = self.search(victim)?;
+        if ended == Ended::Yes {
+            if self.remembered.len() == REMEMBERED_MAX {
+                self.remembered.pop_front();
+            }
+            self.remembered.push_back(cookie);
+        }
+        Ok(ended)
+    }
+
+    fn search(&mut self, victim: &Victim) -> Result<Ended, EndError> {
         let mut search = Search {
             ender: self,
             socket: &victim.socket,

@@ -13,6 +13,7 @@ use tokio::process::Child;
 use crate::cli::print_warning;
 use crate::daemon::answers::Answers;
 use crate::daemon::denial::Denial;
+use crate::daemon::ending::Ending;
 use crate::daemon::enforcing::Enforcing;
 use crate::daemon::failure;
 use crate::daemon::names::{History, turns};
@@ -31,6 +32,7 @@ pub(super) struct Supervisor<'a> {
     enforcing: Enforcing,
     answers: Answers,
     events: Option<Events>,
+    ending: Ending,
     snapshot: Arc<Snapshot>,
     history: History,
     tally: Tally,
@@ -50,6 +52,7 @@ impl<'a> Supervisor<'a> {
             enforcing,
             answers,
             events: None,
+            ending: Ending::start(print_warning),
             snapshot,
             history,
             tally: Tally::default(),
@@ -107,7 +110,11 @@ impl<'a> Supervisor<'a> {
 
     fn take(&mut self, event: io::Result<Event>) {
         match event {
-            Ok(event) => self.tally.add(Denial::new(event, &self.history)),
+            Ok(event) => {
+                // First of all: its client waits.
+                self.ending.take(&event);
+                self.tally.add(Denial::new(event, &self.history));
+            }
             Err(error) => {
                 print_warning(format_args!(
                     "denials can not be read any more ({error}); they are still counted"

@@ -79,3 +79,24 @@ fn descend(
         descend(child.as_fd(), &shown.join(&name), id, depth, left)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cgroup_is_found_by_its_id_and_knows_its_members() {
+        let own = Cgroup::own().unwrap();
+        let found = Cgroup::find(own.id()).unwrap().expect("it is there");
+        assert_eq!((found.id(), found.path()), (own.id(), own.path()));
+        assert!(found.members().unwrap().contains(&std::process::id()));
+        let root = Cgroup::find(1).unwrap().expect("the root has id 1");
+        assert_eq!(root.id(), 1);
+    }
+
+    #[test]
+    fn an_id_of_no_cgroup_is_none() {
+        assert!(Cgroup::find(0).unwrap().is_none());
+        assert!(Cgroup::find(u64::MAX).unwrap().is_none());
+    }
+}
