@@ -44,13 +44,13 @@ const NAMESPACES_MAX: usize = 8;
 /// Most processes of a cgroup whose namespaces are looked at.
 const PROCESSES_MAX: usize = 256;
 
-/// How many of the sockets that were ended last are remembered.
+/// How many of the sockets that were looked for last are remembered.
 const REMEMBERED_MAX: usize = 64;
 
 /// A socket that is to be ended, and where it may be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Victim {
-    /// Which one. As the socket names itself: the addresses of a packet may have been translated (NAT) since.
+    /// Which one.
     pub socket: SocketName,
     /// The process that made it, if known.
     pub pid: Option<u32>,
@@ -73,7 +73,6 @@ impl Victim {
                 cookie: Cookie::new(event.cookie)?,
                 source: without_scope(source),
                 destination: without_scope(destination),
-                interface: event.interface,
             },
             pid: event.pid,
             cgroup: event.cgroup,
@@ -91,7 +90,8 @@ fn without_scope(address: SocketAddr) -> SocketAddr {
 pub enum Ended {
     /// It was ended.
     Yes,
-    /// It is nowhere: closed meanwhile, or in a namespace of which neither its process nor its cgroup tells.
+    /// It is nowhere: closed meanwhile, or in a namespace of which neither its process nor its cgroup tells, or its port was
+    /// translated. It is not looked for again.
     Gone,
 }
 
@@ -119,14 +119,14 @@ impl EndError {
     }
 }
 
-/// Ends sockets. Blocks for as long as the kernel takes, about 50 microseconds, and longer when it has to walk through
+/// Ends sockets. Blocks for as long as the kernel takes, about 50 microseconds, and milliseconds when it has to walk through
 /// processes or cgroups: to be used from a thread of its own.
 #[derive(Debug)]
 pub struct Ender {
     home: NetworkNamespace,
     home_diag: SockDiag,
-    /// Sockets that were ended, the latest last: a client that writes fast is told of more than once, and what was ended
-    /// would be looked for everywhere.
+    /// Sockets that were ended or are gone, the latest last: a client that writes fast is told of more than once, and what
+    /// is not there would be looked for everywhere again.
     remembered: VecDeque<Cookie>,
 }
 
@@ -156,12 +156,10 @@ impl Ender {
             return Ok(Ended::Gone);
         }
         let ended = self.search(victim)?;
-        if ended == Ended::Yes {
-            if self.remembered.len() == REMEMBERED_MAX {
-                self.remembered.pop_front();
-            }
-            self.remembered.push_back(cookie);
+        if self.remembered.len() == REMEMBERED_MAX {
+            self.remembered.pop_front();
         }
+        self.remembered.push_back(cookie);
         Ok(ended)
     }
 
@@ -210,10 +208,7 @@ impl Search<'_> {
         if !self.is_new(self.ender.home.id()) {
             return Ok(false);
         }
-        self.ender
-            .home_diag
-            .destroy(self.socket)
-            .map_err(EndError::Kernel)
+        self.ender.home_diag.end(self.socket).map_err(EndError::Kernel)
     }
 
     fn look_at_cgroup(&mut self, id: u64) -> Result<bool, EndError> {
@@ -245,7 +240,7 @@ impl Search<'_> {
             return Ok(false);
         }
         let socket = self.socket;
-        let outcome = namespace.visit(|| SockDiag::open()?.destroy(socket));
+        let outcome = namespace.visit(|| SockDiag::open()?.end(socket));
         match outcome {
             Ok(found) => found.map_err(EndError::Kernel),
             Err(error) => {
@@ -282,7 +277,6 @@ mod tests {
             source: Some("[::ffff:192.0.2.1]:4000".parse().unwrap()),
             destination: Some("[::ffff:192.0.2.2]:443".parse().unwrap()),
             cookie: 9,
-            interface: 0,
             pid: Some(1),
             comm: String::new(),
             cgroup: 5,

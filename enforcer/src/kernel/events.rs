@@ -31,8 +31,6 @@ pub struct Event {
     pub destination: Option<SocketAddr>,
     /// The socket's cookie; 0 when there is none, and for calls.
     pub cookie: u64,
-    /// The index of the interface that the socket is bound to; 0 for none.
-    pub interface: u32,
     /// The process in the initial pid namespace; `None` when it can not be told.
     pub pid: Option<u32>,
     /// The name of the thread; empty when it can not be told.
@@ -61,7 +59,6 @@ impl Event {
             source: raw.source(),
             destination: raw.destination(),
             cookie: 0,
-            interface: 0,
             pid: (raw.pid != 0).then_some(raw.pid),
             comm: String::from_utf8_lossy(&raw.comm[..end]).into_owned(),
             cgroup: raw.cgroup,

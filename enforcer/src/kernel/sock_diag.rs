@@ -1,13 +1,18 @@
-//! `NETLINK_SOCK_DIAG` (sock_diag(7)): one request, `SOCK_DESTROY`, and whether this kernel answers it.
+//! `NETLINK_SOCK_DIAG` (sock_diag(7)): the request `SOCK_DESTROY`, and whether this kernel answers it.
 //!
 //! The kernel looks the socket up by addresses, ports and interface among those of the network namespace in which the
 //! netlink socket was made, and takes it only if its cookie is the one of the request (`inet_diag_find_one_icsk` of
 //! net/ipv4/inet_diag.c). An IPv6 socket that speaks IPv4 (`::ffff:a.b.c.d`) lies in the table under its IPv4
-//! addresses, so packets of IPv4 always ask for IPv4. The answer is there when the request has been sent: netlink works
-//! in the sender's context.
+//! addresses, so packets of IPv4 always ask for IPv4.
+//!
+//! Two sockets are not found that way: one that is bound to an interface (`SO_BINDTODEVICE`, or a link-local address),
+//! which lies under its number, and one whose packet was translated (NAT) before it came to egress. They are found in
+//! the list of the sockets with the port that the packet came from, which takes longer: the kernel walks its whole table.
+//!
+//! The answer is there when the request has been sent: netlink works in the sender's context.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 
@@ -22,10 +27,10 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, netlink, recv, send, socket_with,
 };
 
-/// Room for an answer: an error message repeats the request, which has 72 bytes.
-const ANSWER_SIZE: usize = 4096;
-/// Answers to earlier requests that are passed over before it is said that there is none.
-const STALE_ANSWERS_MAX: usize = 8;
+/// Room for one batch of answers; the kernel makes no larger ones (`netlink_dump` of net/netlink/af_netlink.c).
+const BATCH_SIZE: usize = 32 * 1024;
+/// Most batches that are read for one request. Sockets that share a port fit into few.
+const BATCHES_MAX: usize = 64;
 
 /// What the kernel numbers sockets with (`SO_COOKIE`, `bpf_get_socket_cookie`): never used twice while it runs, in no
 /// network namespace (Linux 5.4).
@@ -58,13 +63,10 @@ impl Cookie {
 pub struct SocketName {
     /// Its cookie.
     pub cookie: Cookie,
-    /// The socket's own address.
+    /// Where its packets come from.
     pub source: SocketAddr,
     /// Whom it talks to.
     pub destination: SocketAddr,
-    /// The index of the interface that it is bound to (`SO_BINDTODEVICE`, or the scope of a link-local address); 0 for
-    /// none. The kernel finds a socket that is bound under this index alone.
-    pub interface: u32,
 }
 
 /// Why sockets can not be ended on this machine.
@@ -110,13 +112,49 @@ impl SockDiag {
     /// # Errors
     /// EPERM without CAP_NET_ADMIN over the network namespace; EOPNOTSUPP when the kernel, or the kind of the socket, has
     /// no such function.
-    pub(super) fn destroy(&mut self, name: &SocketName) -> io::Result<bool> {
-        let request = SockDiagDestroy::new(request(id(name), StateFlags::all()));
+    pub(super) fn end(&mut self, name: &SocketName) -> io::Result<bool> {
+        if self.destroy(id(name))? {
+            return Ok(true);
+        }
+        match self.find(name)? {
+            Some(id) => self.destroy(id),
+            None => Ok(false),
+        }
+    }
+
+    fn destroy(&mut self, id: SocketId) -> io::Result<bool> {
+        let request = SockDiagDestroy::new(request(id, StateFlags::all()));
         match self.ask(request, NLM_F_ACK) {
-            Ok(()) => Ok(true),
+            Ok(_) => Ok(true),
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// The socket with this cookie among those with this source port.
+    fn find(&mut self, name: &SocketName) -> io::Result<Option<SocketId>> {
+        let families: &[IpAddr] = match name.source.ip() {
+            // IPv6 sockets that speak IPv4 are listed as IPv6.
+            IpAddr::V4(_) => &[
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            ],
+            IpAddr::V6(_) => &[IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
+        };
+        let cookie = name.cookie.to_bytes();
+        for family in families {
+            let any = SocketAddr::new(*family, 0);
+            let filter = id_of(SocketAddr::new(*family, name.source.port()), any);
+            // What listens has no peer, and what waits for its time to be over has no client.
+            let states = StateFlags::all() - StateFlags::LISTEN - StateFlags::TIME_WAIT;
+            let found = self.ask(request(filter, states), NLM_F_DUMP)?;
+            if let Some(mut id) = found.into_iter().find(|id| id.cookie == cookie) {
+                id.source_address = id.source_address.to_canonical();
+                id.destination_address = id.destination_address.to_canonical();
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether the kernel can end TCP sockets at all, found without touching one.
@@ -135,20 +173,20 @@ impl SockDiag {
             .as_ref()
             .map_err(Errno::from_io_error)
         {
-            Ok(()) | Err(Some(Errno::NOENT)) => {}
+            Ok(_) | Err(Some(Errno::NOENT)) => {}
             Err(Some(Errno::OPNOTSUPP)) => return Err(Unsupported::NoDestroy),
             Err(error) => return Err(Unsupported::Failed(error.unwrap_or(Errno::IO).into())),
         }
         // A list of the sockets in no state is empty, unless nobody is there to make it.
         match self.ask(request(nobody, StateFlags::empty()), NLM_F_DUMP) {
-            Ok(()) => Ok(()),
+            Ok(_) => Ok(()),
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => Err(Unsupported::NoModule),
             Err(error) => Err(Unsupported::Failed(error)),
         }
     }
 
-    /// Sends a request and reads the status that the kernel answers with.
-    fn ask<M>(&mut self, request: M, flags: u16) -> io::Result<()>
+    /// Sends a request, and reads the sockets that the kernel answers with and the status at their end.
+    fn ask<M>(&mut self, request: M, flags: u16) -> io::Result<Vec<SocketId>>
     where
         M: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<M>>,
     {
@@ -161,34 +199,52 @@ impl SockDiag {
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
         send(&self.socket, &bytes, SendFlags::empty())?;
-        for _ in 0..STALE_ANSWERS_MAX {
-            let mut answer = [0; ANSWER_SIZE];
-            let (_, length) = recv(&self.socket, &mut answer, RecvFlags::DONTWAIT)?;
-            if let Some(status) = status(&answer[..length.min(ANSWER_SIZE)], self.sequence)? {
-                return status.map_err(io::Error::from);
+        let mut answers = Answers::default();
+        let mut batch = vec![0; BATCH_SIZE];
+        for _ in 0..BATCHES_MAX {
+            let (_, length) = recv(&self.socket, batch.as_mut_slice(), RecvFlags::DONTWAIT)?;
+            if let Some(status) = answers.read(&batch[..length.min(BATCH_SIZE)], self.sequence)? {
+                return status.map(|()| answers.sockets).map_err(io::Error::from);
             }
         }
+        // What is left of them has another number, and the next request passes it over.
         Err(io::ErrorKind::InvalidData.into())
     }
 }
 
-/// The status in an answer; `None` when it is the answer to another request.
-fn status(answer: &[u8], sequence: u32) -> io::Result<Option<Result<(), Errno>>> {
-    let answer = NetlinkMessage::<SockDiagMessage>::deserialize(answer)
-        .map_err(|error: DecodeError| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    if answer.header.sequence_number != sequence {
-        return Ok(None);
+/// What came back so far.
+#[derive(Default)]
+struct Answers {
+    sockets: Vec<SocketId>,
+}
+
+impl Answers {
+    /// Reads a batch of messages; the status, once it has come. Answers to other requests are passed over.
+    fn read(&mut self, mut batch: &[u8], sequence: u32) -> io::Result<Option<Result<(), Errno>>> {
+        while !batch.is_empty() {
+            let answer = NetlinkMessage::<SockDiagMessage>::deserialize(batch)
+                .map_err(|error: DecodeError| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            let length = (answer.header.length as usize).next_multiple_of(4);
+            batch = batch.get(length..).unwrap_or_default();
+            if answer.header.sequence_number != sequence {
+                continue;
+            }
+            let code = match answer.payload {
+                NetlinkPayload::Error(error) => error.raw_code(),
+                NetlinkPayload::Done(done) => done.code,
+                NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
+                    self.sockets.push(response.header.socket_id);
+                    continue;
+                }
+                _ => continue,
+            };
+            return Ok(Some(match code {
+                0 => Ok(()),
+                code => Err(Errno::from_raw_os_error(code.saturating_neg())),
+            }));
+        }
+        Ok(None)
     }
-    let code = match answer.payload {
-        NetlinkPayload::Error(error) => error.raw_code(),
-        NetlinkPayload::Done(done) => done.code,
-        _ => return Ok(None),
-    };
-    Ok(Some(if code == 0 {
-        Ok(())
-    } else {
-        Err(Errno::from_raw_os_error(code.saturating_neg()))
-    }))
 }
 
 fn request(socket_id: SocketId, states: StateFlags) -> SockDiagMessage {
@@ -206,7 +262,6 @@ fn request(socket_id: SocketId, states: StateFlags) -> SockDiagMessage {
 
 fn id(name: &SocketName) -> SocketId {
     SocketId {
-        interface_id: name.interface,
         cookie: name.cookie.to_bytes(),
         ..id_of(name.source, name.destination)
     }
@@ -249,7 +304,6 @@ mod tests {
             cookie: Cookie::new(7).unwrap(),
             source: "192.0.2.1:4660".parse().unwrap(),
             destination: "198.51.100.2:443".parse().unwrap(),
-            interface: 3,
         };
         let request = SockDiagDestroy::new(request(id(&name), StateFlags::all()));
         let mut message = NetlinkMessage::new(NetlinkHeader::default(), request.into());
@@ -267,7 +321,7 @@ mod tests {
         );
         assert_eq!(bytes[28..32], [192, 0, 2, 1]);
         assert_eq!(bytes[44..48], [198, 51, 100, 2]);
-        assert_eq!(bytes[60..64], 3_u32.to_ne_bytes());
+        assert_eq!(bytes[60..64], [0; 4], "no interface");
         assert_eq!(bytes[64..72], Cookie::new(7).unwrap().to_bytes());
     }
 
