@@ -23,6 +23,7 @@ mod web;
 pub mod wire;
 
 pub use cgroup::Cgroup;
+pub use enforcer_hellos as hellos;
 pub use image::Image;
 pub use lab::{Lab, Protocol, world};
 pub use namespace::Namespace;

@@ -1,0 +1,139 @@
+//! What must hold for any bytes: no reader finds another name than the parser, and the parser never changes its mind
+//! when more bytes come.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::ops::Range;
+
+use enforcer_common::client_hello::{Parsed, Types, parse};
+
+use crate::oracles::{ORACLES, Reading};
+
+/// What the parser makes of `bytes`.
+#[must_use]
+pub fn read(bytes: &[u8]) -> Parsed {
+    read_at(bytes, 0)
+}
+
+/// What the parser makes of the record that starts at `start`.
+#[must_use]
+pub fn read_at(bytes: &[u8], start: u32) -> Parsed {
+    parse(bytes, start, &mut Types::default())
+}
+
+/// The name that was read, whether the hello is whole or not.
+#[must_use]
+pub fn name_in<'a>(bytes: &'a [u8], parsed: &Parsed) -> Option<&'a [u8]> {
+    let span = match parsed {
+        Parsed::Whole(hello) => hello.name,
+        Parsed::Part { name } => (*name)?,
+        Parsed::Wrong(_) => return None,
+    };
+    bytes.get(span.at as usize..(span.at + span.length) as usize)
+}
+
+/// Checks everything that must hold for `bytes`.
+///
+/// # Errors
+/// With what does not hold, and the bytes.
+pub fn check(bytes: &[u8]) -> Result<(), String> {
+    against_oracles(bytes)
+        .and_then(|()| never_changes_its_mind(bytes))
+        .and_then(|()| is_the_same_anywhere(bytes))
+        .map_err(|fault| format!("{fault}\n{}", hex(bytes)))
+}
+
+/// Whatever a reader takes for the server name, the parser reads the same or denies.
+fn against_oracles(bytes: &[u8]) -> Result<(), String> {
+    let parsed = read(bytes);
+    for (oracle, reads) in ORACLES {
+        let Reading::Names(names) = reads(bytes) else {
+            continue;
+        };
+        let agrees = match parsed {
+            Parsed::Wrong(_) => true,
+            // It would be let through as the beginning of a hello, and the server takes it for whole.
+            Parsed::Part { .. } => false,
+            Parsed::Whole(_) => {
+                let name = name_in(bytes, &parsed)
+                    .ok_or("the name lies outside the bytes")?
+                    .to_ascii_lowercase();
+                names == [name.as_slice()] || (names.is_empty() && is_address(&name))
+            }
+        };
+        if !agrees {
+            let names: Vec<_> = names.iter().map(|name| name.escape_ascii().to_string()).collect();
+            return Err(format!("the parser reads {parsed:?}, {oracle} {names:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Which rustls takes for no name, and the check of names denies.
+fn is_address(name: &[u8]) -> bool {
+    std::str::from_utf8(name).is_ok_and(|name| name.parse::<IpAddr>().is_ok())
+}
+
+/// However the bytes are cut: what was wrong stays wrong, a name stays the same, and what is whole stays whole.
+fn never_changes_its_mind(bytes: &[u8]) -> Result<(), String> {
+    let mut before = read(&[]);
+    for cut in cuts(bytes.len()) {
+        let now = read(&bytes[..cut]);
+        let holds = match (before, now) {
+            (Parsed::Wrong(_), Parsed::Wrong(_)) | (Parsed::Part { name: None }, _) => true,
+            (Parsed::Part { .. }, Parsed::Wrong(_)) => true,
+            (Parsed::Part { name }, Parsed::Part { name: now }) => name == now,
+            (Parsed::Part { name }, Parsed::Whole(hello)) => name == Some(hello.name),
+            (Parsed::Whole(hello), Parsed::Whole(now)) => hello == now,
+            _ => false,
+        };
+        if !holds {
+            return Err(format!("{before:?} became {now:?} with {cut} bytes"));
+        }
+        if let Parsed::Whole(hello) = now
+            && hello.end as usize > cut
+        {
+            return Err(format!("{now:?} with only {cut} bytes"));
+        }
+        before = now;
+    }
+    Ok(())
+}
+
+/// Every length up to `length`; of long bytes all near the start, and a few hundred behind.
+fn cuts(length: usize) -> impl Iterator<Item = usize> {
+    const NEAR: usize = 700;
+    let near: Range<usize> = 1..length.min(NEAR);
+    let step = (length / 300).max(1);
+    near.chain((NEAR..length).step_by(step)).chain([length])
+}
+
+/// Behind other bytes, the same is read.
+fn is_the_same_anywhere(bytes: &[u8]) -> Result<(), String> {
+    const BEFORE: u32 = 54;
+    let mut moved = vec![22; BEFORE as usize];
+    moved.extend_from_slice(bytes);
+    let (here, mut there) = (read(bytes), read_at(&moved, BEFORE));
+    match &mut there {
+        Parsed::Whole(hello) => {
+            hello.end -= BEFORE;
+            hello.name.at -= BEFORE;
+        }
+        Parsed::Part { name: Some(name) } => name.at -= BEFORE,
+        _ => {}
+    }
+    if here == there {
+        Ok(())
+    } else {
+        Err(format!("{here:?} at 0 is {there:?} at {BEFORE}"))
+    }
+}
+
+/// Bytes as a person can paste them.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::from("hex: "), |mut text, byte| {
+        // Writing to a string can not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
