@@ -304,6 +304,15 @@ impl Built {
             .fold(0, |length, byte| length << 8 | usize::from(*byte))
     }
 
+    /// The first length of `level`; 0 when there is none.
+    #[must_use]
+    pub fn length(&self, level: Level) -> usize {
+        self.lengths
+            .iter()
+            .find(|(of, ..)| *of == level)
+            .map_or(0, |(_, at, width)| self.read(*at, *width))
+    }
+
     /// The bytes with the first length of `level` changed; as they are when there is none.
     #[must_use]
     pub fn with_length(&self, level: Level, change: impl FnOnce(usize) -> usize) -> Vec<u8> {

@@ -3,7 +3,6 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::ops::Range;
 
 use enforcer_common::client_hello::{Parsed, Types, parse};
 
@@ -22,6 +21,9 @@ pub fn read_at(bytes: &[u8], start: u32) -> Parsed {
 }
 
 /// The name that was read, whether the hello is whole or not.
+///
+/// # Panics
+/// When it lies outside the bytes, which is a fault of the parser.
 #[must_use]
 pub fn name_in<'a>(bytes: &'a [u8], parsed: &Parsed) -> Option<&'a [u8]> {
     let span = match parsed {
@@ -29,7 +31,7 @@ pub fn name_in<'a>(bytes: &'a [u8], parsed: &Parsed) -> Option<&'a [u8]> {
         Parsed::Part { name } => (*name)?,
         Parsed::Wrong(_) => return None,
     };
-    bytes.get(span.at as usize..(span.at + span.length) as usize)
+    Some(&bytes[span.at as usize..(span.at + span.length) as usize])
 }
 
 /// Checks everything that must hold for `bytes`.
@@ -90,6 +92,8 @@ fn never_changes_its_mind(bytes: &[u8]) -> Result<(), String> {
         if !holds {
             return Err(format!("{before:?} became {now:?} with {cut} bytes"));
         }
+        // Inside, or it panics.
+        let _ = name_in(&bytes[..cut], &now);
         if let Parsed::Whole(hello) = now
             && hello.end as usize > cut
         {
@@ -100,12 +104,15 @@ fn never_changes_its_mind(bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Every length up to `length`; of long bytes all near the start, and a few hundred behind.
+/// Lengths up to `length`: every one within the headers, then some of all sizes, others for each length.
 fn cuts(length: usize) -> impl Iterator<Item = usize> {
-    const NEAR: usize = 700;
-    let near: Range<usize> = 1..length.min(NEAR);
-    let step = (length / 300).max(1);
-    near.chain((NEAR..length).step_by(step)).chain([length])
+    const NEAR: usize = 12;
+    const FAR: usize = 50;
+    let step = (length / FAR).max(1);
+    let first = NEAR + length % step;
+    (1..length.min(NEAR))
+        .chain((first..length).step_by(step))
+        .chain([length])
 }
 
 /// Behind other bytes, the same is read.

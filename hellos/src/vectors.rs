@@ -67,6 +67,7 @@ pub fn vectors() -> Vec<Vector> {
     vectors_out_of_range(&mut list);
     records(&mut list);
     other_protocols(&mut list);
+    lies_of_beginnings(&mut list);
     parts(&mut list);
     list.0
 }
@@ -636,6 +637,28 @@ fn vectors_out_of_range(list: &mut List) {
         .bytes(),
         HelloLengths,
     );
+    let with = |level, more: &[u8]| {
+        let mut built = hello().build();
+        let around = [Level::Record, Level::Handshake, level];
+        let (at, length) = built
+            .lengths
+            .iter()
+            .find(|(of, ..)| *of == level)
+            .map_or((0, 0), |(_, at, width)| (at + width, built.length(level)));
+        for level in around {
+            built.bytes = built.with_length(level, |length| length + more.len());
+        }
+        built.bytes.splice(at + length..at + length, more.iter().copied());
+        built.bytes
+    };
+    list.wrong("half a cipher suite", with(Level::Ciphers, &[0x13]), HelloLengths);
+    for size in 1..4 {
+        list.wrong(
+            format!("{size} bytes of an extension's header at the end"),
+            with(Level::Extensions, &[0x77; 3][..size]),
+            HelloLengths,
+        );
+    }
     // Every field that a hello may end with too early, the lengths around it being right.
     for (what, body) in [
         ("a hello without a body", 0),
@@ -762,6 +785,69 @@ fn other_protocols(list: &mut List) {
         };
         not(&format!("version {major}.1 in the record"), &record.bytes());
     }
+}
+
+/// A length that can not be true is told as soon as it can be read, whatever comes behind it.
+fn lies_of_beginnings(list: &mut List) {
+    use Reason::{HelloInRecords, HelloLengths};
+    let built = hello().build();
+    for (what, level, length, reason) in [
+        ("the record's length", Level::Record, 0, HelloInRecords),
+        ("the message's length", Level::Handshake, 4000, HelloInRecords),
+        (
+            "the session identifier's length",
+            Level::SessionId,
+            33,
+            HelloLengths,
+        ),
+        ("the cipher suites' length", Level::Ciphers, 4000, HelloLengths),
+        (
+            "the compression methods' length",
+            Level::Compressions,
+            255,
+            HelloLengths,
+        ),
+        (
+            "the length of all extensions",
+            Level::Extensions,
+            4000,
+            HelloLengths,
+        ),
+        ("an extension's length", Level::Extension(0), 4000, HelloLengths),
+        (
+            "the server name extension's length",
+            Level::Extension(1),
+            4000,
+            HelloLengths,
+        ),
+    ] {
+        let bytes = built.with_length(level, |_| length);
+        let behind = built
+            .lengths
+            .iter()
+            .find(|(of, ..)| *of == level)
+            .map_or(0, |(_, at, width)| at + width);
+        list.wrong(
+            format!("{what} lies, nothing behind it yet"),
+            &bytes[..behind],
+            reason,
+        );
+    }
+    list.wrong(
+        "a record that ends in the message's header, nothing behind it yet",
+        [22, 3, 1, 0, 3, 1, 0, 0],
+        HelloInRecords,
+    );
+    let empty = hello().with_extensions([
+        Extension::new(kind::SERVER_NAME, []),
+        Extension::new(kind::PADDING, [0; 20]),
+    ]);
+    let bytes = empty.bytes();
+    list.wrong(
+        "an empty server name extension, nothing behind it yet",
+        &bytes[..bytes.len() - 24],
+        HelloLengths,
+    );
 }
 
 fn parts(list: &mut List) {
