@@ -8,7 +8,10 @@ use clap::ValueEnum;
 
 use crate::failure::Failure;
 use crate::machine::Machine;
-use crate::{failure, setup, shell};
+use crate::{failure, fuzz, setup, shell};
+
+/// How long the fuzz targets run, all together.
+const FUZZ_SECONDS: u32 = 60;
 
 /// The checks, in their order: the cheap ones first.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -25,6 +28,8 @@ pub(crate) enum Name {
     Unit,
     /// The documentation has no dead link, and its examples work
     Doc,
+    /// The parsers stand a minute of fuzzing
+    Fuzz,
     /// Tests of whole programs, of the kernel's programs and in the lab; they need root
     Lab,
 }
@@ -76,6 +81,7 @@ fn title(name: Name) -> &'static str {
         Name::Build => "build",
         Name::Unit => "unit tests",
         Name::Doc => "documentation",
+        Name::Fuzz => "fuzzing",
         Name::Lab => "kernel and lab tests",
     }
 }
@@ -87,7 +93,16 @@ fn check(machine: &Machine, name: Name) -> Result<()> {
         command
     };
     match name {
-        Name::Format => shell::run(&mut cargo(&["fmt", "--all", "--check"])),
+        Name::Format => {
+            shell::run(&mut cargo(&["fmt", "--all", "--check"]))?;
+            // A workspace of its own.
+            shell::run(&mut cargo(&[
+                "fmt",
+                "--manifest-path",
+                "fuzz/Cargo.toml",
+                "--check",
+            ]))
+        }
         Name::Clippy => {
             shell::run(&mut cargo(&[
                 "clippy",
@@ -129,6 +144,7 @@ fn check(machine: &Machine, name: Name) -> Result<()> {
             )?;
             shell::run(&mut cargo(&["test", "--locked", "--no-fail-fast", "--doc"]))
         }
+        Name::Fuzz => fuzz::run(machine, FUZZ_SECONDS),
         Name::Lab => {
             let mut command = cargo(&["test", "--locked", "--no-fail-fast", "--test", "*"]);
             if !machine.is_root {

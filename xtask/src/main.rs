@@ -1,10 +1,11 @@
-//! The repository's own commands: `cargo xtask setup`, `cargo xtask test` and `cargo xtask demo`.
+//! The repository's own commands: `cargo xtask setup`, `test`, `fuzz` and `demo`.
 //!
 //! It depends on no other crate of the workspace, since those need the set-up before they compile.
 
 mod check;
 mod demo;
 mod failure;
+mod fuzz;
 mod machine;
 mod setup;
 mod shell;
@@ -31,11 +32,17 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Set up, then run every check: format, clippy, licences, unit tests, kernel and lab tests
+    /// Set up, then run every check: format, clippy, licences, unit tests, fuzzing, kernel and lab tests
     Test {
         /// Run only this step, without the set-up; may be given several times
         #[arg(long, value_name = "STEP")]
         only: Vec<check::Name>,
+    },
+    /// Fuzz the parsers, starting from the corpus that is kept in fuzz/corpus
+    Fuzz {
+        /// For how long, all targets together
+        #[arg(long, value_name = "N", default_value_t = 60)]
+        seconds: u32,
     },
     /// Set up, build, and show the enforcer at work between namespaces of this machine
     Demo {
@@ -50,6 +57,7 @@ fn main() -> ExitCode {
     let outcome = Machine::find().and_then(|machine| match arguments.command {
         Command::Setup { dry_run } => setup::run(&machine, dry_run),
         Command::Test { only } => check::run(&machine, &only),
+        Command::Fuzz { seconds } => setup::run(&machine, false).and_then(|()| fuzz::run(&machine, seconds)),
         Command::Demo { arguments } => demo::run(&machine, &arguments),
     });
     match outcome {

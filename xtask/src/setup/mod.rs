@@ -45,13 +45,14 @@ enum State {
 pub(crate) fn run(machine: &Machine, dry_run: bool) -> Result<()> {
     let begin = Instant::now();
     // The order is that of need: the mirror that apt knows serves the later steps.
-    let steps: [&dyn Step; 6] = [
+    let steps: [&dyn Step; 7] = [
         &toolchain::Toolchain,
         &packages::Packages,
         &registry::DockerRegistry,
         &rust_src::RustSource,
         &cargo_tool::BPF_LINKER,
         &cargo_tool::CARGO_DENY,
+        &cargo_tool::CARGO_FUZZ,
     ];
 
     eprintln!("set-up: what building and testing need");

@@ -7,11 +7,12 @@ use crate::failure::Failure;
 use crate::machine::{Machine, find_program};
 
 /// A program, the package it comes in, and what the lab does with it.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("ip", "iproute2"),   // makes the namespaces
     ("nft", "nftables"),  // counts and drops packets inside them
     ("skopeo", "skopeo"), // the registry client
     ("curl", "curl"),     // every other client
+    ("c++", "g++"),       // compiles the fuzzer
 ];
 
 /// What the system's package manager installs. None of these starts a service.
