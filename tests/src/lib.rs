@@ -9,6 +9,7 @@ pub mod caller;
 mod cgroup;
 mod cleanup;
 mod enter;
+pub mod guest;
 mod image;
 mod lab;
 pub mod nameserver;

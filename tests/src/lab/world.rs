@@ -61,7 +61,7 @@ data_regions = ["eastus"]
 "#;
 
 /// The client's own addresses on the link, and its way to everybody else.
-pub(super) const CLIENT_NETWORK: &str = "\
+pub(crate) const CLIENT_NETWORK: &str = "\
 address add 192.0.2.2/24 dev eth0
 address add 2001:db8::2/64 dev eth0 nodad
 route add 198.51.100.0/24 via 192.0.2.1
@@ -70,7 +70,7 @@ route add 2001:db8:1::/48 via 2001:db8::1
 route add 2001:db8:2::/48 via 2001:db8::1";
 
 /// The servers' addresses on the link.
-pub(super) const SERVER_NETWORK: &str = "\
+pub(crate) const SERVER_NETWORK: &str = "\
 address add 192.0.2.1/24 dev eth0
 address add 2001:db8::1/64 dev eth0 nodad";
 
@@ -112,7 +112,7 @@ pub fn address(text: &str) -> IpAddr {
 }
 
 /// Tells the name server about everybody, with the CNAME chains of the real service.
-pub(super) fn script(server: &NameServer) {
+pub(crate) fn script(server: &NameServer) {
     server.script(|zone| {
         zone.cname(CONTOSO, 300, "eus.fe.azcr.io");
         zone.cname("eus.fe.azcr.io", 300, "eus-acr.trafficmanager.net");

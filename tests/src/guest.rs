@@ -1,0 +1,114 @@
+//! What runs inside a virtual machine of `cargo xtask vm`: the programs are loaded, the vectors run, and a short lab.
+//!
+//! It needs nothing of the machine around it but `ip` and the enforcer. What it finds it tells on standard output, one
+//! [`Line`] each; the other end is `xtask/src/vm/console.rs`.
+
+mod load;
+mod network;
+mod object;
+mod scenes;
+mod verdicts;
+mod visit;
+
+use std::fmt::{self, Display};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+/// What every line of the protocol begins with; the kernel's own words stand between them.
+const MARK: &str = "@vm";
+
+/// One thing that was found.
+enum Line<'a> {
+    /// All programs are loaded.
+    Loaded,
+    /// A program, and how many instructions its verification took, where the kernel tells.
+    Program(&'a str, Option<u32>),
+    /// How many vectors got their verdict, and how many there are.
+    Vectors(usize, usize),
+    /// How many scenes of the lab went as they must, and how many there are.
+    Lab(usize, usize),
+    /// Something went wrong.
+    Failed(&'a str),
+    /// Something worth knowing.
+    Note(&'a str),
+    /// Everything was tried.
+    End,
+}
+
+impl Display for Line<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loaded => write!(out, "{MARK} loaded"),
+            Self::Program(name, Some(count)) => write!(out, "{MARK} program {name} {count}"),
+            Self::Program(name, None) => write!(out, "{MARK} program {name} -"),
+            Self::Vectors(good, all) => write!(out, "{MARK} vectors {good} {all}"),
+            Self::Lab(good, all) => write!(out, "{MARK} lab {good} {all}"),
+            Self::Failed(words) => write!(out, "{MARK} failed {words}"),
+            Self::Note(words) => write!(out, "{MARK} note {words}"),
+            Self::End => write!(out, "{MARK} end"),
+        }
+    }
+}
+
+fn tell(line: &Line<'_>) {
+    println!("{line}");
+}
+
+/// Tells an error, each of its lines on one.
+fn tell_failure(words: impl Display) {
+    for line in words.to_string().lines().filter(|line| !line.trim().is_empty()) {
+        tell(&Line::Failed(line));
+    }
+}
+
+/// Runs what the arguments say:
+/// - `run`: everything, as the first process of a virtual machine starts it
+/// - `object FILE [WORD]`: loads the programs of an object, or those with the word in their name, and shows what the
+///   verifier says
+/// - `visit NAME ADDRESS:PORT CA`: one TLS session under a server name
+pub fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words[..] {
+        ["run"] => {
+            run();
+            Ok(())
+        }
+        ["object", file] => object::load(Path::new(file), ""),
+        ["object", file, word] => object::load(Path::new(file), word),
+        ["visit", name, address, ca] => visit::visit(name, address, Path::new(ca)),
+        _ => Err(anyhow::anyhow!(
+            "usage: guest run | object FILE [WORD] | visit NAME ADDRESS:PORT CA"
+        )),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything; what fails is told and does not keep the rest from being tried.
+fn run() {
+    // The ring of the first test and the maps of the second do not have to fit side by side.
+    match load::load() {
+        Ok(enforcement) => {
+            tell(&Line::Loaded);
+            told(load::tell_programs());
+            told(verdicts::run(enforcement));
+        }
+        Err(error) => tell_failure(error),
+    }
+    told(scenes::run());
+    tell(&Line::End);
+}
+
+fn told(outcome: Result<()>) {
+    if let Err(error) = outcome {
+        tell_failure(format_args!("{error:#}"));
+    }
+}

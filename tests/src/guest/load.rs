@@ -1,0 +1,43 @@
+//! Loading the programs, and what the kernel tells of them.
+
+use aya::programs::loaded_programs;
+use enforcer::kernel::{Enforcement, KernelError};
+
+use super::{Line, tell};
+use crate::vectors::PORTS;
+
+/// Lines of the verifier's log that are told: its last ones say what it did not accept.
+const LOG_LINES: usize = 40;
+
+/// Loads the programs; the error has the kernel's words.
+pub(super) fn load() -> Result<Enforcement, String> {
+    Enforcement::load(&PORTS).map_err(|error| words(&error))
+}
+
+/// The error, its causes, of a long log the end.
+fn words(error: &KernelError) -> String {
+    let mut lines = vec![error.to_string()];
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        let all: Vec<&str> = text.lines().collect();
+        lines.extend(
+            all[all.len().saturating_sub(LOG_LINES)..]
+                .iter()
+                .map(|&line| line.to_owned()),
+        );
+        cause = error.source();
+    }
+    lines.join("\n")
+}
+
+/// Tells the programs that are loaded: in a virtual machine nobody else has loaded any under our names.
+pub(super) fn tell_programs() -> anyhow::Result<()> {
+    for program in loaded_programs() {
+        let program = program?;
+        if let Some(name) = program.name_as_str().filter(|name| name.starts_with("enforcer")) {
+            tell(&Line::Program(name, program.verified_instruction_count()));
+        }
+    }
+    Ok(())
+}
