@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::failure::Failure;
 use crate::machine::Machine;
-use crate::{failure, fuzz, setup, shell};
+use crate::{failure, fuzz, setup, shell, vm};
 
 /// How long the fuzz targets run, all together.
 const FUZZ_SECONDS: u32 = 60;
@@ -32,6 +32,8 @@ pub(crate) enum Name {
     Fuzz,
     /// Tests of whole programs, of the kernel's programs and in the lab; they need root
     Lab,
+    /// The oldest and the newest kernel load the programs and enforce with them, in emulated machines
+    Vm,
 }
 
 /// How a check ended.
@@ -83,6 +85,7 @@ fn title(name: Name) -> &'static str {
         Name::Doc => "documentation",
         Name::Fuzz => "fuzzing",
         Name::Lab => "kernel and lab tests",
+        Name::Vm => "other kernels",
     }
 }
 
@@ -153,6 +156,7 @@ fn check(machine: &Machine, name: Name) -> Result<()> {
             }
             shell::run(&mut command)
         }
+        Name::Vm => vm::run(machine, &vm::OLDEST_AND_NEWEST.map(str::to_owned)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The repository's own commands: `cargo xtask setup`, `test`, `fuzz` and `demo`.
+//! The repository's own commands: `cargo xtask setup`, `test`, `fuzz`, `vm` and `demo`.
 //!
 //! It depends on no other crate of the workspace, since those need the set-up before they compile.
 
@@ -6,9 +6,11 @@ mod check;
 mod demo;
 mod failure;
 mod fuzz;
+mod kernels;
 mod machine;
 mod setup;
 mod shell;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -44,6 +46,12 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = 60)]
         seconds: u32,
     },
+    /// Set up, build, and try the enforcer on other kernels, each in an emulated machine: Linux 5.10, 6.1, 6.12 and newest
+    Vm {
+        /// Only this kernel, such as `5.10` or `newest`; may be given several times
+        #[arg(long, value_name = "VERSION")]
+        kernel: Vec<String>,
+    },
     /// Set up, build, and show the enforcer at work between namespaces of this machine
     Demo {
         /// Given to the demo as they are
@@ -58,6 +66,7 @@ fn main() -> ExitCode {
         Command::Setup { dry_run } => setup::run(&machine, dry_run),
         Command::Test { only } => check::run(&machine, &only),
         Command::Fuzz { seconds } => setup::run(&machine, false).and_then(|()| fuzz::run(&machine, seconds)),
+        Command::Vm { kernel } => setup::run(&machine, false).and_then(|()| vm::run(&machine, &kernel)),
         Command::Demo { arguments } => demo::run(&machine, &arguments),
     });
     match outcome {

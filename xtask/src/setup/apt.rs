@@ -32,18 +32,18 @@ pub(super) fn install(machine: &Machine, packages: &[&str]) -> Result<()> {
     shell::run(&mut command)
 }
 
-/// Fetches `package` (a name, or `name=version`) with apt's check of its signature, and unpacks it to `folder`.
+/// Fetches `packages` (names, or `name=version`) with apt's check of their signatures, and unpacks them all to `folder`.
 ///
 /// `options` are those of [`PrivateState::options`], or none for the system's own sources. Needs no root and changes
 /// nothing outside of `folder`.
 pub(super) fn fetch_and_unpack(
     machine: &Machine,
     options: &[OsString],
-    package: &str,
+    packages: &[&str],
     folder: &Path,
 ) -> Result<()> {
     ensure!(find_program("apt-get").is_some(), "this machine has no apt-get");
-    if options.is_empty() && (lists_are_old() || !is_known(package)) {
+    if options.is_empty() && (lists_are_old() || !packages.iter().all(|package| is_known(package))) {
         update(machine)?;
     }
     let work = Scratch::new(machine, "fetch")?;
@@ -52,14 +52,26 @@ pub(super) fn fetch_and_unpack(
     command
         .args(["-q", "-o", "APT::Sandbox::User="])
         .args(options)
-        .args(["download", package]);
+        .arg("download")
+        .args(packages);
     shell::run(command.current_dir(&work.0))?;
-    let archive = fs::read_dir(&work.0)?
+    let archives: Vec<PathBuf> = fs::read_dir(&work.0)?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
-        .ok_or_else(|| anyhow!("apt-get download left no package behind"))?;
+        .filter(|path| path.extension().is_some_and(|extension| extension == "deb"))
+        .collect();
+    ensure!(
+        archives.len() == packages.len(),
+        "apt-get download left {} packages behind instead of {}",
+        archives.len(),
+        packages.len()
+    );
     let fresh = work.0.join("unpacked");
-    shell::run(Command::new("dpkg-deb").arg("-x").args([&archive, &fresh]))?;
+    for archive in &archives {
+        shell::run(Command::new("dpkg-deb").arg("-x").args([archive, &fresh]))?;
+    }
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("{} cannot be made", parent.display()))?;
+    }
     // Another set-up may have been quicker; what it made is as good.
     if folder.exists() {
         fs::rename(folder, work.0.join("old"))
@@ -109,7 +121,7 @@ pub(super) struct PrivateState {
 impl PrivateState {
     /// Fetches the lists of `suite` from `mirror`.
     pub(super) fn new(machine: &Machine, mirror: &str, suite: &str) -> Result<Self> {
-        let folder = Scratch::new(machine, "apt")?;
+        let folder = Scratch::new(machine, &format!("apt-{suite}"))?;
         for part in ["lists/partial", "cache/archives/partial", "none"] {
             fs::create_dir_all(folder.0.join(part))?;
         }
@@ -157,6 +169,19 @@ impl PrivateState {
         Ok(table
             .lines()
             .filter_map(|line| Some(line.split('|').nth(1)?.trim().to_owned()))
+            .collect())
+    }
+
+    /// What `package` depends on; of alternatives, each.
+    pub(super) fn dependencies(&self, package: &str) -> Result<Vec<String>> {
+        let list = shell::capture(Command::new("apt-cache").args(self.options()).args([
+            "depends",
+            "--important",
+            package,
+        ]))?;
+        Ok(list
+            .lines()
+            .filter_map(|line| Some(line.split_once("Depends: ")?.1.trim().to_owned()))
             .collect())
     }
 }

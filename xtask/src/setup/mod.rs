@@ -5,6 +5,7 @@
 
 mod apt;
 mod cargo_tool;
+mod kernels;
 mod packages;
 mod registry;
 mod rust_src;
@@ -49,6 +50,7 @@ pub(crate) fn run(machine: &Machine, dry_run: bool) -> Result<()> {
         &toolchain::Toolchain,
         &packages::Packages,
         &registry::DockerRegistry,
+        &kernels::Kernels,
         &rust_src::RustSource,
         &cargo_tool::BPF_LINKER,
         &cargo_tool::CARGO_DENY,

@@ -7,12 +7,14 @@ use crate::failure::Failure;
 use crate::machine::{Machine, find_program};
 
 /// A program, the package it comes in, and what the lab does with it.
-const PROGRAMS: [(&str, &str); 5] = [
-    ("ip", "iproute2"),   // makes the namespaces
-    ("nft", "nftables"),  // counts and drops packets inside them
-    ("skopeo", "skopeo"), // the registry client
-    ("curl", "curl"),     // every other client
-    ("c++", "g++"),       // compiles the fuzzer
+const PROGRAMS: [(&str, &str); 7] = [
+    ("ip", "iproute2"),                        // makes the namespaces
+    ("nft", "nftables"),                       // counts and drops packets inside them
+    ("skopeo", "skopeo"),                      // the registry client
+    ("curl", "curl"),                          // every other client
+    ("c++", "g++"),                            // compiles the fuzzer
+    ("qemu-system-x86_64", "qemu-system-x86"), // boots other kernels
+    ("busybox", "busybox-static"),             // is all that these have around the enforcer
 ];
 
 /// What the system's package manager installs. None of these starts a service.

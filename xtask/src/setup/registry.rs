@@ -46,7 +46,7 @@ impl Step for DockerRegistry {
              put a `{NAME}` (the registry of the Distribution project) into PATH"
         );
         let unpacked = machine.tools.join(NAME);
-        apt::fetch_and_unpack(machine, &[], NAME, &unpacked)
+        apt::fetch_and_unpack(machine, &[], &[NAME], &unpacked)
             .with_context(|| Failure::new(format!("{NAME} cannot be fetched"), by_hand))?;
         fs::create_dir_all(machine.tools.join("bin"))?;
         let link = machine.tools.join("bin").join(NAME);

@@ -149,7 +149,7 @@ fn fetch(machine: &Machine, unpacked: &Path) -> Result<()> {
         return apt::fetch_and_unpack(
             machine,
             &state.options(),
-            &format!("rust-src={version}"),
+            &[&format!("rust-src={version}")],
             unpacked,
         );
     }
