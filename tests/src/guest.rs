@@ -67,7 +67,7 @@ fn tell_failure(words: impl Display) {
 /// - `run`: everything, as the first process of a virtual machine starts it
 /// - `object FILE [WORD]`: loads the programs of an object, or those with the word in their name, and shows what the
 ///   verifier says
-/// - `visit NAME ADDRESS:PORT CA`: one TLS session under a server name
+/// - `visit CA NAME@ADDRESS:PORT ..`: TLS sessions, each under a server name
 pub fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -78,9 +78,9 @@ pub fn main() -> ExitCode {
         }
         ["object", file] => object::load(Path::new(file), ""),
         ["object", file, word] => object::load(Path::new(file), word),
-        ["visit", name, address, ca] => visit::visit(name, address, Path::new(ca)),
+        ["visit", ca, ref sessions @ ..] => visit::visit(Path::new(ca), sessions),
         _ => Err(anyhow::anyhow!(
-            "usage: guest run | object FILE [WORD] | visit NAME ADDRESS:PORT CA"
+            "usage: guest run | object FILE [WORD] | visit CA NAME@ADDRESS:PORT .."
         )),
     };
     match outcome {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::network::Network;
-use super::{Line, tell};
+use super::{Line, tell, tell_failure, visit};
 use crate::lab::world;
 use crate::outcome::run_for;
 use crate::programs::enforcer_program;
@@ -64,58 +64,76 @@ const SCENES: [Scene; 6] = [
     },
 ];
 
-/// Plays all of them and tells those that went wrong.
+/// Plays all of them under one `enforcer exec` and tells those that went wrong.
 pub(super) fn run() -> Result<()> {
     let network = Network::start().context("the short lab can not be built")?;
-    fs::write(Network::file("policy.toml"), world::CONTOSO_POLICY)?;
+    let (policy, report) = (Network::file("policy.toml"), Network::file("report.json"));
+    fs::write(&policy, world::CONTOSO_POLICY)?;
+    let mut exec = network.on_client(&enforcer_program()?)?;
+    exec.args(["exec", "--config"])
+        .arg(policy)
+        .arg("--report")
+        .arg(&report)
+        .arg("--")
+        .arg(std::env::current_exe()?)
+        .arg("visit")
+        .arg(Network::ca())
+        .args(SCENES.iter().map(Scene::session));
+    let outcome = run_for(exec, LIMIT)?;
+    let told = outcome.stderr.lines();
+    for warning in told.filter(|line| line.starts_with("warning: ")) {
+        tell(&Line::Note(warning));
+    }
+    let sessions = visit::outcomes(&outcome.stdout);
+    ensure!(
+        sessions.len() == SCENES.len(),
+        "enforcer exec did not play the scenes: {outcome}"
+    );
+    let report: Value = serde_json::from_str(&fs::read_to_string(report)?)?;
     let mut good = 0;
-    for scene in &SCENES {
-        match play(&network, scene) {
+    for (scene, session) in SCENES.iter().zip(&sessions) {
+        let visited = network.was_visited(scene.name, scene.address().ip());
+        match judge(scene, session, visited, &report) {
             Ok(()) => good += 1,
-            Err(error) => super::tell_failure(format_args!("{}: {error:#}", scene.what)),
+            Err(error) => tell_failure(format_args!("{}: {error:#}", scene.what)),
         }
     }
     tell(&Line::Lab(good, SCENES.len()));
     Ok(())
 }
 
-fn play(network: &Network, scene: &Scene) -> Result<()> {
-    let address = SocketAddr::new(world::address(scene.address), 443);
-    let report = Network::file("report.json");
-    let mut exec = network.on_client(&enforcer_program()?)?;
-    exec.args(["exec", "--config"])
-        .arg(Network::file("policy.toml"))
-        .arg("--report")
-        .arg(&report)
-        .arg("--")
-        .arg(std::env::current_exe()?)
-        .args(["visit", scene.name, &address.to_string()])
-        .arg(Network::ca());
-    let outcome = run_for(exec, LIMIT)?;
-    for warning in outcome
-        .stderr
-        .lines()
-        .filter(|line| line.starts_with("warning: "))
-    {
-        tell(&Line::Note(&format!("{}: {warning}", scene.what)));
+impl Scene {
+    fn address(&self) -> SocketAddr {
+        SocketAddr::new(world::address(self.address), 443)
     }
-    let visited = network.was_visited(scene.name, address.ip());
-    let text = fs::read_to_string(&report).with_context(|| format!("enforcer wrote no report: {outcome}"))?;
-    fs::remove_file(&report)?;
-    let report: Value = serde_json::from_str(&text)?;
+
+    /// As [`visit::visit`] takes it.
+    fn session(&self) -> String {
+        format!("{}@{}", self.name, self.address())
+    }
+}
+
+/// Holds what the client and the server saw, and what the enforcer reports, against what must be.
+fn judge(scene: &Scene, session: &visit::Outcome, visited: bool, report: &Value) -> Result<()> {
     let Some(reason) = scene.denied else {
-        ensure!(outcome.success() && visited, "it did not get through: {outcome}");
-        ensure!(report["denied"] == 0, "something was denied: {outcome}");
+        ensure!(
+            session.error.is_none() && visited,
+            "it did not get through: {session:?}"
+        );
         return Ok(());
     };
-    ensure!(!outcome.success() && !visited, "it got through: {outcome}");
+    ensure!(session.error.is_some() && !visited, "it got through");
+    let destination = scene.address().ip().to_string();
+    let denials = report["denials"].as_array().into_iter().flatten();
+    let reported = |denial: &Value| denial["reason"] == reason && denial["destination"] == destination;
     ensure!(
-        text.contains(&format!("\"{reason}\"")),
-        "the report does not say {reason}: {outcome}"
+        denials.clone().any(reported),
+        "the report does not say {reason}: {:?}",
+        denials.collect::<Vec<_>>()
     );
     tell(&Line::Note(&format!(
         "{}: the client knew after {} ms",
-        scene.what, report["duration_ms"]
+        scene.what, session.took_ms
     )));
     Ok(())
 }

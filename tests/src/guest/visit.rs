@@ -1,10 +1,10 @@
-//! One TLS session under a server name, to an address that somebody else has chosen.
+//! TLS sessions under server names, to addresses that somebody else has chosen.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustls::pki_types::pem::PemObject;
@@ -14,12 +14,20 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 /// An emulated machine is slow; a denial that the client learns comes long before.
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// Connects, shakes hands and sends a request's first line.
+/// How a session went, as the client saw it.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// From before the connect to the request or the error, in milliseconds.
+    pub(super) took_ms: u64,
+    /// What the network or TLS said.
+    pub(super) error: Option<String>,
+}
+
+/// Begins one session after the other, each `NAME@ADDRESS:PORT`, and prints an [`Outcome`] a line.
 ///
 /// # Errors
-/// What the network or TLS said.
-pub(super) fn visit(name: &str, address: &str, ca: &Path) -> Result<()> {
-    let address: SocketAddr = address.parse().context("not an address with a port")?;
+/// When there is nothing to begin with.
+pub(super) fn visit(ca: &Path, sessions: &[&str]) -> Result<()> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(ca)?)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -27,7 +35,35 @@ pub(super) fn visit(name: &str, address: &str, ca: &Path) -> Result<()> {
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let session = ClientConnection::new(Arc::new(config), ServerName::try_from(name.to_owned())?)?;
+    let config = Arc::new(config);
+    for session in sessions {
+        let (name, address) = session.split_once('@').context("not a name at an address")?;
+        let (name, address) = (ServerName::try_from(name.to_owned())?, address.parse()?);
+        let begin = Instant::now();
+        let error = begin_session(config.clone(), name, address).err();
+        let words = error.map_or_else(String::new, |error| format!("{error:#}"));
+        println!("{} {words}", begin.elapsed().as_millis());
+    }
+    Ok(())
+}
+
+/// What [`visit`] printed.
+pub(super) fn outcomes(printed: &str) -> Vec<Outcome> {
+    printed
+        .lines()
+        .filter_map(|line| {
+            let (took, words) = line.split_once(' ')?;
+            Some(Outcome {
+                took_ms: took.parse().ok()?,
+                error: (!words.is_empty()).then(|| words.to_owned()),
+            })
+        })
+        .collect()
+}
+
+/// Connects, shakes hands and sends the head of a request.
+fn begin_session(config: Arc<ClientConfig>, name: ServerName<'static>, address: SocketAddr) -> Result<()> {
+    let session = ClientConnection::new(config, name)?;
     let socket = TcpStream::connect_timeout(&address, LIMIT).context("connect")?;
     socket.set_read_timeout(Some(LIMIT))?;
     let mut stream = StreamOwned::new(session, socket);
@@ -35,4 +71,20 @@ pub(super) fn visit(name: &str, address: &str, ca: &Path) -> Result<()> {
     stream
         .write_all(b"GET / HTTP/1.1\r\nhost: lab\r\n\r\n")
         .context("request")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_read_as_they_are_printed() {
+        let read = outcomes("12 \n3400 connect: refused\nwords\n");
+        assert_eq!(read.len(), 2);
+        assert_eq!((read[0].took_ms, read[0].error.as_deref()), (12, None));
+        assert_eq!(
+            (read[1].took_ms, read[1].error.as_deref()),
+            (3400, Some("connect: refused"))
+        );
+    }
 }

@@ -7,12 +7,21 @@ use super::console::Found;
 
 const HEADS: [&str; 5] = ["kernel", "loaded", "instructions verified", "vectors", "lab"];
 
+/// Bytes of a program's name that the kernel keeps (`BPF_OBJ_NAME_LEN` without the NUL).
+const NAME_BYTES: usize = 15;
+
 /// The table and its notes.
 pub(super) fn table(rows: &[Row]) -> String {
     let mut lines = vec![HEADS.map(str::to_owned)];
     lines.extend(rows.iter().map(cells));
     let widths: Vec<usize> = (0..HEADS.len())
-        .map(|column| lines.iter().map(|line| line[column].len()).max().unwrap_or(0))
+        .map(|column| {
+            lines
+                .iter()
+                .map(|line| line[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     let mut text = String::from("\n");
     for line in &lines {
@@ -64,7 +73,13 @@ fn instructions(found: &Found) -> String {
         Some(counts) => match counts.iter().max() {
             Some((most, name)) => {
                 let sum: u32 = counts.iter().map(|(count, _)| count).sum();
-                format!("{} in all, most {} in {name}", thousands(sum), thousands(*most))
+                // What is as long as the kernel's limit was cut there.
+                let cut = if name.len() == NAME_BYTES { "…" } else { "" };
+                format!(
+                    "{} in all, most {} in {name}{cut}",
+                    thousands(sum),
+                    thousands(*most)
+                )
             }
             None => "no program is told".to_owned(),
         },
@@ -157,6 +172,12 @@ mod tests {
         assert_eq!(lines[4], "  FAILED: 5.10.0: the kernel refused");
         assert!(lines[5].contains("panicked"), "{text}");
         assert!(lines[6].contains("Kernel panic"), "{text}");
+    }
+
+    #[test]
+    fn a_name_that_the_kernel_cut_is_shown_to_be_cut() {
+        let text = table(&[row("7.3", &["@vm loaded", "@vm program enforcer_connec 5"])]);
+        assert!(text.contains("most 5 in enforcer_connec…  NOT RUN"), "{text}");
     }
 
     #[test]
