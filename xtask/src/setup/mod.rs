@@ -9,6 +9,7 @@ mod kernels;
 mod packages;
 mod registry;
 mod rust_src;
+mod skopeo;
 mod toolchain;
 
 use std::time::Instant;
@@ -46,11 +47,12 @@ enum State {
 pub(crate) fn run(machine: &Machine, dry_run: bool) -> Result<()> {
     let begin = Instant::now();
     // The order is that of need: the mirror that apt knows serves the later steps.
-    let steps: [&dyn Step; 7] = [
+    let steps: [&dyn Step; 9] = [
         &toolchain::Toolchain,
         &packages::Packages,
         &registry::DockerRegistry,
         &kernels::Kernels,
+        &skopeo::NewSkopeo,
         &rust_src::RustSource,
         &cargo_tool::BPF_LINKER,
         &cargo_tool::CARGO_DENY,

@@ -7,14 +7,20 @@ use crate::failure::Failure;
 use crate::machine::{Machine, find_program};
 
 /// A program, the package it comes in, and what the lab does with it.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("ip", "iproute2"),                        // makes the namespaces
     ("nft", "nftables"),                       // counts and drops packets inside them
     ("skopeo", "skopeo"),                      // the registry client
-    ("curl", "curl"),                          // every other client
+    ("curl", "curl"),                          // every other client, and a client with OpenSSL
+    ("wget", "wget"),                          // a client with GnuTLS
+    ("python3", "python3"),                    // a client
+    ("node", "nodejs"),                        // a client
+    ("certutil", "libnss3-tools"),             // tells the browser whom to trust
     ("c++", "g++"),                            // compiles the fuzzer
     ("qemu-system-x86_64", "qemu-system-x86"), // boots other kernels
     ("busybox", "busybox-static"),             // is all that these have around the enforcer
+    // A browser; without its windows, and so without the libraries that draw them.
+    ("chromium-headless-shell", "chromium-headless-shell"),
 ];
 
 /// What the system's package manager installs. None of these starts a service.
