@@ -20,6 +20,26 @@ pub fn probe_program() -> Result<PathBuf> {
     built("probe", "cargo build -p enforcer-lab")
 }
 
+/// The lab's own client with rustls and a post-quantum hello.
+///
+/// # Errors
+/// When it has not been built.
+pub fn tls_program() -> Result<PathBuf> {
+    built("tls", "cargo build -p enforcer-lab")
+}
+
+/// A skopeo whose Go sends post-quantum hellos (1.24 and later), as the set-up unpacks it.
+///
+/// # Errors
+/// When the set-up has not run.
+pub fn new_skopeo_program() -> Result<PathBuf> {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/bin/new-skopeo");
+    if !program.exists() {
+        bail!("a skopeo of Go 1.24 or later is missing; `cargo xtask setup` fetches it");
+    }
+    Ok(program)
+}
+
 /// The process that makes the socket calls of a test; see [`crate::caller`].
 ///
 /// # Errors

@@ -1,37 +1,35 @@
 //! TLS servers of the lab: front ends that serve many names, chosen by the server name that the client sends.
 
+mod answer;
 mod files;
+mod session;
 
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use http_body_util::{BodyExt, Empty, combinators::BoxBody};
-use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use crate::ca::Ca;
+use crate::hybrid;
 
 pub(crate) use files::Files;
 
-/// A TLS session that a server of the lab accepted, or a request in it.
+/// A ClientHello that reached a server of the lab, or a request in its session.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Visit {
     /// The address and port that was asked for.
     pub local: SocketAddr,
     /// Who asked.
     pub peer: SocketAddr,
-    /// The server name of the session, when there was one.
+    /// The server name that was asked for, when there was one.
     pub server_name: Option<String>,
+    /// The size of the TLS record with the ClientHello, its header included: all of it, as clients send it.
+    pub hello_bytes: usize,
+    /// Whether the server had to ask for a second ClientHello (HelloRetryRequest). Known once there is a request.
+    pub second_hello: bool,
     /// Method, path and status of a request, such as `PUT /secrets/a 201`; none for the session as such.
     pub request: Option<String>,
 }
@@ -57,7 +55,8 @@ pub(crate) enum Content {
     Relay(SocketAddr),
     /// Files.
     Files(Files),
-    /// Takes whatever is sent and says thank you, as the account of somebody who collects does.
+    /// Takes whatever is sent and says thank you, as the account of somebody who collects does; who asks for something
+    /// is told whom he reached.
     Collector,
 }
 
@@ -130,118 +129,27 @@ impl ResolvesServerCert for Sites {
 /// When a listener cannot be handed to the runtime.
 pub(crate) fn serve(listeners: Vec<TcpListener>, sites: Vec<Site>, visits: &VisitLog) -> Result<()> {
     let sites = Arc::new(Sites(sites));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    // The one that knows post-quantum key exchange, since clients do.
+    let provider = Arc::new(hybrid::provider());
+    let mut http1 = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(sites.clone());
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let mut http2 = http1.clone();
+    http2.alpn_protocols.insert(0, b"h2".to_vec());
+    let front = Arc::new(session::Front {
+        sites,
+        http1: Arc::new(http1),
+        http2: Arc::new(http2),
+        visits: visits.clone(),
+    });
     for listener in listeners {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        tokio::spawn(accept(listener, acceptor.clone(), sites.clone(), visits.clone()));
+        tokio::spawn(session::accept(listener, front.clone()));
     }
     Ok(())
-}
-
-async fn accept(
-    listener: tokio::net::TcpListener,
-    acceptor: TlsAcceptor,
-    sites: Arc<Sites>,
-    visits: VisitLog,
-) {
-    // A listener fails for good only when descriptors run out, and then the test fails anyway.
-    while let Ok((stream, peer)) = listener.accept().await {
-        let (acceptor, sites, visits) = (acceptor.clone(), sites.clone(), visits.clone());
-        tokio::spawn(async move {
-            // A client that goes away is its own business.
-            let _gone = session(stream, peer, &acceptor, &sites, &visits).await;
-        });
-    }
-}
-
-async fn session(
-    stream: TcpStream,
-    peer: SocketAddr,
-    acceptor: &TlsAcceptor,
-    sites: &Sites,
-    visits: &VisitLog,
-) -> io::Result<()> {
-    let local = stream.local_addr()?;
-    let stream = acceptor.accept(stream).await?;
-    let server_name = stream.get_ref().1.server_name().map(str::to_owned);
-    let visit = Visit {
-        local,
-        peer,
-        server_name,
-        request: None,
-    };
-    visits.add(visit.clone());
-    let site = match &visit.server_name {
-        Some(name) => sites.named(name),
-        None => sites.named(&local.ip().to_string()),
-    };
-    match site.map(|site| site.content.clone()) {
-        Some(Content::Relay(to)) => relay(stream, to).await,
-        content => http(stream, content, &visit, visits).await,
-    }
-}
-
-async fn relay(mut stream: TlsStream<TcpStream>, to: SocketAddr) -> io::Result<()> {
-    let mut behind = TcpStream::connect(to).await?;
-    tokio::io::copy_bidirectional(&mut stream, &mut behind)
-        .await
-        .map(drop)
-}
-
-async fn http(
-    stream: TlsStream<TcpStream>,
-    content: Option<Content>,
-    visit: &Visit,
-    visits: &VisitLog,
-) -> io::Result<()> {
-    let service = service_fn(|request: Request<Incoming>| {
-        let content = content.clone();
-        async move {
-            let asked = format!("{} {}", request.method(), request.uri().path());
-            let response = match content {
-                Some(Content::Files(files)) => files.answer(&request).await,
-                Some(Content::Collector) => collect(request).await?,
-                // A name that this front end does not serve.
-                Some(Content::Relay(_)) | None => plain(StatusCode::MISDIRECTED_REQUEST),
-            };
-            let request = Some(format!("{asked} {}", response.status().as_u16()));
-            visits.add(Visit {
-                request,
-                ..visit.clone()
-            });
-            Ok::<_, hyper::Error>(response)
-        }
-    });
-    hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-        .map_err(io::Error::other)
-}
-
-/// Reads a request to its end.
-async fn collect(request: Request<Incoming>) -> Result<Response<Body>, hyper::Error> {
-    let mut body = request.into_body();
-    while let Some(frame) = body.frame().await {
-        frame?;
-    }
-    Ok(plain(StatusCode::CREATED))
-}
-
-/// The body of an answer.
-type Body = BoxBody<Bytes, io::Error>;
-
-/// An answer without a body.
-fn plain(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed());
-    *response.status_mut() = status;
-    response
 }
 
 #[cfg(test)]

@@ -16,6 +16,10 @@ pub const CONTOSO_HOST: &str = "r0318eus.eastus.cloudapp.azure.com";
 pub const CONTOSO_DATA_HOST: &str = "d0929eus.eastus.cloudapp.azure.com";
 /// A registry of somebody else, on the same service.
 pub const FABRIKAM: &str = "fabrikam.azurecr.io";
+/// Two more of the service, at the addresses of [`CONTOSO`]: who asks one of them is told whom he reached.
+pub const NORTHWIND: &str = "northwind.azurecr.io";
+/// The other.
+pub const TAILSPIN: &str = "tailspin.azurecr.io";
 /// A storage account of somebody who collects.
 pub const STORAGE: &str = "attacker.blob.core.windows.net";
 /// The bare name of the registry service, which serves certificates.
@@ -114,7 +118,9 @@ pub fn address(text: &str) -> IpAddr {
 /// Tells the name server about everybody, with the CNAME chains of the real service.
 pub(crate) fn script(server: &NameServer) {
     server.script(|zone| {
-        zone.cname(CONTOSO, 300, "eus.fe.azcr.io");
+        for name in [CONTOSO, NORTHWIND, TAILSPIN] {
+            zone.cname(name, 300, "eus.fe.azcr.io");
+        }
         zone.cname("eus.fe.azcr.io", 300, "eus-acr.trafficmanager.net");
         zone.cname(
             "eus-acr.trafficmanager.net",

@@ -16,7 +16,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::sync::mpsc;
 
-use super::{Body, plain};
+use super::answer::{Body, plain};
 
 /// Bytes that are sent at a time. Small, so that a low rate is smooth and a change of it is felt at once.
 const CHUNK: usize = 16 * 1024;
