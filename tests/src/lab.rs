@@ -20,6 +20,7 @@ use crate::ca::Ca;
 use crate::cleanup::{self, Guard};
 use crate::enter::{self, Overlay};
 use crate::image::Image;
+use crate::line::{Line, Quality};
 use crate::nameserver::{self, NameServer};
 use crate::namespace::{self, Namespace};
 use crate::outcome::run_for;
@@ -67,6 +68,8 @@ impl Lab {
         namespace::join(&client, &server, "eth0")?;
         server.ip(world::SERVER_NETWORK)?;
         client.ip(world::CLIENT_NETWORK)?;
+        let routes = world::CLIENT_ROUTES.map(|route| format!("route add {route}"));
+        client.ip(&routes.join("\n"))?;
         server.add_addresses(world::NAME_SERVER_ADDRESSES.map(world::address))?;
         server.add_addresses(world::service_addresses())?;
         arrivals::count(&server)?;
@@ -252,6 +255,33 @@ impl Lab {
     /// Has the data endpoint close its connections after each blob: the client then looks for its address again.
     pub fn close_after_each_blob(&self) {
         self.data_closes.store(true, Ordering::Relaxed);
+    }
+
+    /// The services are far away from now on, until the line is dropped. One at a time.
+    ///
+    /// # Errors
+    /// Without `/dev/net/tun`, and when there is a line already.
+    pub fn far_away(&self, quality: Quality) -> Result<Line> {
+        Line::new(&self.client, &self.server, quality)
+    }
+
+    /// TCP segments between the client and everybody else carry this many bytes at most, options included, from the
+    /// next connection on.
+    ///
+    /// # Errors
+    /// When the routes cannot be changed.
+    pub fn limit_segments(&self, bytes: u16) -> Result<()> {
+        for (host, routes) in [
+            (&self.client, &world::CLIENT_ROUTES[..]),
+            (&self.server, &world::SERVER_ROUTES),
+        ] {
+            let changes: Vec<String> = routes
+                .iter()
+                .map(|route| format!("route replace {route} advmss {bytes}"))
+                .collect();
+            host.ip(&changes.join("\n"))?;
+        }
+        Ok(())
     }
 
     /// A second name server, at [`world::SECOND_NAME_SERVER_ADDRESS`], which says what the first says until it is

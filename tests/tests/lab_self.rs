@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use enforcer_lab::{Cgroup, Lab, Namespace, Protocol, probe_program, run_for, world};
+use enforcer_lab::{
+    Cgroup, Lab, Namespace, Outcome, Protocol, Quality, probe_program, run_for, tls_program, world,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// For everything that should take well under a second, on a machine that does something else as well.
@@ -17,7 +19,7 @@ fn lab() -> Lab {
     Lab::start().expect("the lab needs root and `cargo xtask setup`")
 }
 
-fn probe(lab: &Lab, protocol: &str, address: &str) -> enforcer_lab::Outcome {
+fn probe(lab: &Lab, protocol: &str, address: &str) -> Outcome {
     let mut command = lab.client_command(probe_program().unwrap()).unwrap();
     command.args([
         protocol,
@@ -309,4 +311,70 @@ fn namespaces() -> Vec<String> {
         .lines()
         .map(str::to_owned)
         .collect()
+}
+
+/// A session of the lab's own TLS client with [`world::NORTHWIND`] at one address.
+fn session(lab: &Lab) -> Outcome {
+    lab.name_server
+        .script(|zone| zone.addresses(world::NORTHWIND, 10, &world::CONTOSO_ADDRESSES[..1]));
+    let mut command = lab.client_command(tls_program().unwrap()).unwrap();
+    command.args([world::NORTHWIND, "1"]);
+    run_for(command, LIMIT).unwrap()
+}
+
+#[test]
+fn segments_are_as_small_as_they_are_told_to_be() {
+    // Packets are no measure: the kernel cuts large ones only where a cable needs it.
+    let script = "import socket, sys\n\
+        peer = socket.create_connection((sys.argv[1], 443))\n\
+        print(peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG))";
+    let lab = lab();
+    let payload_bytes = |address: &str| -> u16 {
+        let mut command = lab.client_command("/usr/bin/python3").unwrap();
+        command.args(["-c", script, address]);
+        let outcome = run_for(command, LIMIT).unwrap().expect_success("a connection");
+        outcome.stdout.trim().parse().unwrap()
+    };
+    let addresses = [world::CONTOSO_ADDRESSES[0], world::CONTOSO_ADDRESSES[2]];
+    assert!(addresses.iter().all(|address| payload_bytes(address) > 1_000));
+    lab.limit_segments(88).unwrap();
+    for address in addresses {
+        // Time stamps take twelve of them.
+        assert_eq!(payload_bytes(address), 76, "{address}");
+    }
+}
+
+#[test]
+fn a_line_delays_and_loses_and_is_gone_when_it_is_dropped() {
+    let lab = lab();
+    let delay = Duration::from_millis(150);
+    let line = lab.far_away(Quality {
+        delay,
+        lost_percent: 0,
+    });
+    let outcome = session(&lab).expect_success("a session by the line");
+    // To connect, to shake hands and to ask take a turn each.
+    assert!(outcome.took >= 6 * delay, "{outcome}");
+    assert!(outcome.stderr.contains("X25519MLKEM768"), "{outcome}");
+    let line_ends = world::LINE_ADDRESSES.map(world::address);
+    let visits = lab.visits();
+    assert!(
+        visits.iter().all(|visit| line_ends.contains(&visit.peer.ip())),
+        "{visits:?}"
+    );
+    drop(line);
+
+    let dead = lab.far_away(Quality {
+        delay: Duration::ZERO,
+        lost_percent: 100,
+    });
+    for protocol in ["tcp", "udp"] {
+        for address in [world::CONTOSO_ADDRESSES[0], world::CONTOSO_ADDRESSES[2]] {
+            assert!(!probe(&lab, protocol, address).success(), "{protocol} {address}");
+        }
+    }
+    drop(dead);
+    for address in [world::CONTOSO_ADDRESSES[0], world::CONTOSO_ADDRESSES[2]] {
+        probe(&lab, "tcp", address).expect_success("a connection by the cable");
+    }
 }

@@ -56,6 +56,9 @@ pub const NAME_SERVER_ADDRESSES: [&str; 2] = ["192.0.2.53", "2001:db8::53"];
 /// Where the second one is, for those who ask somebody else than the client does.
 pub const SECOND_NAME_SERVER_ADDRESS: &str = "192.0.2.1";
 
+/// The client's addresses on a [`Line`](crate::Line).
+pub const LINE_ADDRESSES: [&str; 2] = ["192.0.2.3", "2001:db8::3"];
+
 /// A policy that names [`CONTOSO`] and nothing else.
 pub const CONTOSO_POLICY: &str = r#"mode = "enforce"
 
@@ -64,14 +67,38 @@ login_server = "contoso.azurecr.io"
 data_regions = ["eastus"]
 "#;
 
-/// The client's own addresses on the link, and its way to everybody else.
+/// The client's own addresses on the link.
 pub(crate) const CLIENT_NETWORK: &str = "\
 address add 192.0.2.2/24 dev eth0
-address add 2001:db8::2/64 dev eth0 nodad
-route add 198.51.100.0/24 via 192.0.2.1
-route add 203.0.113.0/24 via 192.0.2.1
-route add 2001:db8:1::/48 via 2001:db8::1
-route add 2001:db8:2::/48 via 2001:db8::1";
+address add 2001:db8::2/64 dev eth0 nodad";
+
+/// Its way to everybody else.
+pub(super) const CLIENT_ROUTES: [&str; 4] = [
+    "198.51.100.0/24 via 192.0.2.1",
+    "203.0.113.0/24 via 192.0.2.1",
+    "2001:db8:1::/48 via 2001:db8::1",
+    "2001:db8:2::/48 via 2001:db8::1",
+];
+
+/// The client's end of a [`Line`](crate::Line). Its routes are more specific than those of the cable, so that all is as
+/// before when the line goes away.
+pub(crate) const LINE_CLIENT_SIDE: &str = "\
+link set line0 up
+address add 192.0.2.3/32 dev line0
+address add 2001:db8::3/128 dev line0 nodad
+route add 198.51.100.0/25 dev line0 src 192.0.2.3
+route add 203.0.113.0/25 dev line0 src 192.0.2.3
+route add 2001:db8:1::/49 dev line0 src 2001:db8::3
+route add 2001:db8:2::/49 dev line0 src 2001:db8::3";
+
+/// The servers' end.
+pub(crate) const LINE_SERVER_SIDE: &str = "\
+link set line0 up
+route add 192.0.2.3/32 dev line0
+route add 2001:db8::3/128 dev line0";
+
+/// The servers' way to the client, which they have by being on its link.
+pub(super) const SERVER_ROUTES: [&str; 2] = ["192.0.2.2/32 dev eth0", "2001:db8::2/128 dev eth0"];
 
 /// The servers' addresses on the link.
 pub(crate) const SERVER_NETWORK: &str = "\
