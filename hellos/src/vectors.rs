@@ -3,9 +3,12 @@
 //! The parser is held against this list on the host, and the kernel's program on a real connection.
 
 use enforcer_common::Reason;
-use enforcer_common::client_hello::{EXTENSIONS_MAX, RECORD_MAX};
+use enforcer_common::client_hello::{EXTENSIONS_MAX, HELLO_MAX, RECORD_HEADER};
 
 use crate::hello::{Extension, Hello, Level, in_records, kind};
+
+/// Most bytes of a record that are looked at.
+const RECORD_MAX: u32 = HELLO_MAX - RECORD_HEADER;
 
 /// The name that most of them ask for.
 pub const NAME: &str = "contoso.azurecr.io";

@@ -54,10 +54,7 @@ impl Frame {
     #[must_use]
     pub fn is_for(&self, to: SocketAddr) -> bool {
         IpAddr::from(self.packet.destination) == to.ip().to_canonical()
-            && self
-                .packet
-                .ports
-                .is_none_or(|ports| to.port() == 0 || ports.destination == to.port())
+            && (!self.packet.has_ports || to.port() == 0 || self.packet.ports.destination == to.port())
     }
 }
 

@@ -7,24 +7,25 @@ use enforcer::policy::table::{HostTables, TableImage};
 use enforcer_common::Reason;
 use enforcer_common::packet::{self, Family, Packet};
 use enforcer_common::table::{Generation, Settings};
-use enforcer_common::verdict::{Verdict, judge_packet};
+use enforcer_common::verdict::{Judgement, Verdict, judge_packet};
 use enforcer_lab::vectors::{Expected, PORTS, policy, vectors};
 use proptest::prelude::*;
 
-fn judge(bytes: &[u8], family: Family, settings: u32, generation: u64) -> Verdict {
+fn judge(bytes: &[u8], family: Family, settings: u32, generation: u64) -> Judgement {
     static IMAGE: LazyLock<TableImage> = LazyLock::new(|| policy().unwrap());
     let tables = HostTables {
         image: &IMAGE,
         settings: Settings(settings),
         generation: Generation(generation),
     };
-    judge_packet(bytes, family, PORTS.as_slice(), &tables).0.verdict
+    judge_packet(bytes, family, PORTS.as_slice(), &tables, &mut ()).0
 }
 
-fn expected(verdict: Verdict) -> Expected {
-    match verdict {
+fn expected(judgement: Judgement) -> Expected {
+    match judgement.verdict {
         Verdict::Ignored => Expected::Ignored,
-        Verdict::Granted(grant) => Expected::Granted(grant.rule()),
+        Verdict::Granted => Expected::Granted(judgement.grant.rule()),
+        Verdict::Session => unreachable!("only of a TCP socket"),
         Verdict::Denied(reason) => Expected::Denied(reason),
     }
 }
@@ -46,14 +47,17 @@ fn vectors_cover_every_reason_that_bytes_can_cause() {
             _ => None,
         })
         .collect();
-    // These four need another state of the tables, or a packet that is no IP.
+    // These four need another state of the tables, or a packet that is no IP; what comes behind needs a connection.
     let elsewhere = [
         Reason::NotIp,
         Reason::NoPolicy,
         Reason::PolicyChanging,
         Reason::TableDamaged,
     ];
-    for reason in Reason::ALL.iter().filter(|reason| !elsewhere.contains(reason)) {
+    let of_packets = Reason::ALL
+        .iter()
+        .filter(|reason| **reason < Reason::NoServerName && !elsewhere.contains(reason));
+    for reason in of_packets {
         assert!(covered.contains(reason), "{}", reason.name());
     }
 }
@@ -61,7 +65,7 @@ fn vectors_cover_every_reason_that_bytes_can_cause() {
 #[test]
 fn without_a_policy_filtered_ports_are_denied_and_others_are_not() {
     for vector in vectors() {
-        let verdict = judge(&vector.packet.bytes, vector.packet.family, 0, 0);
+        let verdict = judge(&vector.packet.bytes, vector.packet.family, 0, 0).verdict;
         match vector.expected {
             Expected::Ignored => assert_eq!(verdict, Verdict::Ignored, "{}", vector.name),
             _ => assert!(
@@ -81,7 +85,8 @@ fn with_quic_allowed_udp_is_judged_by_its_address() {
             vector.packet.family,
             Settings::QUIC_ALLOWED,
             1,
-        );
+        )
+        .verdict;
         assert_ne!(verdict, Verdict::Denied(Reason::QuicDenied), "{}", vector.name);
     }
 }
@@ -95,7 +100,7 @@ proptest! {
         let mut parsed = Packet::default();
         let family = if six { Family::V6 } else { Family::V4 };
         if packet::parse(bytes.as_slice(), family, &mut parsed).is_ok() {
-            prop_assert!(parsed.ports.is_none() || parsed.transport as usize + 4 <= bytes.len());
+            prop_assert!(!parsed.has_ports || parsed.transport as usize + 4 <= bytes.len());
             prop_assert!(parsed.options <= packet::IPV4_OPTIONS_BYTES_MAX);
             let _ = packet::check_options(bytes.as_slice(), parsed.options);
         }
@@ -107,7 +112,7 @@ proptest! {
         let all = vectors();
         let vector = at.get(&all);
         let cut = vector.packet.clone().cut(length);
-        let verdict = judge(&cut.bytes, cut.family, 0, 1);
+        let verdict = judge(&cut.bytes, cut.family, 0, 1).verdict;
         if let Expected::Denied(_) = vector.expected {
             prop_assert!(matches!(verdict, Verdict::Denied(_)), "{}: {verdict:?}", vector.name);
         }

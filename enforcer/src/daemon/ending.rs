@@ -101,6 +101,8 @@ mod tests {
             source: Some(client.local_addr().unwrap()),
             destination: Some(client.peer_addr().unwrap()),
             cookie: socket_cookie(client).unwrap(),
+            server_name: Vec::new(),
+            rule: None,
             pid: Some(std::process::id()),
             comm: String::new(),
             cgroup: 0,

@@ -277,6 +277,8 @@ mod tests {
             source: Some("[::ffff:192.0.2.1]:4000".parse().unwrap()),
             destination: Some("[::ffff:192.0.2.2]:443".parse().unwrap()),
             cookie: 9,
+            server_name: Vec::new(),
+            rule: None,
             pid: Some(1),
             comm: String::new(),
             cgroup: 5,

@@ -4,12 +4,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use aya::maps::{Map, MapData, RingBuf};
+use aya::maps::{Map, MapData, ProgramArray, RingBuf};
 use aya::programs::cgroup_skb::CgroupSkbLink;
 use aya::programs::cgroup_sock_addr::CgroupSockAddrLink;
 use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, ProgramFd};
 use aya::{Ebpf, EbpfLoader};
-use enforcer_common::abi::{Header, INTERVALS_V4, INTERVALS_V6, PORTS_MAX, VERSION};
+use enforcer_common::abi::{Header, INTERVALS_V4, INTERVALS_V6, NextProgram, PORTS_MAX, VERSION};
+use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, TEXT_WORDS};
 use enforcer_common::table::{
     BLOCKS, Generation, Index, IntervalV4, IntervalV6, PolicyWord, Settings as Bits,
 };
@@ -25,6 +26,12 @@ use crate::config::{Existing, Mode, Quic};
 use crate::policy::table::TableImage;
 
 const EGRESS: &str = "enforcer_egress";
+/// The programs that egress goes on with, at their positions in the map of programs.
+const NEXT: [(NextProgram, &str); NextProgram::COUNT as usize] = [
+    (NextProgram::Session, "enforcer_session"),
+    (NextProgram::Pieces, "enforcer_pieces"),
+    (NextProgram::Judge, "enforcer_judge"),
+];
 const CALLS: [&str; 4] = [
     "enforcer_connect4",
     "enforcer_connect6",
@@ -88,7 +95,13 @@ pub struct Enforcement {
     table_v4: Mapped<IntervalV4>,
     index_v6: Mapped<Index>,
     table_v6: Mapped<IntervalV6>,
+    scopes: Mapped<u64>,
+    name_head: Mapped<NameHead>,
+    name_table: Mapped<NameEntry>,
+    name_text: Mapped<u64>,
     counters: CounterReader,
+    /// Holds what egress goes on with: the kernel empties it when nobody holds it.
+    _programs: ProgramArray<MapData>,
     egress_link: Option<CgroupSkbLink>,
     call_links: Vec<CgroupSockAddrLink>,
 }
@@ -112,6 +125,19 @@ impl Enforcement {
             program,
             source: error.into(),
         };
+        let mut programs: ProgramArray<MapData> = take(&mut ebpf, "PROGRAMS")?;
+        for (position, name) in NEXT {
+            let next: &mut CgroupSkb = program(&mut ebpf, name)?;
+            next.load().map_err(|error| refused(name, error))?;
+            let fd = next.fd().map_err(|error| refused(name, error))?;
+            programs
+                .set(position as u32, fd, 0)
+                .map_err(|error| KernelError::Map {
+                    map: "PROGRAMS",
+                    action: "filled",
+                    source: std::io::Error::other(error),
+                })?;
+        }
         skb(&mut ebpf)?.load().map_err(|error| refused(EGRESS, error))?;
         for name in CALLS {
             call(&mut ebpf, name)?
@@ -127,6 +153,11 @@ impl Enforcement {
             table_v4: map(&ebpf, "TABLE_V4", 2 * INTERVALS_V4 as usize)?,
             index_v6: map(&ebpf, "INDEX_V6", blocks)?,
             table_v6: map(&ebpf, "TABLE_V6", 2 * INTERVALS_V6 as usize)?,
+            scopes: map(&ebpf, "SCOPES", 2 * CONDITIONS as usize)?,
+            name_head: map(&ebpf, "NAME_HEAD", 2)?,
+            name_table: map(&ebpf, "NAME_TABLE", 2 * NAMES as usize)?,
+            name_text: map(&ebpf, "NAME_TEXT", 2 * TEXT_WORDS as usize)?,
+            _programs: programs,
             counters: CounterReader::new(take(&mut ebpf, "COUNTERS")?),
             ebpf,
             egress_link: None,
@@ -134,7 +165,7 @@ impl Enforcement {
         })
     }
 
-    /// Puts a policy into force: addresses of both families and settings at one store. Nothing can fail here: an image
+    /// Puts a policy into force: addresses of both families, server names and settings at one store. Nothing can fail here: an image
     /// exists only if it fits.
     pub fn publish(&mut self, image: &TableImage, settings: Settings) -> Generation {
         let next = self.header.word().generation().next();
@@ -145,6 +176,11 @@ impl Enforcement {
         self.index_v6.write(half * BLOCKS as usize, &image.index_v6);
         self.table_v6
             .write(half * INTERVALS_V6 as usize, &image.intervals_v6);
+        self.scopes.write(half * CONDITIONS as usize, &image.conditions);
+        self.name_head.write(half, &[image.names.head]);
+        self.name_table.write(half * NAMES as usize, &image.names.entries);
+        self.name_text
+            .write(half * TEXT_WORDS as usize, &image.names.text);
         self.header.publish(PolicyWord::new(next, settings.bits()));
         next
     }

@@ -11,6 +11,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::error::KernelError;
+use crate::config::RuleId;
 
 /// One denial.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -31,6 +32,10 @@ pub struct Event {
     pub destination: Option<SocketAddr>,
     /// The socket's cookie; 0 when there is none, and for calls.
     pub cookie: u64,
+    /// The server name that was asked for, any bytes; empty when none was read.
+    pub server_name: Vec<u8>,
+    /// The rule that grants the address, where the denial is not about the address.
+    pub rule: Option<RuleId>,
     /// The process in the initial pid namespace; `None` when it can not be told.
     pub pid: Option<u32>,
     /// The name of the thread; empty when it can not be told.
@@ -58,7 +63,9 @@ impl Event {
             protocol: raw.protocol,
             source: raw.source(),
             destination: raw.destination(),
-            cookie: 0,
+            cookie: raw.cookie,
+            server_name: raw.server_name().to_vec(),
+            rule: (raw.rule != 0).then_some(RuleId(raw.rule)),
             pid: (raw.pid != 0).then_some(raw.pid),
             comm: String::from_utf8_lossy(&raw.comm[..end]).into_owned(),
             cgroup: raw.cgroup,

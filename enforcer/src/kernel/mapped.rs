@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use enforcer_common::abi::Header;
+use enforcer_common::names::{NameEntry, NameHead};
 use enforcer_common::table::{Index, IntervalV4, IntervalV6, PolicyWord};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -24,6 +25,12 @@ unsafe impl Element for IntervalV4 {}
 unsafe impl Element for IntervalV6 {}
 // SAFETY: one number of 8 and two of 4 bytes.
 unsafe impl Element for Header {}
+// SAFETY: the same.
+unsafe impl Element for NameHead {}
+// SAFETY: two numbers of 8 and two of 4 bytes.
+unsafe impl Element for NameEntry {}
+// SAFETY: a number of 8 bytes.
+unsafe impl Element for u64 {}
 
 /// The elements of one BPF array, shared with the kernel programs.
 #[derive(Debug)]

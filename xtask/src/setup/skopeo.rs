@@ -59,7 +59,7 @@ fn fetch(machine: &Machine) -> Result<()> {
     let state = apt::PrivateState::new(machine, &apt::mirror(machine)?, SUITE)?;
     let folder = |package: &str| machine.tools.join(format!("{package}-{SUITE}"));
     for package in PACKAGES {
-        apt::fetch_and_unpack(machine, &state.options(), package, &folder(package))?;
+        apt::fetch_and_unpack(machine, &state.options(), &[package], &folder(package))?;
     }
     let loader = loader_below(&folder("libc6"))?;
     let libraries = loader.parent().context("the loader lies in a folder")?;

@@ -32,8 +32,10 @@ fn find(image: &TableImage, address: IpAddr) -> Option<(RuleId, Condition)> {
         settings: Settings(0),
         generation: Generation(1),
     };
-    match look_up(&tables, Address::from(address)).found {
-        Found::Granted(word) => {
+    let answer = look_up(&tables, Address::from(address));
+    match answer.found {
+        Found::Granted => {
+            let word = answer.grant;
             let condition = match word.condition() {
                 0 => ANY,
                 at => names(image.conditions[at as usize]),
