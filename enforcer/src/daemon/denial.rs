@@ -9,6 +9,7 @@ use enforcer_common::abi::Hook;
 use enforcer_common::packet::protocol;
 
 use super::names::{History, KnownAs};
+use crate::config::RuleId;
 use crate::kernel::Event;
 
 /// One denial, or in audit mode one that would have been.
@@ -30,6 +31,10 @@ pub struct Denial {
     pub destination: Option<SocketAddr>,
     /// The name that the destination was answered for, if any.
     pub known_as: Option<KnownAs>,
+    /// The server name that was asked for in the TLS session, as far as one was read; bytes that no name has are escaped.
+    pub server_name: Option<String>,
+    /// The rule that grants the address, where something else is the reason.
+    pub rule: Option<RuleId>,
     /// The process in the initial pid namespace, when it is known.
     pub pid: Option<u32>,
     /// The name of its thread; empty when it is unknown.
@@ -83,6 +88,9 @@ impl Denial {
                 .destination
                 .and_then(|destination| history.of(destination.ip()))
                 .cloned(),
+            server_name: (!event.server_name.is_empty())
+                .then(|| event.server_name.escape_ascii().to_string()),
+            rule: event.rule,
             pid: event.pid,
             process: printable(&event.comm),
             cgroup: event.cgroup,
@@ -117,6 +125,12 @@ impl fmt::Display for Denial {
             }) => write!(out, ", answered for {name} and refused ({why})")?,
             None => {}
         }
+        if let Some(name) = &self.server_name {
+            write!(out, ", asking for {name}")?;
+        }
+        if let Some(rule) = self.rule {
+            write!(out, ", the address granted by rule {}", rule.0)?;
+        }
         write!(out, ": {} [{}]", self.reason.explain(), self.reason.name())
     }
 }
@@ -135,6 +149,8 @@ mod tests {
             source: None,
             destination: Some("192.0.2.1:443".parse().unwrap()),
             known_as: None,
+            server_name: None,
+            rule: None,
             pid: Some(812),
             process: "curl".into(),
             cgroup: 1,
@@ -147,6 +163,22 @@ mod tests {
             denial().to_string(),
             "denied: curl (pid 812) to 192.0.2.1:443 over tcp: no rule of the policy grants this address \
              [address-not-granted]"
+        );
+    }
+
+    #[test]
+    fn it_tells_which_name_was_asked_for_and_what_grants_the_address() {
+        let denial = Denial {
+            reason: Reason::NameNotGranted,
+            hook: Hook::Egress,
+            server_name: Some("evil.azurecr.io".into()),
+            rule: Some(RuleId(3)),
+            ..denial()
+        };
+        assert_eq!(
+            denial.to_string(),
+            "denied: curl (pid 812) to 192.0.2.1:443 over tcp, asking for evil.azurecr.io, the address granted by \
+             rule 3: a TLS session under a server name that no rule grants at this address [name-not-granted]"
         );
     }
 

@@ -117,6 +117,12 @@ pub struct Listed {
     pub port: Option<u16>,
     /// The name that the destination was answered for.
     pub name: Option<String>,
+    /// The server name that was asked for in the TLS session; bytes that no name has are escaped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// The rule that grants the address, where something else is the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<u32>,
     /// Why the destination is refused although it was answered for `name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<&'static str>,
@@ -216,7 +222,9 @@ impl Listed {
             (Some(address), Some(port)) => std::net::SocketAddr::new(address, port).to_string(),
             _ => "-".to_owned(),
         };
-        if let Some(name) = &self.name {
+        if let Some(name) = &self.server_name {
+            destination = format!("{destination} asking for {name}");
+        } else if let Some(name) = &self.name {
             destination = format!("{destination} ({name})");
         }
         let reason = match self.refused {

@@ -194,6 +194,8 @@ impl Daemon {
             source = denial.source.map(tracing::field::display),
             destination = denial.destination.map(tracing::field::display),
             name = denial.known_as.as_ref().map(|known| known.name.as_str()),
+            server_name = denial.server_name,
+            rule = denial.rule.map(|rule| rule.0),
             pid = denial.pid,
             process = denial.process,
             cgroup_id = denial.cgroup,

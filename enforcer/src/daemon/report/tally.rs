@@ -7,6 +7,7 @@ use std::time::Duration;
 use enforcer_common::Reason;
 
 use super::Listed;
+use crate::config::RuleId;
 use crate::daemon::denial::{Denial, Protocol};
 use crate::daemon::names::KnownAs;
 
@@ -27,6 +28,7 @@ struct Key {
     process: String,
     protocol: Protocol,
     destination: Option<SocketAddr>,
+    server_name: Option<String>,
     reason: Reason,
 }
 
@@ -36,6 +38,7 @@ pub struct Group {
     count: u64,
     pids: BTreeSet<u32>,
     known_as: Option<KnownAs>,
+    rule: Option<RuleId>,
     first: Duration,
     last: Duration,
 }
@@ -47,6 +50,7 @@ impl Tally {
             process: denial.process,
             protocol: denial.protocol,
             destination: denial.destination,
+            server_name: denial.server_name,
             reason: denial.reason,
         };
         if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&key) {
@@ -57,6 +61,7 @@ impl Tally {
             count: 0,
             pids: BTreeSet::new(),
             known_as: None,
+            rule: None,
             first: denial.time,
             last: denial.time,
         });
@@ -65,6 +70,7 @@ impl Tally {
             group.pids.extend(denial.pid);
         }
         group.known_as = denial.known_as.or(group.known_as.take());
+        group.rule = denial.rule.or(group.rule);
         group.first = group.first.min(denial.time);
         group.last = group.last.max(denial.time);
     }
@@ -90,6 +96,8 @@ impl Tally {
                 destination: key.destination.map(|destination| destination.ip()),
                 port: key.destination.map(|destination| destination.port()),
                 name: group.known_as.as_ref().map(|known| known.name.to_string()),
+                server_name: key.server_name.clone(),
+                rule: group.rule.map(|rule| rule.0),
                 refused: group.known_as.as_ref().and_then(|known| known.refused),
                 reason: key.reason.name(),
                 count: group.count,

@@ -16,6 +16,8 @@ fn denial(process: &str, pid: u32, destination: &str, reason: Reason, time_ms: u
         source: None,
         destination: Some(destination.parse().unwrap()),
         known_as: None,
+        server_name: None,
+        rule: None,
         pid: Some(pid),
         process: process.into(),
         cgroup: 1,
