@@ -51,6 +51,16 @@ impl NextProgram {
     pub const COUNT: u32 = 3;
 }
 
+/// What the program that is run by hand gives for a ClientHello: whole, a part, or this and the code of the reason.
+pub mod hello {
+    /// Whole: its name is in the flow.
+    pub const WHOLE: u32 = 0;
+    /// A part: its name is in the flow, if it has one by now.
+    pub const PART: u32 = 1;
+    /// No session could be granted, for the reason with the code that is added to this.
+    pub const WRONG: u32 = 2;
+}
+
 /// Which hook reached a verdict.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]

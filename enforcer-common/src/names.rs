@@ -165,6 +165,16 @@ impl Name {
         Some(name)
     }
 
+    /// Its bytes, on the host, where there is room for a copy of them all.
+    #[must_use]
+    pub fn to_array(&self) -> [u8; NAME_WORDS * 8] {
+        let mut bytes = [0; NAME_WORDS * 8];
+        for (part, word) in bytes.chunks_exact_mut(8).zip(&self.words) {
+            part.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
     /// Memory that is free until the name is looked up: what a parser notes extensions in.
     #[inline(always)]
     pub(crate) const fn scratch(&mut self) -> &mut Types {

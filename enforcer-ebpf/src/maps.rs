@@ -38,6 +38,10 @@ pub(crate) static NAME_TABLE: Array<NameEntry> = Array::with_max_entries(2 * NAM
 #[map]
 pub(crate) static NAME_TEXT: Array<u64> = Array::with_max_entries(2 * TEXT_WORDS, MAPPED);
 
+/// What [`crate::hello`] works with.
+#[map]
+pub(crate) static BY_HAND: Array<Flow> = Array::with_max_entries(1, MAPPED);
+
 /// The programs that [`crate::egress`] goes on with, at the positions of [`NextProgram`].
 #[map]
 pub(crate) static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(NextProgram::COUNT, 0);

@@ -30,6 +30,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 
+use enforcer_common::Reason;
 use enforcer_common::abi::Hook;
 use enforcer_common::packet::protocol;
 
@@ -64,7 +65,7 @@ impl Victim {
     pub fn of(event: &Event) -> Option<Self> {
         // Denied calls have told their caller already.
         let is_silent = event.hook == Hook::Egress && event.protocol == protocol::TCP && !event.audit;
-        if !is_silent {
+        if !is_silent || passes_by_itself(event.reason) {
             return None;
         }
         let (source, destination) = (event.source?, event.destination?);
@@ -78,6 +79,19 @@ impl Victim {
             cgroup: event.cgroup,
         })
     }
+}
+
+/// Whether TCP's next attempt may well be let through: such a connection is worth waiting for.
+const fn passes_by_itself(reason: Reason) -> bool {
+    matches!(
+        reason,
+        // The client goes on without fast open.
+        Reason::PayloadInSyn
+            | Reason::NoMemory
+            // The policy was being replaced, or is about to be published.
+            | Reason::PolicyChanging
+            | Reason::NoPolicy
+    )
 }
 
 /// The addresses as they are on the wire: IPv4, where a socket calls it `::ffff:a.b.c.d`.
@@ -263,8 +277,6 @@ impl Search<'_> {
 mod tests {
     use std::time::Duration;
 
-    use enforcer_common::Reason;
-
     use super::*;
 
     fn event() -> Event {
@@ -301,6 +313,13 @@ mod tests {
                 "audit lets it through",
                 Event {
                     audit: true,
+                    ..event()
+                },
+            ),
+            (
+                "the next packet may pass",
+                Event {
+                    reason: Reason::PayloadInSyn,
                     ..event()
                 },
             ),

@@ -16,6 +16,7 @@ use enforcer_common::table::{
 };
 
 use super::OBJECT;
+use super::by_hand::HelloProbe;
 use super::counters::{CounterReader, Counters};
 use super::error::KernelError;
 use super::events::Events;
@@ -264,6 +265,14 @@ impl Enforcement {
         self.counters.clone()
     }
 
+    /// The parser of ClientHellos, to run it without a connection.
+    ///
+    /// # Errors
+    /// [`KernelError::Load`] when the kernel refuses the program, or has it already.
+    pub fn hello_probe(&mut self) -> Result<HelloProbe, KernelError> {
+        HelloProbe::load(&mut self.ebpf)
+    }
+
     /// A second handle on the egress program, to run it without sending anything, also while policies change.
     ///
     /// # Errors
@@ -327,7 +336,7 @@ fn call<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut CgroupSock
     program(ebpf, name)
 }
 
-fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, KernelError>
+pub(super) fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, KernelError>
 where
     &'a mut P: TryFrom<&'a mut aya::programs::Program>,
 {
@@ -347,7 +356,7 @@ where
         })
 }
 
-fn map<T: super::mapped::Element>(
+pub(super) fn map<T: super::mapped::Element>(
     ebpf: &Ebpf,
     name: &'static str,
     count: usize,

@@ -3,11 +3,13 @@
 //! - [`Enforcement`]: one loaded set of programs and its maps
 //! - [`events`], [`counters`]: what the programs tell
 //! - [`mod@loaded`]: what an enforcer on a cgroup holds, read from outside
+//! - [`by_hand`]: the parser of the programs, run without a connection
 //! - [`cgroup`]: where programs are attached
 //! - [`preflight`]: what the kernel and the process must be able to do
 //! - [`Ender`]: ends the sockets of denied sessions
 //! - [`mapped`], [`sys`]: the modules with unsafe code: mappings, and raw bpf(2)
 
+pub mod by_hand;
 pub mod cgroup;
 pub mod counters;
 pub mod ender;
