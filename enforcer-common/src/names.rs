@@ -224,10 +224,10 @@ impl Name {
         }
         if nul != 0 {
             Some(Reason::NameWithNul)
-        } else if colon != 0 || beyond == 0 {
-            Some(Reason::NameIsAddress)
         } else if self.byte(self.length - 1) == b'.' {
             Some(Reason::NameTrailingDot)
+        } else if colon != 0 || beyond == 0 {
+            Some(Reason::NameIsAddress)
         } else if empty != 0 {
             // No name in a policy has an empty label, and a pattern stands in the table with its dot in front.
             Some(Reason::NameNotGranted)
