@@ -15,6 +15,10 @@
 //! | `flood NAME ADDRESS COUNT` | how many of COUNT datagrams were refused with EPERM |
 //! | `control NAME ADDRESS LEVEL TYPE CONTROL BYTES` (ancillary data) | bytes sent |
 //! | `exchange NAME COUNT` (an echo of so many bytes) | bytes that came back |
+//! | `receive NAME COUNT` | bytes that came, which are COUNT unless the other side ended |
+//! | `port NAME` (its own) | the port |
+//! | `cookie NAME` | what the kernel knows the socket by |
+//! | `disconnect NAME` (it can be connected again) | 0 |
 //! | `close NAME` | 0 |
 //! | `user ID` (for good) | 0 |
 
@@ -26,6 +30,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use rustix::net::{connect_unspec, sockopt};
 use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_res_uid};
 use socket2::{Domain, MsgHdr, Protocol, SockAddr, Socket, Type};
 
@@ -80,6 +85,13 @@ impl Sockets {
                 self.get(name)?.sendmsg(&message, 0).map(|sent| sent as u64)
             }
             ["exchange", name, count] => exchange(self.get(name)?, number(count)?),
+            ["receive", name, count] => receive(self.get(name)?, number(count)?),
+            ["port", name] => {
+                let own = self.get(name)?.local_addr()?.as_socket();
+                Ok(own.map_or(0, |own| own.port().into()))
+            }
+            ["cookie", name] => Ok(sockopt::socket_cookie(self.get(name)?)?),
+            ["disconnect", name] => Ok(connect_unspec(self.get(name)?).map(|()| 0)?),
             ["close", name] => match self.0.remove(name) {
                 Some(_) => Ok(0),
                 None => Err(io::ErrorKind::NotFound.into()),
@@ -188,6 +200,22 @@ fn exchange(socket: &Socket, count: u64) -> io::Result<u64> {
             .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))?;
         Ok(returned)
     })
+}
+
+/// Reads `count` bytes.
+fn receive(mut socket: &Socket, count: u64) -> io::Result<u64> {
+    let mut buffer = [0; 16 * 1024];
+    let mut received = 0;
+    while received < count {
+        let room = usize::try_from(count - received)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        match socket.read(&mut buffer[..room])? {
+            0 => break,
+            size => received += size as u64,
+        }
+    }
+    Ok(received)
 }
 
 /// Without root, and with it without every capability.

@@ -1,0 +1,12 @@
+//! Server names on real connections: a process in a cgroup to which the programs are attached, and what arrives at the far
+//! end of the cable, byte by byte. Needs root.
+
+mod audit;
+mod beginnings;
+mod bench;
+mod existing;
+mod names;
+mod pieces;
+mod policies;
+mod second;
+mod vectors;
