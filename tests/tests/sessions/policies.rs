@@ -77,6 +77,17 @@ fn a_name_that_goes_while_its_hello_is_in_pieces_is_denied() {
     bench.expect_denied("the last byte", &session, bytes.len() - 1, NameNotGranted, NAME);
 }
 
+/// TCP tries again by itself.
+#[test]
+fn a_denied_hello_passes_once_its_name_is_granted() {
+    let mut bench = Bench::new(ENFORCE);
+    let mut session = bench.connect(NAMED);
+    bench.send(&mut session, &hello(EVIL));
+    bench.expect_denied("not yet", &session, 0, NameNotGranted, EVIL);
+    bench.publish(&policy(&[NAME, EVIL], &[]), ENFORCE);
+    bench.expect_arrived("granted now", &mut session);
+}
+
 /// Opened where no name was asked for, it can not be judged any more once it has said something.
 #[test]
 fn a_connection_is_judged_when_its_address_comes_to_ask_for_a_name() {

@@ -153,13 +153,42 @@ fn a_second_hello_that_is_wrong_is_denied() {
     }
 }
 
+/// Its extensions are read before its name, while the name of the first is what is known.
+#[test]
+fn a_second_hello_whose_name_comes_last_is_judged_in_pieces() {
+    let mut bench = Bench::new(ENFORCE);
+    let last = |name: &str| {
+        let mut hello = Hello::asking_for(name);
+        hello.extensions.iter_mut().for_each(|all| all.rotate_left(2));
+        hello.bytes()
+    };
+    for name in [NAME, EVIL] {
+        let second = last(name);
+        for cut in (90..second.len()).step_by(9) {
+            let what = format!("{name} cut at {cut}");
+            let mut session = bench.connect(NAMED);
+            bench.send(&mut session, &hello(NAME));
+            bench.send(&mut session, &second[..cut]);
+            bench.expect_passed(&what, &mut session);
+            bench.send(&mut session, &second[cut..]);
+            if name == NAME {
+                bench.expect_passed(&what, &mut session);
+            } else {
+                let before = session.sent.len() - (second.len() - cut);
+                bench.expect_denied(&what, &session, before, NameNotGranted, EVIL);
+            }
+            bench.close(session);
+        }
+    }
+}
+
 /// A third one too: no server asks for it, and none is let through unread.
 #[test]
 fn every_hello_before_the_handshake_is_over_is_judged() {
     let mut bench = Bench::new(ENFORCE);
     let mut session = bench.connect(NAMED);
     for _ in 0..3 {
-        bench.send(&mut session, &[&CHANGE_OF_CIPHER[..], &hello(NAME)].concat()[6..]);
+        bench.send(&mut session, &hello(NAME));
         bench.send(&mut session, &CHANGE_OF_CIPHER);
         bench.expect_passed("granted", &mut session);
     }
