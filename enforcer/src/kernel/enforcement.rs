@@ -8,7 +8,7 @@ use aya::maps::{Map, MapData, ProgramArray, RingBuf};
 use aya::programs::cgroup_skb::CgroupSkbLink;
 use aya::programs::cgroup_sock_addr::CgroupSockAddrLink;
 use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, ProgramFd};
-use aya::{Ebpf, EbpfLoader};
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use enforcer_common::abi::{Header, INTERVALS_V4, INTERVALS_V6, NextProgram, PORTS_MAX, VERSION};
 use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, TEXT_WORDS};
 use enforcer_common::table::{
@@ -119,6 +119,9 @@ impl Enforcement {
         preflight::check()?;
         sys::raise_memlock();
         let mut ebpf = EbpfLoader::new()
+            // Of a program that is refused the last words, which say why. Of every step, as is the default, a log of many
+            // megabytes is tried again and again until it fits, for minutes.
+            .verifier_log_level(VerifierLogLevel::STATS)
             .override_global("PORTS", &constants, true)
             .load(OBJECT)
             .map_err(|error| KernelError::Object(error.into()))?;
@@ -271,6 +274,26 @@ impl Enforcement {
     /// [`KernelError::Load`] when the kernel refuses the program, or has it already.
     pub fn hello_probe(&mut self) -> Result<HelloProbe, KernelError> {
         HelloProbe::load(&mut self.ebpf)
+    }
+
+    /// How many instructions the kernel verified, one way through a program after the other, before it took each; `None`
+    /// before Linux 5.16, which does not tell.
+    ///
+    /// # Errors
+    /// [`KernelError::Object`] when the kernel can not be asked.
+    pub fn verified(&self) -> Result<Vec<(&'static str, Option<u32>)>, KernelError> {
+        let next = NEXT.iter().map(|(_, name)| name);
+        std::iter::once(&EGRESS)
+            .chain(next)
+            .chain(&CALLS)
+            .filter_map(|&name| Some((name, self.ebpf.program(name)?)))
+            .map(|(name, program)| {
+                let info = program
+                    .info()
+                    .map_err(|error| KernelError::Object(error.into()))?;
+                Ok((name, info.verified_instruction_count()))
+            })
+            .collect()
     }
 
     /// A second handle on the egress program, to run it without sending anything, also while policies change.

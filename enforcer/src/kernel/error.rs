@@ -101,7 +101,8 @@ impl KernelError {
                 "ask the program that is running there (`enforcer status` of the same version), or restart it with this one"
             }
             Self::Load { .. } | Self::Object(_) => {
-                "the kernel's words above say what it did not accept; please report them together with `uname -r`"
+                "the kernel's words above say what it did not accept; before 5.10 use a later kernel, otherwise please report \
+                 them together with `uname -r`"
             }
             Self::Attach { .. } => {
                 "another program may hold the cgroup exclusively: `bpftool cgroup tree` shows who is attached"
