@@ -3,6 +3,7 @@
 //! It needs nothing of the machine around it but `ip` and the enforcer. What it finds it tells on standard output, one
 //! [`Line`] each; the other end is `xtask/src/vm/console.rs`.
 
+mod ending;
 mod load;
 mod network;
 mod object;
@@ -29,6 +30,8 @@ enum Line<'a> {
     Vectors(usize, usize),
     /// How many scenes of the lab went as they must, and how many there are.
     Lab(usize, usize),
+    /// Denied sessions are ended: their clients knew after so many milliseconds at most.
+    Ended(u64),
     /// Something went wrong.
     Failed(&'a str),
     /// Something worth knowing.
@@ -45,6 +48,7 @@ impl Display for Line<'_> {
             Self::Program(name, None) => write!(out, "{MARK} program {name} -"),
             Self::Vectors(good, all) => write!(out, "{MARK} vectors {good} {all}"),
             Self::Lab(good, all) => write!(out, "{MARK} lab {good} {all}"),
+            Self::Ended(took_ms) => write!(out, "{MARK} ended {took_ms}"),
             Self::Failed(words) => write!(out, "{MARK} failed {words}"),
             Self::Note(words) => write!(out, "{MARK} note {words}"),
             Self::End => write!(out, "{MARK} end"),
@@ -64,7 +68,8 @@ fn tell_failure(words: impl Display) {
 }
 
 /// Runs what the arguments say:
-/// - `run`: everything, as the first process of a virtual machine starts it
+/// - `run [MODULE ..]`: everything, as the first process of a virtual machine starts it; the modules with which sessions
+///   can be ended are loaded on the way
 /// - `object FILE [WORD]`: loads the programs of an object, or those with the word in their name, and shows what the
 ///   verifier says
 /// - `visit CA NAME@ADDRESS:PORT ..`: TLS sessions, each under a server name
@@ -72,15 +77,15 @@ pub fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words[..] {
-        ["run"] => {
-            run();
+        ["run", ref modules @ ..] => {
+            run(modules);
             Ok(())
         }
         ["object", file] => object::load(Path::new(file), ""),
         ["object", file, word] => object::load(Path::new(file), word),
         ["visit", ca, ref sessions @ ..] => visit::visit(Path::new(ca), sessions),
         _ => Err(anyhow::anyhow!(
-            "usage: guest run | object FILE [WORD] | visit CA NAME@ADDRESS:PORT .."
+            "usage: guest run [MODULE ..] | object FILE [WORD] | visit CA NAME@ADDRESS:PORT .."
         )),
     };
     match outcome {
@@ -93,16 +98,17 @@ pub fn main() -> ExitCode {
 }
 
 /// Everything; what fails is told and does not keep the rest from being tried.
-fn run() {
+fn run(modules: &[&str]) {
     // The ring of the first test and the maps of the second do not have to fit side by side.
     match load::load() {
         Ok(enforcement) => {
             tell(&Line::Loaded);
-            told(load::tell_programs());
+            told(load::tell_programs(&enforcement));
             told(verdicts::run(enforcement));
         }
         Err(error) => tell_failure(error),
     }
+    told(ending::run(modules));
     told(scenes::run());
     tell(&Line::End);
 }

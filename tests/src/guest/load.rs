@@ -1,6 +1,5 @@
 //! Loading the programs, and what the kernel tells of them.
 
-use aya::programs::loaded_programs;
 use enforcer::kernel::{Enforcement, KernelError};
 
 use super::{Line, tell};
@@ -31,13 +30,11 @@ fn words(error: &KernelError) -> String {
     lines.join("\n")
 }
 
-/// Tells the programs that are loaded: in a virtual machine nobody else has loaded any under our names.
-pub(super) fn tell_programs() -> anyhow::Result<()> {
-    for program in loaded_programs() {
-        let program = program?;
-        if let Some(name) = program.name_as_str().filter(|name| name.starts_with("enforcer")) {
-            tell(&Line::Program(name, program.verified_instruction_count()));
-        }
+/// Tells the programs that are loaded.
+pub(super) fn tell_programs(enforcement: &Enforcement) -> anyhow::Result<()> {
+    for (name, count) in enforcement.verified()? {
+        let short = name.strip_prefix("enforcer_").unwrap_or(name);
+        tell(&Line::Program(short, count));
     }
     Ok(())
 }

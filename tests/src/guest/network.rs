@@ -36,6 +36,8 @@ impl Network {
         namespace::join(&client, &server, "eth0")?;
         server.ip(world::SERVER_NETWORK)?;
         client.ip(world::CLIENT_NETWORK)?;
+        let routes = world::CLIENT_ROUTES.map(|route| format!("route add {route}"));
+        client.ip(&routes.join("\n"))?;
         server.add_addresses(world::NAME_SERVER_ADDRESSES.map(world::address))?;
         let both = [&world::CONTOSO_ADDRESSES[..], &world::BARE_ADDRESSES].concat();
         server.add_addresses(both.iter().map(|text| world::address(text)))?;

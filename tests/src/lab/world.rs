@@ -73,7 +73,7 @@ address add 192.0.2.2/24 dev eth0
 address add 2001:db8::2/64 dev eth0 nodad";
 
 /// Its way to everybody else.
-pub(super) const CLIENT_ROUTES: [&str; 4] = [
+pub(crate) const CLIENT_ROUTES: [&str; 4] = [
     "198.51.100.0/24 via 192.0.2.1",
     "203.0.113.0/24 via 192.0.2.1",
     "2001:db8:1::/48 via 2001:db8::1",

@@ -16,6 +16,8 @@ pub(super) struct Found {
     pub(super) vectors: Option<(u32, u32)>,
     /// Good ones, and all.
     pub(super) lab: Option<(u32, u32)>,
+    /// Milliseconds after which the clients of denied sessions knew, at most; `None` when none was ended.
+    pub(super) ended_ms: Option<u64>,
     /// What went wrong.
     pub(super) failures: Vec<String>,
     /// What is worth knowing.
@@ -49,6 +51,7 @@ impl Found {
             }
             "vectors" => self.vectors = ratio(rest),
             "lab" => self.lab = ratio(rest),
+            "ended" => self.ended_ms = rest.parse().ok(),
             "failed" => self.failures.push(rest.to_owned()),
             "note" => self.notes.push(rest.to_owned()),
             "end" => self.ended = true,
@@ -65,6 +68,7 @@ impl Found {
             && self.loaded
             && whole(self.vectors)
             && whole(self.lab)
+            && self.ended_ms.is_some()
     }
 
     /// The last lines of the console that are not the guest program's.
@@ -88,12 +92,13 @@ mod tests {
         found
     }
 
-    const GOOD: [&str; 6] = [
+    const GOOD: [&str; 7] = [
         "@vm loaded\r",
-        "@vm program enforcer_egress 1234",
+        "@vm program egress 1234",
         "[    1.0] veth: words of the kernel",
         "@vm vectors 3 3",
         "half a line @vm lab 2 2",
+        "@vm ended 31",
         "@vm end",
     ];
 
@@ -101,15 +106,20 @@ mod tests {
     fn a_machine_that_tells_of_everything_has_passed() {
         let found = read(&GOOD);
         assert!(found.passed(), "{found:?}");
-        assert_eq!(found.programs, [("enforcer_egress".to_owned(), Some(1234))]);
+        assert_eq!(found.programs, [("egress".to_owned(), Some(1234))]);
+        assert_eq!(found.ended_ms, Some(31));
         assert_eq!((found.vectors, found.lab), (Some((3, 3)), Some((2, 2))));
         assert_eq!(found.last_lines(), ["[    1.0] veth: words of the kernel"]);
     }
 
+    fn has_key(line: &str, key: &str) -> bool {
+        line.contains(&format!("{key} ")) || line.trim_end() == key
+    }
+
     #[test]
     fn whatever_is_missing_or_wrong_fails() {
-        for missing in ["@vm loaded", "@vm vectors", "@vm lab", "@vm end"] {
-            let lines: Vec<&str> = GOOD.into_iter().filter(|line| !line.contains(missing)).collect();
+        for missing in ["@vm loaded", "@vm vectors", "@vm lab", "@vm ended", "@vm end"] {
+            let lines: Vec<&str> = GOOD.into_iter().filter(|line| !has_key(line, missing)).collect();
             assert!(!read(&lines).passed(), "{missing}");
         }
         for wrong in [

@@ -11,8 +11,11 @@ use crate::failure::Failure;
 use crate::kernels::Unpacked;
 use crate::machine::{Machine, find_program};
 
-/// What the enforcer and its lab need of the kernel beyond its image, what is needed by others first.
-const MODULES: [&str; 4] = ["inet_diag", "tcp_diag", "veth", "tun"];
+/// What the lab needs of the kernel beyond its image.
+const MODULES: [&str; 2] = ["veth", "tun"];
+/// What the enforcer ends sessions with, what is needed by others first. The guest program loads them, once it has seen
+/// what the enforcer says without.
+const ENDING: [&str; 2] = ["inet_diag", "tcp_diag"];
 
 /// The folders that `init` mounts on, and where programs write.
 const FOLDERS: [&str; 7] = ["/proc", "/sys", "/dev", "/run", "/tmp", "/etc", "/root"];
@@ -47,20 +50,27 @@ pub(super) fn archive(machine: &Machine, kernel: &Unpacked) -> Result<Vec<u8>> {
         archive.file(&path, &read(&file)?);
     }
     archive.link(Path::new("/bin/sh"), "busybox");
-    let mut order = Vec::new();
-    for name in MODULES {
-        if let Some(file) = kernel.module(name)? {
-            let path = Path::new("/modules").join(file.file_name().context("a module without a name")?);
-            archive.file(&path, &read(&file)?);
-            order.push(path.display().to_string());
-        }
-    }
-    archive.file(Path::new("/init"), init(&order).as_bytes());
+    let modules = add_modules(&mut archive, kernel, &MODULES)?;
+    let ending = add_modules(&mut archive, kernel, &ENDING)?;
+    archive.file(Path::new("/init"), init(&modules, &ending).as_bytes());
     Ok(archive.finish())
 }
 
+/// Adds those of the modules that are not part of the image: their files, in the order of the names.
+fn add_modules(archive: &mut Archive, kernel: &Unpacked, names: &[&str]) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    for name in names {
+        if let Some(file) = kernel.module(name)? {
+            let path = Path::new("/modules").join(file.file_name().context("a module without a name")?);
+            archive.file(&path, &read(&file)?);
+            files.push(path.display().to_string());
+        }
+    }
+    Ok(files)
+}
+
 /// The first process: prepares what a booted machine has, and turns it off when the guest program is done.
-fn init(modules: &[String]) -> String {
+fn init(modules: &[String], ending: &[String]) -> String {
     format!(
         "#!/bin/sh
 export PATH=/bin
@@ -75,10 +85,11 @@ for module in {modules}; do
 done
 echo 1 > /proc/sys/net/core/bpf_jit_enable
 ip link set lo up
-guest run
+guest run {ending}
 busybox poweroff -f
 ",
-        modules = modules.join(" ")
+        modules = modules.join(" "),
+        ending = ending.join(" ")
     )
 }
 

@@ -1,41 +1,44 @@
-//! The table kernel by row, and below it what went wrong.
+//! The tables kernel by row, and below them what went wrong.
 
 use std::fmt::Write as _;
 
 use super::Row;
 use super::console::Found;
 
-const HEADS: [&str; 5] = ["kernel", "loaded", "instructions verified", "vectors", "lab"];
+const HEADS: [&str; 5] = ["kernel", "loaded", "vectors", "lab", "denied sessions"];
 
-/// Bytes of a program's name that the kernel keeps (`BPF_OBJ_NAME_LEN` without the NUL).
-const NAME_BYTES: usize = 15;
-
-/// The table and its notes.
+/// The tables and their notes.
 pub(super) fn table(rows: &[Row]) -> String {
-    let mut lines = vec![HEADS.map(str::to_owned)];
-    lines.extend(rows.iter().map(cells));
-    let widths: Vec<usize> = (0..HEADS.len())
-        .map(|column| {
-            lines
-                .iter()
-                .map(|line| line[column].chars().count())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
     let mut text = String::from("\n");
-    for line in &lines {
-        let padded: Vec<String> = line
-            .iter()
-            .zip(&widths)
-            .map(|(cell, &width)| format!("{cell:<width$}"))
-            .collect();
-        push(&mut text, padded.join("  ").trim_end());
-    }
+    let mut lines = vec![HEADS.map(str::to_owned).to_vec()];
+    lines.extend(rows.iter().map(cells));
+    grid(&mut text, &lines);
+    text.push('\n');
+    grid(&mut text, &instructions(rows));
     for row in rows {
         details(&mut text, row);
     }
     text
+}
+
+/// Writes lines of cells, each column as wide as it must be.
+fn grid(text: &mut String, lines: &[Vec<String>]) {
+    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
+    let cell = |line: &Vec<String>, column: usize| line.get(column).cloned().unwrap_or_default();
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            let lengths = lines.iter().map(|line| cell(line, column).chars().count());
+            lengths.max().unwrap_or(0)
+        })
+        .collect();
+    for line in lines {
+        let padded: Vec<String> = widths
+            .iter()
+            .enumerate()
+            .map(|(column, &width)| format!("{:<width$}", cell(line, column)))
+            .collect();
+        push(text, padded.join("  ").trim_end());
+    }
 }
 
 fn push(text: &mut String, line: &str) {
@@ -43,48 +46,49 @@ fn push(text: &mut String, line: &str) {
     let _written = writeln!(text, "  {line}");
 }
 
-fn cells(row: &Row) -> [String; HEADS.len()] {
+fn cells(row: &Row) -> Vec<String> {
     let found = &row.found;
     let part = |part: Option<(u32, u32)>| match part {
         Some((good, all)) if good == all => format!("all {all}"),
         Some((good, all)) => format!("{good} OF {all}"),
         None => "NOT RUN".to_owned(),
     };
-    [
+    vec![
         row.release.clone(),
         if found.loaded { "yes" } else { "NO" }.to_owned(),
-        instructions(found),
         part(found.vectors),
         part(found.lab),
+        match found.ended_ms {
+            Some(took) => format!("end within {took} ms"),
+            None => "DO NOT END".to_owned(),
+        },
     ]
 }
 
-/// The sum and the largest, against the million that is the verifier's limit.
-fn instructions(found: &Found) -> String {
-    if !found.loaded {
-        return "-".to_owned();
+/// Each program's, against the million that is the verifier's limit.
+fn instructions(rows: &[Row]) -> Vec<Vec<String>> {
+    let mut programs: Vec<&str> = Vec::new();
+    for (name, _) in rows.iter().flat_map(|row| &row.found.programs) {
+        if !programs.contains(&name.as_str()) {
+            programs.push(name);
+        }
     }
-    let told: Option<Vec<(u32, &str)>> = found
-        .programs
-        .iter()
-        .map(|(name, count)| Some(((*count)?, name.as_str())))
-        .collect();
-    match told {
-        Some(counts) => match counts.iter().max() {
-            Some((most, name)) => {
-                let sum: u32 = counts.iter().map(|(count, _)| count).sum();
-                // What is as long as the kernel's limit was cut there.
-                let cut = if name.len() == NAME_BYTES { "…" } else { "" };
-                format!(
-                    "{} in all, most {} in {name}{cut}",
-                    thousands(sum),
-                    thousands(*most)
-                )
-            }
-            None => "no program is told".to_owned(),
-        },
-        // Since Linux 5.16.
-        None => format!("of {} programs, not told by this kernel", found.programs.len()),
+    let mut lines = vec![vec!["instructions verified".to_owned()]];
+    lines[0].extend(programs.iter().map(|&name| name.to_owned()));
+    for row in rows {
+        let mut line = vec![row.release.clone()];
+        line.extend(programs.iter().map(|name| count_of(&row.found, name)));
+        lines.push(line);
+    }
+    lines
+}
+
+fn count_of(found: &Found, program: &str) -> String {
+    match found.programs.iter().find(|(name, _)| name == program) {
+        Some((_, Some(count))) => thousands(*count),
+        // Since Linux 5.16 a kernel tells.
+        Some((_, None)) => "untold".to_owned(),
+        None => "-".to_owned(),
     }
 }
 
@@ -148,41 +152,35 @@ mod tests {
                 "7.3.4",
                 &[
                     "@vm loaded",
-                    "@vm program a 1234567",
-                    "@vm program b 10",
+                    "@vm program egress 1234567",
+                    "@vm program judge 10",
                     "@vm vectors 43 43",
                     "@vm lab 5 6",
+                    "@vm ended 31",
                     "@vm end",
                 ],
             ),
         ]);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(
-            lines[1],
-            "  kernel  loaded  instructions verified                  vectors  lab"
-        );
-        assert_eq!(
-            lines[2],
-            "  5.10.0  NO      -                                      NOT RUN  NOT RUN"
-        );
-        assert_eq!(
-            lines[3],
-            "  7.3.4   yes     1,234,577 in all, most 1,234,567 in a  all 43   5 OF 6"
-        );
-        assert_eq!(lines[4], "  FAILED: 5.10.0: the kernel refused");
-        assert!(lines[5].contains("panicked"), "{text}");
-        assert!(lines[6].contains("Kernel panic"), "{text}");
-    }
-
-    #[test]
-    fn a_name_that_the_kernel_cut_is_shown_to_be_cut() {
-        let text = table(&[row("7.3", &["@vm loaded", "@vm program enforcer_connec 5"])]);
-        assert!(text.contains("most 5 in enforcer_connec…  NOT RUN"), "{text}");
+        let expected = [
+            "",
+            "  kernel  loaded  vectors  lab      denied sessions",
+            "  5.10.0  NO      NOT RUN  NOT RUN  DO NOT END",
+            "  7.3.4   yes     all 43   5 OF 6   end within 31 ms",
+            "",
+            "  instructions verified  egress     judge",
+            "  5.10.0                 -          -",
+            "  7.3.4                  1,234,567  10",
+            "  FAILED: 5.10.0: the kernel refused",
+        ];
+        assert_eq!(lines[..expected.len()], expected, "{text}");
+        assert!(lines[expected.len()].contains("panicked"), "{text}");
+        assert!(lines[expected.len() + 1].contains("Kernel panic"), "{text}");
     }
 
     #[test]
     fn a_kernel_that_does_not_tell_is_said_to() {
-        let text = table(&[row("5.10.0", &["@vm loaded", "@vm program a -"])]);
-        assert!(text.contains("of 1 programs, not told by this kernel"), "{text}");
+        let text = table(&[row("5.10.0", &["@vm loaded", "@vm program egress -"])]);
+        assert!(text.contains("5.10.0                 untold"), "{text}");
     }
 }
