@@ -567,6 +567,35 @@ fn without_privileges_it_says_what_is_missing() {
     assert!(outcome.stderr.contains("hint: run it as root"), "{outcome}");
 }
 
+/// What the help and the README say is enough, is: for root's files, no more than these.
+#[test]
+fn three_capabilities_are_enough_and_two_are_not() {
+    let lab = lab();
+    let config = lab.write_config("policy.toml", world::CONTOSO_POLICY).unwrap();
+    let with = |capabilities: &str| {
+        let mut command = lab.client_command("setpriv").unwrap();
+        command
+            .arg(format!("--bounding-set=-all,{capabilities}"))
+            .args(["--inh-caps=-all", "--"])
+            .arg(enforcer_program().unwrap())
+            .args(["exec", "--config"])
+            .arg(&config)
+            .args(["--", "true"]);
+        run_for(command, LIMIT).unwrap()
+    };
+    with("+bpf,+perfmon,+net_admin").expect_success("all of them");
+    for (given, missing) in [
+        ("+bpf,+perfmon", "CAP_NET_ADMIN"),
+        ("+bpf,+net_admin", "CAP_PERFMON"),
+        ("+perfmon,+net_admin", "CAP_BPF"),
+    ] {
+        let outcome = with(given);
+        assert_eq!(status(&outcome), 1, "{outcome}");
+        let words = format!("it lacks {missing}\n");
+        assert!(outcome.stderr.contains(&words), "{outcome}");
+    }
+}
+
 #[test]
 fn a_bad_configuration_or_report_file_starts_nothing() {
     let lab = lab();

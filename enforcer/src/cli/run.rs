@@ -12,8 +12,8 @@ use crate::daemon::run;
 ///
 /// Loads the programs into the kernel, asks for the names, publishes the policy and attaches to the cgroup of the
 /// configuration (the root of cgroup v2 unless `[enforce] cgroup` says otherwise). Denials go to the log, in audit
-/// mode as "would be denied". A reload with a bad file keeps the policy that is in force. Needs root, or CAP_BPF and
-/// CAP_NET_ADMIN. ENFORCER_LOG sets what is logged, `info` by default.
+/// mode as "would be denied". A reload with a bad file keeps the policy that is in force. Needs root, or CAP_BPF,
+/// CAP_PERFMON and CAP_NET_ADMIN. ENFORCER_LOG sets what is logged, `info` by default.
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The configuration

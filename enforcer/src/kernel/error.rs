@@ -92,8 +92,8 @@ impl KernelError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Privileges { .. } => {
-                "run it as root (`sudo enforcer ...`), or give it CAP_BPF and CAP_NET_ADMIN; in a container, root is not \
-                 enough unless these two capabilities were added"
+                "run it as root (`sudo enforcer ...`), or give it CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; in a \
+                 container, root is not enough unless these capabilities were added"
             }
             Self::Feature { .. } => "use a kernel of 5.10 or later with cgroup v2 and BPF built in",
             Self::Ports { .. } => "list the ports on which registries are served, such as 443",

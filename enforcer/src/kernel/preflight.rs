@@ -10,6 +10,8 @@ use super::error::KernelError;
 /// Bits of a capability set (Linux `include/uapi/linux/capability.h`).
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
+/// Without it the verifier refuses what a processor could be made to speculate on, such as the walk through a hello.
+const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
 /// Checks capabilities first, since without them no feature can be probed.
@@ -60,17 +62,18 @@ fn effective_capabilities(status: &str) -> Option<u64> {
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
-/// Before Linux 5.8 `CAP_SYS_ADMIN` stood for `CAP_BPF`, and it still includes it.
+/// Before Linux 5.8 `CAP_SYS_ADMIN` stood for `CAP_BPF` and `CAP_PERFMON`, and it still includes them.
 fn missing_capabilities(effective: u64) -> Vec<&'static str> {
     let has = |bit: u32| effective & (1 << bit) != 0;
-    let mut missing = Vec::new();
-    if !has(CAP_BPF) && !has(CAP_SYS_ADMIN) {
-        missing.push("CAP_BPF");
-    }
-    if !has(CAP_NET_ADMIN) && !has(CAP_SYS_ADMIN) {
-        missing.push("CAP_NET_ADMIN");
-    }
-    missing
+    [
+        (CAP_BPF, "CAP_BPF"),
+        (CAP_PERFMON, "CAP_PERFMON"),
+        (CAP_NET_ADMIN, "CAP_NET_ADMIN"),
+    ]
+    .into_iter()
+    .filter(|&(bit, _)| !has(bit) && !has(CAP_SYS_ADMIN))
+    .map(|(_, name)| name)
+    .collect()
 }
 
 #[cfg(test)]
@@ -88,9 +91,16 @@ mod tests {
 
     #[test]
     fn what_is_missing_has_a_name() {
-        assert_eq!(missing_capabilities(0), ["CAP_BPF", "CAP_NET_ADMIN"]);
-        assert_eq!(missing_capabilities(1 << CAP_BPF), ["CAP_NET_ADMIN"]);
-        assert_eq!(missing_capabilities(1 << CAP_BPF | 1 << CAP_NET_ADMIN), [""; 0]);
+        assert_eq!(
+            missing_capabilities(0),
+            ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"]
+        );
+        assert_eq!(
+            missing_capabilities(1 << CAP_BPF | 1 << CAP_NET_ADMIN),
+            ["CAP_PERFMON"]
+        );
+        let all = 1 << CAP_BPF | 1 << CAP_PERFMON | 1 << CAP_NET_ADMIN;
+        assert_eq!(missing_capabilities(all), [""; 0]);
         assert_eq!(missing_capabilities(1 << CAP_SYS_ADMIN), [""; 0]);
     }
 }
