@@ -12,96 +12,107 @@ use crate::pieces::Kept;
 /// `SOCK_STREAM` (Linux `include/linux/net.h`).
 const STREAM: u32 = 1;
 
-/// The socket that sends a packet.
+/// The socket that sends a packet. It is asked for where it is needed: most packets are to other ports.
 pub(crate) struct Socket {
-    /// Null when there is none, or one that is about to go (time wait).
-    full: *mut bpf_sock,
+    context: *mut __sk_buff,
 }
 
 impl Socket {
     /// The socket of a packet.
     #[inline(always)]
     pub(crate) fn of(context: *mut __sk_buff) -> Self {
+        Self { context }
+    }
+
+    /// Null when there is none, or one that is about to go (time wait).
+    #[inline(always)]
+    fn full(&self) -> *mut bpf_sock {
         // SAFETY: the context is valid for the program's run; the helper is asked about no null pointer.
-        let full = unsafe {
-            let socket = (*context).__bindgen_anon_2.sk;
+        unsafe {
+            let socket = (*self.context).__bindgen_anon_2.sk;
             if socket.is_null() {
                 core::ptr::null_mut()
             } else {
                 bpf_sk_fullsock(socket)
             }
-        };
-        Self { full }
+        }
     }
 
     /// What is kept with it, whatever its kind; with `create` there is a place made for it, all zero. Null without one.
     #[inline(always)]
     pub(crate) fn flow(&self, create: bool) -> *mut Flow {
-        if self.full.is_null() {
-            return core::ptr::null_mut();
-        }
-        let map = (&raw const FLOWS).cast_mut().cast();
-        // SAFETY: the map is a socket storage, and the socket a full one.
-        unsafe { bpf_sk_storage_get(map, self.full.cast(), core::ptr::null_mut(), flags(create)) }.cast()
+        stored((&raw const FLOWS).cast(), self.full(), create).cast()
     }
 
     /// Where the pieces of a record are kept. Null without memory for them.
     #[inline(always)]
     pub(crate) fn pieces(&self) -> *mut Kept {
-        if self.full.is_null() {
-            return core::ptr::null_mut();
-        }
-        let map = (&raw const PIECES).cast_mut().cast();
-        // SAFETY: as above.
-        unsafe { bpf_sk_storage_get(map, self.full.cast(), core::ptr::null_mut(), flags(true)) }.cast()
+        stored((&raw const PIECES).cast(), self.full(), true).cast()
     }
 
     /// Gives the memory of [`Self::pieces`] back.
     #[inline(always)]
     pub(crate) fn forget_pieces(&self) {
-        if self.full.is_null() {
+        let full = self.full();
+        if full.is_null() {
             return;
         }
         let map = (&raw const PIECES).cast_mut().cast();
-        // SAFETY: as above. That there is nothing to give back is no failure.
-        unsafe { bpf_sk_storage_delete(map, self.full.cast()) };
+        // SAFETY: the map is a socket storage, and the socket a full one. That there is nothing to give back is no failure.
+        unsafe { bpf_sk_storage_delete(map, full.cast()) };
+    }
+
+    /// What is kept with it, when it is a TCP socket.
+    #[inline(always)]
+    fn flow_of_tcp(&mut self, create: bool) -> Option<&mut Flow> {
+        let full = self.full();
+        if !is_tcp(full) {
+            return None;
+        }
+        let flow = stored((&raw const FLOWS).cast(), full, create).cast::<Flow>();
+        // SAFETY: null, or alive as long as the socket, which the packet holds. The programs of one socket run one after the
+        // other, and each asks for one reference at a time.
+        unsafe { flow.as_mut() }
     }
 }
 
+/// What a storage of sockets holds for one. Null when that is nothing, or for no socket.
 #[inline(always)]
-const fn flags(create: bool) -> u64 {
-    if create {
-        BPF_SK_STORAGE_GET_F_CREATE as u64
+fn stored(map: *const core::ffi::c_void, full: *mut bpf_sock, create: bool) -> *mut core::ffi::c_void {
+    if full.is_null() {
+        return core::ptr::null_mut();
+    }
+    let flags = if create {
+        u64::from(BPF_SK_STORAGE_GET_F_CREATE)
     } else {
         0
+    };
+    // SAFETY: the map is a socket storage, and the socket a full one; without a first value the memory is all zero.
+    unsafe { bpf_sk_storage_get(map.cast_mut().cast(), full.cast(), core::ptr::null_mut(), flags) }.cast()
+}
+
+#[inline(always)]
+fn is_tcp(full: *mut bpf_sock) -> bool {
+    if full.is_null() {
+        return false;
     }
+    // SAFETY: not null; the verifier allows these fields. A raw socket may have TCP for its protocol, hence the type.
+    unsafe { (*full).type_ == STREAM && (*full).protocol == protocol::TCP as u32 }
 }
 
 impl Flows for Socket {
     #[inline(always)]
     fn is_tcp(&self) -> bool {
-        if self.full.is_null() {
-            return false;
-        }
-        // SAFETY: not null; the verifier allows these fields. A raw socket may have TCP for its protocol, hence the type.
-        unsafe { (*self.full).type_ == STREAM && (*self.full).protocol == protocol::TCP as u32 }
+        is_tcp(self.full())
     }
 
     #[inline(always)]
     fn kept(&mut self) -> Option<&mut Flow> {
-        if !self.is_tcp() {
-            return None;
-        }
-        // SAFETY: null, or alive as long as the socket, which the packet holds.
-        unsafe { self.flow(false).as_mut() }
+        self.flow_of_tcp(false)
     }
 
     #[inline(always)]
     fn keep(&mut self) -> Option<&mut Flow> {
-        if !self.is_tcp() {
-            return None;
-        }
-        // SAFETY: as above.
-        unsafe { self.flow(true).as_mut() }
+        self.flow_of_tcp(true)
     }
 }
