@@ -567,7 +567,7 @@ fn without_privileges_it_says_what_is_missing() {
     assert!(outcome.stderr.contains("hint: run it as root"), "{outcome}");
 }
 
-/// What the help and the README say is enough, is: for root's files, no more than these.
+/// What the help and the README say is enough, is, for whom the files let make a cgroup.
 #[test]
 fn three_capabilities_are_enough_and_two_are_not() {
     let lab = lab();
@@ -575,7 +575,7 @@ fn three_capabilities_are_enough_and_two_are_not() {
     let with = |capabilities: &str| {
         let mut command = lab.client_command("setpriv").unwrap();
         command
-            .arg(format!("--bounding-set=-all,{capabilities}"))
+            .arg(format!("--bounding-set=-all,+dac_override,{capabilities}"))
             .args(["--inh-caps=-all", "--"])
             .arg(enforcer_program().unwrap())
             .args(["exec", "--config"])

@@ -26,45 +26,67 @@ struct Scene {
     what: &'static str,
     name: &'static str,
     address: &'static str,
+    /// Whether its hello comes in two segments.
+    in_pieces: bool,
     /// The reason for which it must not get through.
     denied: Option<&'static str>,
 }
 
-const SCENES: [Scene; 6] = [
+const SCENES: [Scene; 8] = [
     Scene {
         what: "a granted name",
         name: world::CONTOSO,
         address: world::CONTOSO_ADDRESSES[0],
+        in_pieces: false,
         denied: None,
     },
     Scene {
         what: "a granted name over IPv6",
         name: world::CONTOSO,
         address: world::CONTOSO_ADDRESSES[2],
+        in_pieces: false,
         denied: None,
     },
     Scene {
         what: "a foreign name on the granted address",
         name: world::FABRIKAM,
         address: world::CONTOSO_ADDRESSES[0],
+        in_pieces: false,
         denied: Some(LATE),
     },
     Scene {
         what: "a foreign name on the granted IPv6 address",
         name: world::FABRIKAM,
         address: world::CONTOSO_ADDRESSES[2],
+        in_pieces: false,
+        denied: Some(LATE),
+    },
+    Scene {
+        what: "a granted name in pieces",
+        name: world::CONTOSO,
+        address: world::CONTOSO_ADDRESSES[1],
+        in_pieces: true,
+        denied: None,
+    },
+    Scene {
+        what: "a foreign name in pieces",
+        name: world::FABRIKAM,
+        address: world::CONTOSO_ADDRESSES[1],
+        in_pieces: true,
         denied: Some(LATE),
     },
     Scene {
         what: "a granted name on a foreign address",
         name: world::CONTOSO,
         address: world::BARE_ADDRESSES[0],
+        in_pieces: false,
         denied: Some("address-not-granted"),
     },
     Scene {
         what: "a granted name on a foreign IPv6 address",
         name: world::CONTOSO,
         address: world::BARE_ADDRESSES[1],
+        in_pieces: false,
         denied: Some("address-not-granted"),
     },
 ];
@@ -123,7 +145,8 @@ impl Scene {
 
     /// As [`visit::visit`] takes it.
     fn session(&self) -> String {
-        format!("{}@{}", self.name, self.address())
+        let suffix = if self.in_pieces { visit::PIECES } else { "" };
+        format!("{}{suffix}@{}", self.name, self.address())
     }
 }
 

@@ -14,6 +14,9 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 /// An emulated machine is slow; a denial that the client learns comes long before.
 const LIMIT: Duration = Duration::from_secs(15);
 
+/// Behind the name of a session whose hello comes in two segments.
+pub(super) const PIECES: &str = "/pieces";
+
 /// How a session went, as the client saw it.
 #[derive(Debug)]
 pub(super) struct Outcome {
@@ -23,7 +26,8 @@ pub(super) struct Outcome {
     pub(super) error: Option<String>,
 }
 
-/// Begins one session after the other, each `NAME@ADDRESS:PORT`, and prints an [`Outcome`] a line.
+/// Begins one session after the other, each `NAME@ADDRESS:PORT`, or `NAME/pieces@ADDRESS:PORT` for one whose hello comes in
+/// two segments, and prints an [`Outcome`] a line.
 ///
 /// # Errors
 /// When there is nothing to begin with.
@@ -38,9 +42,12 @@ pub(super) fn visit(ca: &Path, sessions: &[&str]) -> Result<()> {
     let config = Arc::new(config);
     for session in sessions {
         let (name, address) = session.split_once('@').context("not a name at an address")?;
+        let (name, in_pieces) = name
+            .strip_suffix(PIECES)
+            .map_or((name, false), |name| (name, true));
         let (name, address) = (ServerName::try_from(name.to_owned())?, address.parse()?);
         let begin = Instant::now();
-        let error = begin_session(config.clone(), name, address).err();
+        let error = begin_session(config.clone(), name, address, in_pieces).err();
         let words = error.map_or_else(String::new, |error| format!("{error:#}"));
         println!("{} {words}", begin.elapsed().as_millis());
     }
@@ -62,10 +69,24 @@ pub(super) fn outcomes(printed: &str) -> Vec<Outcome> {
 }
 
 /// Connects, shakes hands and sends the head of a request.
-fn begin_session(config: Arc<ClientConfig>, name: ServerName<'static>, address: SocketAddr) -> Result<()> {
-    let session = ClientConnection::new(config, name)?;
-    let socket = TcpStream::connect_timeout(&address, LIMIT).context("connect")?;
+fn begin_session(
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    address: SocketAddr,
+    in_pieces: bool,
+) -> Result<()> {
+    let mut session = ClientConnection::new(config, name)?;
+    let mut socket = TcpStream::connect_timeout(&address, LIMIT).context("connect")?;
     socket.set_read_timeout(Some(LIMIT))?;
+    if in_pieces {
+        let mut hello = Vec::new();
+        session.write_tls(&mut hello)?;
+        // Neither waits for the other.
+        socket.set_nodelay(true)?;
+        let (first, second) = hello.split_at(hello.len() / 2);
+        socket.write_all(first).context("first piece")?;
+        socket.write_all(second).context("second piece")?;
+    }
     let mut stream = StreamOwned::new(session, socket);
     stream.conn.complete_io(&mut stream.sock).context("handshake")?;
     stream

@@ -31,7 +31,8 @@ pub(super) fn boot(kernel: &Unpacked, archive: &[u8], file: &Path) -> Result<Fou
     command
         // Without KVM even where there is one: the outcome shall not depend on the machine.
         .args(["-accel", "tcg", "-smp", PROCESSORS, "-m", MEMORY_MB])
-        // QEMU 7.2 spoils the flags in cmpxchg16b, which kernels use when they see it.
+        // QEMU 7.2 spoils the flags in cmpxchg16b, which kernels use when they see it. Without it `kmalloc_nolock`, which
+        // socket storage comes from since Linux 7.0, gives memory only of checked caches, hence `slab_debug` (mm/slub.c).
         .args(["-cpu", "max,cx16=off,la57=off"])
         .args([
             "-nodefaults",
@@ -47,7 +48,7 @@ pub(super) fn boot(kernel: &Unpacked, archive: &[u8], file: &Path) -> Result<Fou
         .arg(file)
         .args([
             "-append",
-            "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on",
+            "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on slab_debug=F",
         ])
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
