@@ -55,8 +55,15 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
 #[btf_map]
 pub(crate) static FLOWS: SkStorage<Flow> = SkStorage::new();
+/// The pieces of a record, a part in each: from Linux 7 on a storage of sockets holds no more than 8 KiB for one.
 #[btf_map]
-pub(crate) static PIECES: SkStorage<Kept> = SkStorage::new();
+pub(crate) static PIECES_0: SkStorage<Kept> = SkStorage::new();
+#[btf_map]
+pub(crate) static PIECES_1: SkStorage<Kept> = SkStorage::new();
+#[btf_map]
+pub(crate) static PIECES_2: SkStorage<Kept> = SkStorage::new();
+#[btf_map]
+pub(crate) static PIECES_3: SkStorage<Kept> = SkStorage::new();
 
 /// The filtered ports, closed by a zero. Read-only for the verifier, which drops the comparisons that can not happen.
 #[unsafe(no_mangle)]

@@ -21,23 +21,32 @@ use crate::socket::Socket;
 const STEP: u32 = 256;
 /// Steps that copy the longest hello.
 const STEPS: u32 = HELLO_MAX.div_ceil(STEP);
-/// The last step may start at the end of the longest hello, as far as the verifier knows.
-const SIZE: usize = (HELLO_MAX + STEP) as usize;
+/// Bytes of a record that each part keeps.
+const PART: u32 = HELLO_MAX / 4;
+/// Behind them stands once more what the next part begins with, so that a name is read from one part wherever it begins;
+/// and the last step may start at the end of that, as far as the verifier knows.
+const SIZE: usize = (PART + 2 * STEP) as usize;
 /// Bytes that a name is copied from, whatever its length.
 const NAME_BYTES: u32 = 256;
 
 const _: () = {
-    assert!(HELLO_MAX == 0x4000, "the mask in `within`");
+    assert!(PART == 0x1000, "the masks in `within` and `part_of`");
     assert!(
         STEP >= NAME_BYTES,
-        "a name is read from what is left behind HELLO_MAX"
+        "a name is read from what is left behind a part"
     );
 };
 
-/// What is kept with a socket.
+/// A part of what is kept with a socket.
 #[repr(C)]
 pub(crate) struct Kept {
     bytes: [u8; SIZE],
+}
+
+/// The part in which an offset lies.
+#[inline(always)]
+const fn part_of(offset: u32) -> u32 {
+    (offset >> 12) & 3
 }
 
 /// What is kept with the socket of a packet, and the packet, from which more comes.
@@ -58,14 +67,14 @@ pub(crate) extern "C" fn enforcer_piece(
     count: u32,
     length: u32,
 ) -> u64 {
-    let kept = Socket::of(context).pieces();
+    let kept = Socket::of(context).pieces(part_of(offset), false);
     if kept.is_null() || offset >= HELLO_MAX || offset.wrapping_add(count) > length {
         return NO_PIECE;
     }
     let start = within(offset);
     let mut bytes = 0;
     for at in 0..6 {
-        // SAFETY: below HELLO_MAX + 6, and the array goes on for a step behind HELLO_MAX.
+        // SAFETY: below PART + 6, and the array goes on for two steps behind PART.
         let byte = unsafe { *(&raw const (*kept).bytes).cast::<u8>().add(start + at) };
         bytes |= u64::from(byte) << (at * 8);
     }
@@ -99,29 +108,103 @@ pub(crate) extern "C" fn enforcer_append(
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn enforcer_step(context: *mut __sk_buff, to: u32, offset: u32, rest: u32) -> u32 {
-    let kept = Socket::of(context).pieces();
-    if kept.is_null() || to >= HELLO_MAX || rest == 0 {
+    if to >= HELLO_MAX {
         return 0;
     }
     let length = if rest < STEP { rest } else { STEP };
-    // SAFETY: within the array, as just compared; the helper writes so many bytes or fails.
+    let (part, at) = (part_of(to), to & (PART - 1));
+    // What goes beyond the part stands behind it for a start.
+    if enforcer_copy(context, part, at, offset, length) == 0 {
+        return 0;
+    }
+    let inside = PART - at;
+    if length > inside
+        && part < 3
+        && enforcer_copy(
+            context,
+            part + 1,
+            0,
+            offset.wrapping_add(inside),
+            length.wrapping_sub(inside),
+        ) == 0
+    {
+        return 0;
+    }
+    if at < STEP && part > 0 {
+        let again = STEP - at;
+        let again = if length < again { length } else { again };
+        return enforcer_copy_behind(context, part - 1, at, offset, again);
+    }
+    1
+}
+
+/// Copies `length` bytes, 1 to a step, from `offset` of the packet to position `at` of a part; 1 when they could be copied.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_copy(
+    context: *mut __sk_buff,
+    part: u32,
+    at: u32,
+    offset: u32,
+    length: u32,
+) -> u32 {
+    let kept = Socket::of(context).pieces(part, true);
+    if kept.is_null() {
+        return 0;
+    }
+    // SAFETY: at most a step from a position below PART, within the array; the helper writes so many bytes or fails.
     let status = unsafe {
-        let target = (&raw mut (*kept).bytes).cast::<u8>().add(within(to));
+        let target = (&raw mut (*kept).bytes).cast::<u8>().add(within(at));
         bpf_skb_load_bytes(context.cast(), offset, target.cast(), one_to_256(length))
     };
     u32::from(status == 0)
 }
 
-/// An offset below [`HELLO_MAX`] as it is, in a way that the verifier sees where it is used: the compiler may compare
-/// before or after it adds.
+/// As [`enforcer_copy`], to position `at`, below a step, of what stands behind a part.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_copy_behind(
+    context: *mut __sk_buff,
+    part: u32,
+    at: u32,
+    offset: u32,
+    length: u32,
+) -> u32 {
+    let kept = Socket::of(context).pieces(part, true);
+    if kept.is_null() {
+        return 0;
+    }
+    // SAFETY: at most a step from a position below PART + STEP, within the array; the helper writes so many bytes or fails.
+    let status = unsafe {
+        let behind = (&raw mut (*kept).bytes).cast::<u8>().add(PART as usize);
+        let target = behind.add(within_step(at));
+        bpf_skb_load_bytes(context.cast(), offset, target.cast(), one_to_256(length))
+    };
+    u32::from(status == 0)
+}
+
+/// The position of an offset in its part, in a way that the verifier sees where it is used: the compiler may compare before
+/// or after it adds.
 #[inline(always)]
 fn within(offset: u32) -> usize {
     let mut offset = u64::from(offset);
     // SAFETY: touches one register that it owns.
-    unsafe { asm!("{0} &= 0x3fff", inout(reg) offset) };
-    #[expect(clippy::cast_possible_truncation, reason = "14 bits")]
+    unsafe { asm!("{0} &= 0xfff", inout(reg) offset) };
+    #[expect(clippy::cast_possible_truncation, reason = "12 bits")]
     {
         offset as usize
+    }
+}
+
+/// As [`within`], for a position below a step.
+#[inline(always)]
+fn within_step(at: u32) -> usize {
+    let mut at = u64::from(at);
+    // SAFETY: touches one register that it owns.
+    unsafe { asm!("{0} &= 0xff", inout(reg) at) };
+    #[expect(clippy::cast_possible_truncation, reason = "8 bits")]
+    {
+        at as usize
     }
 }
 
@@ -147,13 +230,13 @@ impl Bytes for KeptPieces {
     /// behind the name is cut off by whoever folds it.
     #[inline(always)]
     fn copy_name(&self, offset: u32, length: u32, name: &mut Name) -> bool {
-        let kept = Socket::of(self.context).pieces();
+        let kept = Socket::of(self.context).pieces(part_of(offset), false);
         if kept.is_null() || offset >= HELLO_MAX || offset.wrapping_add(length) > self.length {
             return false;
         }
         let start = within(offset);
         for (index, word) in name.words.iter_mut().enumerate() {
-            // SAFETY: below HELLO_MAX + NAME_BYTES, where the array ends.
+            // SAFETY: below PART + NAME_BYTES, within the array.
             *word = unsafe {
                 let bytes = (&raw const (*kept).bytes).cast::<u8>().add(start + index * 8);
                 u64::from_le_bytes(bytes.cast::<[u8; 8]>().read())

@@ -6,7 +6,7 @@ use enforcer_common::flow::Flow;
 use enforcer_common::packet::protocol;
 use enforcer_common::verdict::Flows;
 
-use crate::maps::{FLOWS, PIECES};
+use crate::maps::{FLOWS, PIECES_0, PIECES_1, PIECES_2, PIECES_3};
 use crate::pieces::Kept;
 
 /// `SOCK_STREAM` (Linux `include/linux/net.h`).
@@ -44,10 +44,17 @@ impl Socket {
         stored((&raw const FLOWS).cast(), self.full(), create).cast()
     }
 
-    /// Where the pieces of a record are kept. Null without memory for them.
+    /// Where one of the four parts of a record is kept, 0 to 3; with `create` there is a place made for it. Null without one.
     #[inline(always)]
-    pub(crate) fn pieces(&self) -> *mut Kept {
-        stored((&raw const PIECES).cast(), self.full(), true).cast()
+    pub(crate) fn pieces(&self, part: u32, create: bool) -> *mut Kept {
+        let full = self.full();
+        match part {
+            0 => stored((&raw const PIECES_0).cast(), full, create),
+            1 => stored((&raw const PIECES_1).cast(), full, create),
+            2 => stored((&raw const PIECES_2).cast(), full, create),
+            _ => stored((&raw const PIECES_3).cast(), full, create),
+        }
+        .cast()
     }
 
     /// Gives the memory of [`Self::pieces`] back.
@@ -57,9 +64,13 @@ impl Socket {
         if full.is_null() {
             return;
         }
-        let map = (&raw const PIECES).cast_mut().cast();
-        // SAFETY: the map is a socket storage, and the socket a full one. That there is nothing to give back is no failure.
-        unsafe { bpf_sk_storage_delete(map, full.cast()) };
+        // SAFETY: the maps are socket storages, and the socket a full one. That there is nothing to give back is no failure.
+        unsafe {
+            bpf_sk_storage_delete((&raw const PIECES_0).cast_mut().cast(), full.cast());
+            bpf_sk_storage_delete((&raw const PIECES_1).cast_mut().cast(), full.cast());
+            bpf_sk_storage_delete((&raw const PIECES_2).cast_mut().cast(), full.cast());
+            bpf_sk_storage_delete((&raw const PIECES_3).cast_mut().cast(), full.cast());
+        }
     }
 
     /// What is kept with it, when it is a TCP socket.
