@@ -34,7 +34,7 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Set up, then run every check: format, clippy, licences, unit tests, fuzzing, kernel and lab tests
+    /// Set up, then run every check: format, clippy, licences, tests, fuzzing, the lab, and other kernels in emulated machines
     Test {
         /// Run only this step, without the set-up; may be given several times
         #[arg(long, value_name = "STEP")]
