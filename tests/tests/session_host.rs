@@ -1,0 +1,237 @@
+//! Sessions on the host: streams cut into segments in any way, sent again in any way, come to the same as when they arrive
+//! whole, and no foreign name is ever let through to its end. No root.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::LazyLock;
+
+use enforcer::config::RuleId;
+use enforcer::endpoints::{Condition, GrantedName, Scopes};
+use enforcer::names::{DomainPattern, NameRule, ServerName};
+use enforcer::policy::table::{Grant, HostTables, TableImage};
+use enforcer_common::Reason;
+use enforcer_common::bytes::Bytes;
+use enforcer_common::flow::{Flow, Stage};
+use enforcer_common::names::look_up_named;
+use enforcer_common::packet::{Address, Segment};
+use enforcer_common::session::{Pieces, Step, judge, read, read_pieces};
+use enforcer_common::table::{Generation, Settings};
+use enforcer_common::verdict::Verdict;
+use enforcer_lab::hellos::hello::{Extension, Hello};
+use proptest::prelude::*;
+
+const GRANTED: &str = "contoso.azurecr.io";
+const FOREIGN: &str = "tailspin.azurecr.io";
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
+/// Change of cipher, and the first record that is encrypted.
+const SECOND_FLIGHT: [u8; 17] = [20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 6, 1, 2, 3, 4, 5, 6];
+
+fn image() -> &'static TableImage {
+    static IMAGE: LazyLock<TableImage> = LazyLock::new(|| {
+        let grant = Grant {
+            net: IpAddr::from(ADDRESS).into(),
+            rule: RuleId(1),
+            condition: Condition::POLICY,
+        };
+        let granted = |name| GrantedName {
+            name,
+            scopes: Scopes::from_bits(1),
+        };
+        let names = [
+            granted(NameRule::Name(ServerName::parse(GRANTED).unwrap())),
+            granted(NameRule::Pattern(
+                DomainPattern::parse("*.data.mcr.microsoft.com").unwrap(),
+            )),
+        ];
+        TableImage::build(&[grant], &names).unwrap()
+    });
+    &IMAGE
+}
+
+/// What the kernel keeps in socket storage.
+#[derive(Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    packet: Vec<u8>,
+}
+
+impl Bytes for Kept {
+    fn length(&self) -> u32 {
+        self.bytes.as_slice().length()
+    }
+    fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        self.bytes.as_slice().read(offset)
+    }
+}
+
+impl Pieces for Kept {
+    fn append(&mut self, have: u32, offset: u32, length: u32) -> bool {
+        self.bytes.truncate(have as usize);
+        let (start, end) = (offset as usize, (offset + length) as usize);
+        match self.packet.get(start..end) {
+            Some(more) => {
+                self.bytes.extend_from_slice(more);
+                true
+            }
+            None => false,
+        }
+    }
+    fn start(&self) -> u32 {
+        0
+    }
+}
+
+/// A connection whose SYN has been seen.
+struct Connection {
+    flow: Flow,
+    kept: Kept,
+    first: u32,
+}
+
+impl Connection {
+    fn open(syn: u32) -> Self {
+        let mut flow = Flow::default();
+        flow.open(&Segment {
+            sequence: syn,
+            ..Segment::default()
+        });
+        Self {
+            flow,
+            kept: Kept::default(),
+            first: syn.wrapping_add(1),
+        }
+    }
+
+    /// Sends the bytes of `stream` from `from` to `to`; the reason for which they are denied.
+    fn send(&mut self, stream: &[u8], from: usize, to: usize) -> Option<Reason> {
+        let tables = HostTables {
+            image: image(),
+            settings: Settings(0),
+            generation: Generation(1),
+        };
+        if self.flow.judged == 1 {
+            return None;
+        }
+        let payload = &stream[from..to];
+        let segment = Segment {
+            sequence: self.first.wrapping_add(u32::try_from(from).unwrap()),
+            length: u32::try_from(payload.len()).unwrap(),
+            ..Segment::default()
+        };
+        self.flow.note(&segment, 0, Address::V4(ADDRESS.to_bits()));
+        payload.clone_into(&mut self.kept.packet);
+        let mut step = Step::Read;
+        for _ in 0..100 {
+            step = match step {
+                Step::Read => read(payload, &mut self.flow, Settings(0)),
+                Step::Gather => read_pieces(&mut self.kept, &mut self.flow, Settings(0)),
+                Step::Judge => {
+                    let mut name = self.flow.name;
+                    let answer = look_up_named(&tables, self.flow.destination(), &mut name);
+                    let (judgement, next) = judge(&mut self.flow, &answer);
+                    if let Verdict::Denied(reason) = judgement.verdict {
+                        return Some(reason);
+                    }
+                    next
+                }
+                Step::Pass => return None,
+            };
+        }
+        panic!("it never ends");
+    }
+}
+
+/// A hello with something in front of the name and behind it.
+fn hello(name: &str, in_front: usize, behind: usize) -> Vec<u8> {
+    let hello = Hello::asking_for(name);
+    let unknown = |kind, length| Extension::new(kind, vec![7; length]);
+    let mut extensions = vec![unknown(0x1a1a, in_front)];
+    extensions.push(Extension::server_name(name));
+    extensions.push(unknown(0x2a2a, behind));
+    hello.with_extensions(extensions).bytes()
+}
+
+/// Sends a stream in segments that end at `cuts`; after some of them, something from before again. The reason of the denial
+/// and how many bytes had passed by then.
+fn play(
+    stream: &[u8],
+    syn: u32,
+    cuts: &[prop::sample::Index],
+    again: &[prop::sample::Index],
+) -> (Option<Reason>, usize) {
+    let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len())).collect();
+    ends.push(stream.len());
+    ends.sort_unstable();
+    ends.dedup();
+    let mut connection = Connection::open(syn);
+    let mut passed = 0;
+    for (number, end) in ends.into_iter().filter(|end| *end > 0).enumerate() {
+        if let Some(reason) = connection.send(stream, passed, end) {
+            // Sent again it is denied again, also when it is merged with what came before, and for the same reason.
+            assert_eq!(connection.send(stream, passed, end), Some(reason));
+            return (Some(reason), passed);
+        }
+        passed = end;
+        if let Some(index) = again.get(number) {
+            let from = index.index(passed);
+            assert_eq!(
+                connection.send(stream, from, passed),
+                None,
+                "what has passed passes again"
+            );
+        }
+    }
+    if stream.ends_with(&SECOND_FLIGHT) {
+        assert_eq!(connection.flow.stage(), Stage::Settled);
+    }
+    (None, passed)
+}
+
+fn cuts() -> impl Strategy<Value = Vec<prop::sample::Index>> {
+    prop::collection::vec(any::<prop::sample::Index>(), 0..8)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn a_granted_session_passes_in_any_segments(
+        front in 0_usize..300, behind in 0_usize..2_000, syn: u32, cuts in cuts(), again in cuts(), pattern: bool,
+    ) {
+        let name = if pattern { "eastus.data.mcr.microsoft.com" } else { GRANTED };
+        let stream = [hello(name, front, behind), SECOND_FLIGHT.to_vec()].concat();
+        prop_assert_eq!(play(&stream, syn, &cuts, &again), (None, stream.len()));
+    }
+
+    #[test]
+    fn a_foreign_name_never_leaves_in_full(
+        front in 0_usize..300, behind in 0_usize..2_000, syn: u32, cuts in cuts(), again in cuts(),
+        name in prop::sample::select(vec![FOREIGN, "data.mcr.microsoft.com", "evildata.mcr.microsoft.com", "azurecr.io"]),
+    ) {
+        let bytes = hello(name, front, behind);
+        let at = bytes.windows(name.len()).position(|window| window == name.as_bytes()).unwrap();
+        let stream = [bytes, SECOND_FLIGHT.to_vec()].concat();
+        let (reason, passed) = play(&stream, syn, &cuts, &again);
+        prop_assert_eq!(reason, Some(Reason::NameNotGranted));
+        prop_assert!(passed < at + name.len(), "{passed} bytes passed, the name ends at {}", at + name.len());
+    }
+
+    #[test]
+    fn a_second_hello_is_judged_like_the_first(
+        syn: u32, cuts in cuts(), again in cuts(), second_is_granted: bool, changes_cipher: bool,
+    ) {
+        let first = hello(GRANTED, 10, 100);
+        let cipher = if changes_cipher { vec![20, 3, 3, 0, 1, 1] } else { Vec::new() };
+        let name = if second_is_granted { GRANTED } else { FOREIGN };
+        let before = first.len() + cipher.len();
+        let second = hello(name, 10, 100);
+        let at = before + second.windows(name.len()).position(|window| window == name.as_bytes()).unwrap();
+        let stream = [first, cipher, second, SECOND_FLIGHT.to_vec()].concat();
+        let (reason, passed) = play(&stream, syn, &cuts, &again);
+        if second_is_granted {
+            prop_assert_eq!((reason, passed), (None, stream.len()));
+        } else {
+            prop_assert_eq!(reason, Some(Reason::NameNotGranted));
+            prop_assert!(passed < at + name.len());
+        }
+    }
+}
