@@ -17,7 +17,8 @@ fuzz_target!(|bytes: &[u8]| {
         let (whole, result) = parse(bytes, family);
         let _ = packet::addresses(bytes, family);
         let _ = packet::check_options(bytes, whole.options);
-        if let (Ok(()), Some(ports)) = (result, whole.ports) {
+        if result.is_ok() && whole.has_ports {
+            let ports = whole.ports;
             let at = whole.transport as usize;
             let found = bytes.get(at..at + 4).expect("ports outside the packet");
             assert_eq!(found[..2], ports.source.to_be_bytes());
