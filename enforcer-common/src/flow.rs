@@ -41,7 +41,8 @@ pub enum Finding {
 /// What is kept with a socket that connects to a filtered port. All zero at first.
 ///
 /// The kernel runs the programs of one TCP socket one after the other, under the socket's lock; so no two packets read or
-/// write this at the same time. A `connect` on another thread may, and writes only what it is asked for then.
+/// write this at the same time, and `connect` takes the same lock. Calls on a UDP socket may run side by side: of them only
+/// who uses the socket is kept.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Flow {

@@ -197,7 +197,7 @@ impl Name {
             return Some(Reason::NameTooLong);
         }
         const DIGITS: u64 = EACH * b'0' as u64;
-        let (mut nul, mut colon, mut beyond, mut empty) = (0, 0, 0, 0);
+        let (mut nul, mut colon, mut beyond, mut odd) = (0, 0, 0, 0);
         // A name that starts with a dot has an empty label in front of it.
         let mut dots_before = TOP_BITS;
         for (index, word) in self.words.iter().enumerate() {
@@ -216,8 +216,15 @@ impl Name {
             nul |= !at_least(word, 1) & !word & TOP_BITS;
             colon |= at_least(word, b':') & !at_least(word, b':' + 1) & !word & TOP_BITS;
             let dots = at_least(word, b'.') & !at_least(word, b'.' + 1) & !word & TOP_BITS;
-            empty |= dots & (dots << 8 | dots_before >> 56);
+            odd |= dots & (dots << 8 | dots_before >> 56);
             dots_before = dots;
+            // Letters, digits, `-`, `.` and `_`: what else could stand below a pattern means different things to different
+            // servers.
+            let letter = at_least(word, b'a') & !at_least(word, b'z' + 1);
+            let digit = at_least(word, b'0') & !at_least(word, b'9' + 1);
+            let mark = at_least(word, b'-') & !at_least(word, b'.' + 1);
+            let underscore = at_least(word, b'_') & !at_least(word, b'_' + 1);
+            odd |= (!(letter | digit | mark | underscore) | word) & TOP_BITS;
             // Neither a digit nor a dot.
             let slash = at_least(word, b'/') & !at_least(word, b'/' + 1);
             beyond |= (!at_least(word, b'.') | at_least(word, b'9' + 1) | slash | word) & TOP_BITS;
@@ -228,8 +235,9 @@ impl Name {
             Some(Reason::NameTrailingDot)
         } else if colon != 0 || beyond == 0 {
             Some(Reason::NameIsAddress)
-        } else if empty != 0 {
-            // No name in a policy has an empty label, and a pattern stands in the table with its dot in front.
+        } else if odd != 0 {
+            // No name of a policy has an empty label or such a character, and a pattern stands in the table with its dot in
+            // front.
             Some(Reason::NameNotGranted)
         } else {
             None

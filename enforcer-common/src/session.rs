@@ -308,8 +308,8 @@ fn take_name<B: Bytes + ?Sized>(bytes: &B, span: Span, flow: &mut Flow) -> Optio
     name.fault()
 }
 
-/// Judges what was found, by the policy's answer for the destination and the name in the flow. With [`Step::Read`] the segment has more to look at; with
-/// [`Step::Pass`] it passes, or is denied as the judgement says.
+/// Judges what was found, by the policy's answer for the destination and the name in the flow. With [`Step::Read`] the
+/// segment has more to look at; with [`Step::Pass`] it passes, or is denied as the judgement says.
 #[inline(always)]
 pub fn judge(flow: &mut Flow, answer: &NamedAnswer) -> (Judgement, Step) {
     let finding = flow.finding();
@@ -337,6 +337,7 @@ pub fn judge(flow: &mut Flow, answer: &NamedAnswer) -> (Judgement, Step) {
         if is_audit {
             flow.stage = Stage::Condemned as u8;
             flow.condemned = flow.reason;
+            flow.gathered = 0;
             flow.judged = generation.0;
         }
         let reason = Reason::from_code(flow.reason).unwrap_or(Reason::UnknownSession);
@@ -347,6 +348,7 @@ pub fn judge(flow: &mut Flow, answer: &NamedAnswer) -> (Judgement, Step) {
         if is_audit {
             // It goes on, and under the next policy its name is looked up again.
             flow.stage = Stage::Settled as u8;
+            flow.gathered = 0;
             flow.judged = generation.0;
         }
         return (denied(judgement, Reason::NameNotGranted), Step::Pass);

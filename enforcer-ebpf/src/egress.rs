@@ -7,7 +7,7 @@ use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::Reason;
 use enforcer_common::abi::{Hook, NextProgram};
 use enforcer_common::bytes::Bytes as _;
-use enforcer_common::packet::{self, Family};
+use enforcer_common::packet::{self, Family, protocol};
 use enforcer_common::table::GrantWord;
 use enforcer_common::verdict::{Judgement, Transport, Verdict, deny, judge_packet};
 
@@ -18,7 +18,7 @@ use crate::socket::Socket;
 use crate::tables::{Maps, word};
 
 pub(crate) const PASS: i32 = 1;
-pub(crate) const DROP: i32 = 0;
+const DROP: i32 = 0;
 
 /// `ETH_P_IP` and `ETH_P_IPV6` (Linux `include/uapi/linux/if_ether.h`), in the network order of `__sk_buff::protocol`.
 const IPV4: u32 = (0x0800_u16).to_be() as u32;
@@ -42,7 +42,7 @@ pub(crate) fn enforcer_egress(program: SkBuffContext) -> i32 {
     if outcome.0 == Outcome::SESSION.0 {
         // SAFETY: the map holds programs of this type only. It comes back here when there is none.
         unsafe { PROGRAMS.tail_call(&program, NextProgram::Session as u32) };
-        return DROP;
+        return lost(context);
     }
     carry_out(context, outcome)
 }
@@ -110,6 +110,17 @@ pub(crate) fn carry_out(context: *mut __sk_buff, outcome: Outcome) -> i32 {
     } else {
         DROP
     }
+}
+
+/// What becomes of a packet when the program or the flow is not there that it is to be judged with.
+#[inline(always)]
+pub(crate) fn lost(context: *mut __sk_buff) -> i32 {
+    let judgement = deny(Reason::ProgramMissing, &Maps);
+    let told = Transport {
+        protocol: protocol::TCP,
+        ports: 0,
+    };
+    carry_out(context, Outcome::denied(&judgement, Reason::ProgramMissing, told))
 }
 
 /// The family of a packet by its link-layer type; `None` for any other.

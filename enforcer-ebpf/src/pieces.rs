@@ -148,16 +148,7 @@ pub(crate) extern "C" fn enforcer_copy(
     offset: u32,
     length: u32,
 ) -> u32 {
-    let kept = Socket::of(context).pieces(part, true);
-    if kept.is_null() {
-        return 0;
-    }
-    // SAFETY: at most a step from a position below PART, within the array; the helper writes so many bytes or fails.
-    let status = unsafe {
-        let target = (&raw mut (*kept).bytes).cast::<u8>().add(within(at));
-        bpf_skb_load_bytes(context.cast(), offset, target.cast(), one_to_256(length))
-    };
-    u32::from(status == 0)
+    copy(context, part, within(at), offset, length)
 }
 
 /// As [`enforcer_copy`], to position `at`, below a step, of what stands behind a part.
@@ -170,14 +161,18 @@ pub(crate) extern "C" fn enforcer_copy_behind(
     offset: u32,
     length: u32,
 ) -> u32 {
+    copy(context, part, PART as usize + within_step(at), offset, length)
+}
+
+#[inline(always)]
+fn copy(context: *mut __sk_buff, part: u32, position: usize, offset: u32, length: u32) -> u32 {
     let kept = Socket::of(context).pieces(part, true);
     if kept.is_null() {
         return 0;
     }
     // SAFETY: at most a step from a position below PART + STEP, within the array; the helper writes so many bytes or fails.
     let status = unsafe {
-        let behind = (&raw mut (*kept).bytes).cast::<u8>().add(PART as usize);
-        let target = behind.add(within_step(at));
+        let target = (&raw mut (*kept).bytes).cast::<u8>().add(position);
         bpf_skb_load_bytes(context.cast(), offset, target.cast(), one_to_256(length))
     };
     u32::from(status == 0)

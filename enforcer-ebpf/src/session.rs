@@ -13,7 +13,7 @@ use enforcer_common::session::{Step, judge, read, read_pieces};
 use enforcer_common::table::{Half, Seen};
 use enforcer_common::verdict::{Flows as _, Transport, Verdict};
 
-use crate::egress::{DROP, Outcome, PASS, carry_out};
+use crate::egress::{Outcome, PASS, carry_out, lost};
 use crate::maps::PROGRAMS;
 use crate::pieces::KeptPieces;
 use crate::skb::Skb;
@@ -26,7 +26,7 @@ pub(crate) fn enforcer_session(program: SkBuffContext) -> i32 {
     let context = program.skb.skb;
     let mut socket = Socket::of(context);
     let Some(flow) = socket.kept() else {
-        return DROP;
+        return lost(context);
     };
     let step = read(&Skb { context }, flow, word().settings());
     go_on(&program, step)
@@ -38,7 +38,7 @@ pub(crate) fn enforcer_pieces(program: SkBuffContext) -> i32 {
     let context = program.skb.skb;
     let mut socket = Socket::of(context);
     let Some(flow) = socket.kept() else {
-        return DROP;
+        return lost(context);
     };
     let mut pieces = KeptPieces { context, length: 0 };
     let step = read_pieces(&mut pieces, flow, word().settings());
@@ -50,12 +50,12 @@ pub(crate) fn enforcer_pieces(program: SkBuffContext) -> i32 {
 pub(crate) fn enforcer_judge(program: SkBuffContext) -> i32 {
     let context = program.skb.skb;
     let Some(destination) = Socket::of(context).kept().map(|flow| flow.destination()) else {
-        return DROP;
+        return lost(context);
     };
     let answer = look_up_named(&Maps, destination, &mut KeptName { context });
     let mut socket = Socket::of(context);
     let Some(flow) = socket.kept() else {
-        return DROP;
+        return lost(context);
     };
     let (judgement, step) = judge(flow, &answer);
     if flow.gathered == 0 {
@@ -124,8 +124,8 @@ pub(crate) extern "C" fn enforcer_hash_name(context: *mut __sk_buff, seed: u64) 
     1
 }
 
-/// Goes on with another program. A chain of them is bounded by the kernel (`MAX_TAIL_CALL_CNT`), and so are the records of
-/// one segment: what goes beyond is dropped, and so is what can not be judged.
+/// Goes on with another program. A chain of them is bounded by the kernel (`MAX_TAIL_CALL_CNT`); that bound is beyond the
+/// looks that one segment gets.
 #[inline(always)]
 fn go_on(program: &SkBuffContext, step: Step) -> i32 {
     let next = match step {
@@ -136,5 +136,5 @@ fn go_on(program: &SkBuffContext, step: Step) -> i32 {
     };
     // SAFETY: the map holds programs of this type only. It comes back here at the bound.
     unsafe { PROGRAMS.tail_call(program, next as u32) };
-    DROP
+    lost(program.skb.skb)
 }

@@ -291,6 +291,18 @@ fn names(list: &mut List) {
             Expected::BadName(name.to_vec(), reason),
         );
     };
+    for (what, name) in [
+        ("a slash", &b"evil.example/.azurecr.io"[..]),
+        ("a space", b"contoso .azurecr.io"),
+        ("a line feed", b"contoso\n.azurecr.io"),
+        ("a letter beyond ASCII", b"b\xc3\xbccher.example"),
+        ("an at sign", b"contoso@azurecr.io"),
+        ("a backquote", b"contoso`.azurecr.io"),
+        ("a dot at the start", b".azurecr.io"),
+        ("two dots", b"contoso..azurecr.io"),
+    ] {
+        bad(what, name, Reason::NameNotGranted);
+    }
     bad("a NUL at the end", b"contoso.azurecr.io\0", Reason::NameWithNul);
     bad(
         "a NUL and another name behind it",

@@ -53,6 +53,7 @@ fn vectors_cover_every_reason_of_the_parser_and_of_names() {
         .collect();
     let wanted = BTreeSet::from([
         Reason::NoServerName,
+        Reason::NameNotGranted,
         Reason::TwoNames,
         Reason::DuplicateExtension,
         Reason::HelloLengths,
