@@ -12,7 +12,7 @@ use crate::reason::Reason;
 use crate::table::{Index, IntervalV4, IntervalV6};
 
 /// Layout of everything in this file and in [`crate::table`]; counts up with every change.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Most filtered ports.
 pub const PORTS_MAX: usize = 16;
@@ -32,6 +32,9 @@ pub struct Header {
     pub version: u32,
     /// Always zero.
     pub padding: u32,
+    /// Nanoseconds of `CLOCK_BOOTTIME` from which on denials are only reported, as in audit mode; 0 for never. The programs
+    /// look at the clock themselves, so that it comes true without a daemon as well.
+    pub revert_ns: u64,
 }
 
 /// The programs that egress goes on with, by their position in the map of programs.
@@ -283,7 +286,7 @@ impl Bucket {
 }
 
 const _: () = {
-    assert!(size_of::<Header>() == 16);
+    assert!(size_of::<Header>() == 24);
     assert!(size_of::<Event>() == 352);
     assert!(size_of::<Flow>() == 576);
     assert!(size_of::<NameHead>() == 16);

@@ -4,6 +4,10 @@ use crate::names::Name;
 use crate::packet::{Address, Segment};
 use crate::table::Generation;
 
+/// Layout of what is kept with a socket; counts up with every change. Apart from [`crate::abi::VERSION`], so that an upgrade
+/// which changes only the tables of the policy lets connections go on.
+pub const VERSION: u32 = 1;
+
 /// How far a connection to an address with a condition has been judged.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(u8)]

@@ -138,6 +138,13 @@ impl PolicyWord {
         Generation(self.0 >> Self::SETTINGS_BITS)
     }
 
+    /// The same policy in audit mode.
+    #[inline(always)]
+    #[must_use]
+    pub const fn audited(self) -> Self {
+        Self(self.0 | Settings::AUDIT as u64)
+    }
+
     /// The settings.
     #[inline(always)]
     #[must_use]

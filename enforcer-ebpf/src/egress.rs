@@ -104,8 +104,8 @@ impl Outcome {
 /// Tells of a denial, and says what becomes of the packet.
 #[inline(always)]
 pub(crate) fn carry_out(context: *mut __sk_buff, outcome: Outcome) -> i32 {
-    enforcer_tell(context, outcome.0);
-    if outcome.0 & Outcome::AUDIT != 0 {
+    let told = enforcer_tell(context, outcome.0);
+    if outcome.0 & Outcome::AUDIT != 0 && told != CHECKED {
         PASS
     } else {
         DROP
@@ -134,7 +134,11 @@ fn family(context: *mut __sk_buff) -> Option<Family> {
     }
 }
 
-/// Counts and tells of a denial.
+/// What [`enforcer_tell`] gives for the daemon's own look at whether it is enforced.
+const CHECKED: u32 = 2;
+
+/// Counts and tells of a denial; of the daemon's self-check, a packet of a test run with the source port 0, it does neither,
+/// and then it is dropped in audit mode as well.
 #[unsafe(no_mangle)]
 #[inline(never)]
 #[expect(clippy::cast_possible_truncation, reason = "the parts of the word")]
@@ -163,6 +167,9 @@ pub(crate) extern "C" fn enforcer_tell(context: *mut __sk_buff, outcome: u64) ->
     } else {
         packet.read(at).unwrap_or_default()
     };
+    if at != 0 && ports[0] == 0 && ports[1] == 0 && Socket::of(context).is_by_hand() {
+        return CHECKED;
+    }
     tell(&Denial {
         reason: (outcome >> 8) as u8,
         hook: Hook::Egress as u8,

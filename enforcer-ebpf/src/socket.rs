@@ -57,6 +57,14 @@ impl Socket {
         .cast()
     }
 
+    /// Whether the packet was made by a test run: its socket has no type, which no socket of a process lacks.
+    #[inline(always)]
+    pub(crate) fn is_by_hand(&self) -> bool {
+        let full = self.full();
+        // SAFETY: not null; the verifier allows this field.
+        !full.is_null() && unsafe { (*full).type_ } == 0
+    }
+
     /// Gives the memory of [`Self::pieces`] back.
     #[inline(always)]
     pub(crate) fn forget_pieces(&self) {

@@ -4,6 +4,7 @@ use core::arch::asm;
 use core::mem::transmute;
 use core::ptr::read_volatile;
 
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use enforcer_common::abi::{Header, INTERVALS_V4, INTERVALS_V6};
 use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, NameTables, TEXT_WORDS, search};
 use enforcer_common::packet::Address;
@@ -19,6 +20,12 @@ pub(crate) fn word() -> PolicyWord {
     Maps.header()
         .map(|header| Maps.word(header, 0))
         .unwrap_or_default()
+}
+
+#[inline(always)]
+fn is_past(time_ns: u64) -> bool {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_boot_ns() >= time_ns }
 }
 
 /// The tables as the programs reach them.
@@ -39,7 +46,15 @@ impl Tables for Maps {
         let header = header.wrapping_byte_add(zero(after) as usize);
         // SAFETY: the map's element is alive for as long as the program runs; the word is aligned, and the daemon
         // writes it whole. Volatile, since it changes under the program.
-        PolicyWord(unsafe { read_volatile(&raw const (*header).word) })
+        let word = PolicyWord(unsafe { read_volatile(&raw const (*header).word) });
+        // SAFETY: as above.
+        let revert_ns = unsafe { read_volatile(&raw const (*header).revert_ns) };
+        // Almost always zero: the clock is asked only while somebody may have locked himself out.
+        if revert_ns != 0 && is_past(revert_ns) {
+            word.audited()
+        } else {
+            word
+        }
     }
 
     #[inline(always)]

@@ -96,7 +96,7 @@ impl Enforcing {
             self.published.is_some(),
             "without a policy everything would be denied"
         );
-        self.enforcement.attach(cgroup.as_fd(), cgroup.path())
+        self.enforcement.attach(cgroup.as_fd(), cgroup.path()).map(drop)
     }
 
     /// The denials that the kernel tells of. Once only.

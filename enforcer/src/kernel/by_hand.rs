@@ -9,7 +9,7 @@ use enforcer_common::abi::hello;
 use enforcer_common::flow::Flow;
 use enforcer_common::packet::{Address, Segment};
 
-use super::enforcement::{map, program};
+use super::enforcement::{map_fd, program};
 use super::error::KernelError;
 use super::mapped::Mapped;
 use super::sys;
@@ -44,7 +44,7 @@ impl HelloProbe {
             program: NAME,
             source: error.into(),
         };
-        let flow = map(ebpf, "BY_HAND", 1)?;
+        let flow = Mapped::new("BY_HAND", map_fd(ebpf, "BY_HAND")?.as_fd(), 1, true)?;
         let classifier: &mut SchedClassifier = program(ebpf, NAME)?;
         classifier.load().map_err(refused)?;
         let program = classifier

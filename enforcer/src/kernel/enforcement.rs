@@ -1,44 +1,36 @@
-//! One loaded set of programs and its maps: load, publish, attach. Dropping it detaches.
+//! One loaded set of programs and its maps: load, publish, attach, look after.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use aya::maps::{Map, MapData, ProgramArray, RingBuf};
-use aya::programs::cgroup_skb::CgroupSkbLink;
-use aya::programs::cgroup_sock_addr::CgroupSockAddrLink;
-use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, ProgramFd};
+use aya::maps::{Map, MapData, PerCpuArray, ProgramArray, RingBuf};
+use aya::programs::{CgroupSkb, CgroupSockAddr, ProgramFd};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
-use enforcer_common::abi::{Header, INTERVALS_V4, INTERVALS_V6, NextProgram, PORTS_MAX, VERSION};
-use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, TEXT_WORDS};
-use enforcer_common::table::{
-    BLOCKS, Generation, Index, IntervalV4, IntervalV6, PolicyWord, Settings as Bits,
-};
+use enforcer_common::abi::{NextProgram, PORTS_MAX};
+use enforcer_common::table::{Generation, Settings as Bits};
 
 use super::OBJECT;
 use super::by_hand::HelloProbe;
 use super::counters::{CounterReader, Counters};
 use super::error::KernelError;
 use super::events::Events;
-use super::mapped::Mapped;
+use super::links::{Link, POINTS, Point};
+use super::pins::{Damage, LinkFound, MapsFound, Pinned, Pins, program_id};
 use super::preflight;
 use super::sys;
+use super::tables::{Loaded, Tables};
 use crate::config::{Existing, Mode, Quic};
 use crate::policy::table::TableImage;
 
-const EGRESS: &str = "enforcer_egress";
 /// The programs that egress goes on with, at their positions in the map of programs.
 const NEXT: [(NextProgram, &str); NextProgram::COUNT as usize] = [
     (NextProgram::Session, "enforcer_session"),
     (NextProgram::Pieces, "enforcer_pieces"),
     (NextProgram::Judge, "enforcer_judge"),
 ];
-const CALLS: [&str; 4] = [
-    "enforcer_connect4",
-    "enforcer_connect6",
-    "enforcer_sendmsg4",
-    "enforcer_sendmsg6",
-];
+const EGRESS: &str = POINTS[0].program;
 
 /// The settings that change together with the addresses.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -89,22 +81,27 @@ impl Settings {
 }
 
 /// The programs, loaded, with a policy or without one, attached or not.
+///
+/// One that is not pinned ends with this value; of one that is, the kernel keeps everything, and the next
+/// [`Enforcement::load_pinned`] goes on with it.
 pub struct Enforcement {
     ebpf: Ebpf,
-    header: Mapped<Header>,
-    index_v4: Mapped<Index>,
-    table_v4: Mapped<IntervalV4>,
-    index_v6: Mapped<Index>,
-    table_v6: Mapped<IntervalV6>,
-    scopes: Mapped<u64>,
-    name_head: Mapped<NameHead>,
-    name_table: Mapped<NameEntry>,
-    name_text: Mapped<u64>,
+    tables: Tables,
     counters: CounterReader,
     /// Holds what egress goes on with: the kernel empties it when nobody holds it.
     _programs: ProgramArray<MapData>,
-    egress_link: Option<CgroupSkbLink>,
-    call_links: Vec<CgroupSockAddrLink>,
+    /// In the order of [`POINTS`], all of them or none.
+    links: Vec<Link>,
+    pinned: Option<Pinned>,
+}
+
+impl Drop for Enforcement {
+    fn drop(&mut self) {
+        // Closing alone may be too little: a process that is being started has a copy of every descriptor for a moment.
+        if self.pinned.is_none() {
+            self.detach();
+        }
+    }
 }
 
 impl Enforcement {
@@ -117,19 +114,46 @@ impl Enforcement {
     pub fn load(ports: &[u16]) -> Result<Self, KernelError> {
         let constants = constants(ports)?;
         preflight::check()?;
+        Self::load_with(&mut EbpfLoader::new(), &constants)
+    }
+
+    /// As [`Self::load`], with the maps that are pinned, or with new ones in their place where there are none, or not such
+    /// as these programs work with. A policy in maps that were there is in force as soon as the programs are attached.
+    ///
+    /// # Errors
+    /// As for [`Self::load`]; [`KernelError::Pins`] when they can be neither read nor made.
+    pub fn load_pinned(ports: &[u16], pins: &Arc<Pins>) -> Result<(Self, MapsFound), KernelError> {
+        let constants = constants(ports)?;
+        preflight::check()?;
+        let prepared = pins.prepare_maps()?;
+        let mut loader = EbpfLoader::new();
+        for (name, path) in &prepared.paths {
+            loader.map_pin_path(name, path);
+        }
+        let mut loaded = Self::load_with(&mut loader, &constants)?;
+        let found = pins.finish_maps(prepared)?;
+        loaded.pinned = Some(Pinned::new(Arc::clone(pins), &loaded.ebpf)?);
+        Ok((loaded, found))
+    }
+
+    fn load_with<'a>(
+        loader: &mut EbpfLoader<'a>,
+        constants: &'a [u16; PORTS_MAX],
+    ) -> Result<Self, KernelError> {
         sys::raise_memlock();
-        let mut ebpf = EbpfLoader::new()
+        let mut ebpf = loader
             // Of a program that is refused the last words, which say why. Of every step, as is the default, a log of many
             // megabytes is tried again and again until it fits, for minutes.
             .verifier_log_level(VerifierLogLevel::STATS)
-            .override_global("PORTS", &constants, true)
+            .override_global("PORTS", constants, true)
             .load(OBJECT)
             .map_err(|error| KernelError::Object(error.into()))?;
         let refused = |program, error: aya::programs::ProgramError| KernelError::Load {
             program,
             source: error.into(),
         };
-        let mut programs: ProgramArray<MapData> = take(&mut ebpf, "PROGRAMS")?;
+        let mut programs = ProgramArray::try_from(map_of(&ebpf, "PROGRAMS")?)
+            .map_err(|error| KernelError::Object(error.into()))?;
         for (position, name) in NEXT {
             let next: &mut CgroupSkb = program(&mut ebpf, name)?;
             next.load().map_err(|error| refused(name, error))?;
@@ -143,107 +167,143 @@ impl Enforcement {
                 })?;
         }
         skb(&mut ebpf)?.load().map_err(|error| refused(EGRESS, error))?;
-        for name in CALLS {
-            call(&mut ebpf, name)?
-                .load()
-                .map_err(|error| refused(name, error))?;
+        for point in &POINTS[1..] {
+            let call: &mut CgroupSockAddr = program(&mut ebpf, point.program)?;
+            call.load().map_err(|error| refused(point.program, error))?;
         }
-        let blocks = 2 * BLOCKS as usize;
-        let mut header = map(&ebpf, "HEADER", 1)?;
-        Mapped::set_version(&mut header, VERSION);
+        let mut tables = Tables::open(|name| map_fd(&ebpf, name), true)?;
+        tables.set_version();
+        let counters = PerCpuArray::try_from(map_of(&ebpf, "COUNTERS")?)
+            .map_err(|error| KernelError::Object(error.into()))?;
         Ok(Self {
-            header,
-            index_v4: map(&ebpf, "INDEX_V4", blocks)?,
-            table_v4: map(&ebpf, "TABLE_V4", 2 * INTERVALS_V4 as usize)?,
-            index_v6: map(&ebpf, "INDEX_V6", blocks)?,
-            table_v6: map(&ebpf, "TABLE_V6", 2 * INTERVALS_V6 as usize)?,
-            scopes: map(&ebpf, "SCOPES", 2 * CONDITIONS as usize)?,
-            name_head: map(&ebpf, "NAME_HEAD", 2)?,
-            name_table: map(&ebpf, "NAME_TABLE", 2 * NAMES as usize)?,
-            name_text: map(&ebpf, "NAME_TEXT", 2 * TEXT_WORDS as usize)?,
+            tables,
             _programs: programs,
-            counters: CounterReader::new(take(&mut ebpf, "COUNTERS")?),
+            counters: CounterReader::new(counters),
             ebpf,
-            egress_link: None,
-            call_links: Vec::new(),
+            links: Vec::new(),
+            pinned: None,
         })
     }
 
     /// Puts a policy into force: addresses of both families, server names and settings at one store. Nothing can fail here: an image
     /// exists only if it fits.
     pub fn publish(&mut self, image: &TableImage, settings: Settings) -> Generation {
-        let next = self.header.word().generation().next();
-        let half = next.half().index() as usize;
-        self.index_v4.write(half * BLOCKS as usize, &image.index_v4);
-        self.table_v4
-            .write(half * INTERVALS_V4 as usize, &image.intervals_v4);
-        self.index_v6.write(half * BLOCKS as usize, &image.index_v6);
-        self.table_v6
-            .write(half * INTERVALS_V6 as usize, &image.intervals_v6);
-        self.scopes.write(half * CONDITIONS as usize, &image.conditions);
-        self.name_head.write(half, &[image.names.head]);
-        self.name_table.write(half * NAMES as usize, &image.names.entries);
-        self.name_text
-            .write(half * TEXT_WORDS as usize, &image.names.text);
-        self.header.publish(PolicyWord::new(next, settings.bits()));
-        next
+        self.tables.publish(image, settings)
+    }
+
+    /// The policy in force, read from the maps; `None` before the first.
+    ///
+    /// # Errors
+    /// As for [`loaded`](super::loaded()).
+    pub fn policy(&self) -> Result<Option<Loaded>, KernelError> {
+        self.tables.read()
+    }
+
+    /// When enforcement ends by itself, time since boot (`CLOCK_BOOTTIME`); `None` for never.
+    #[must_use]
+    pub fn revert(&self) -> Option<Duration> {
+        match self.tables.revert_ns() {
+            0 => None,
+            time => Some(Duration::from_nanos(time)),
+        }
+    }
+
+    /// Sets that time. From then on the programs report denials and let everything through, also without a daemon.
+    pub fn set_revert(&mut self, revert: Option<Duration>) {
+        let time = revert.map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        self.tables.set_revert_ns(time);
     }
 
     /// Attaches all programs to a cgroup directory, or none. Programs of others stay: every one must let a packet
-    /// through. Once: to move to another cgroup, load and attach a second set and drop this one.
+    /// through. What is pinned there already has its program replaced in place, and goes on judging all the time.
     ///
     /// # Errors
-    /// [`KernelError::Attach`] with the program that could not be attached; those that are attached stay.
-    pub fn attach(&mut self, cgroup: BorrowedFd<'_>, path: &Path) -> Result<(), KernelError> {
-        if self.egress_link.is_some() {
-            let source = "this set of programs is attached already".into();
-            return Err(KernelError::Attach {
-                program: EGRESS,
-                cgroup: path.to_owned(),
-                source,
-            });
+    /// [`KernelError::Attach`] with the program that could not be attached; what was pinned and attached stays.
+    pub fn attach(&mut self, cgroup: BorrowedFd<'_>, path: &Path) -> Result<Vec<LinkFound>, KernelError> {
+        let failed = |point: &Point, source: std::io::Error| KernelError::Attach {
+            program: point.program,
+            cgroup: path.to_owned(),
+            source: source.into(),
+        };
+        if !self.links.is_empty() {
+            let source = std::io::Error::other("this set of programs is attached already");
+            return Err(failed(&POINTS[0], source));
         }
-        let outcome = self.attach_all(cgroup, path);
+        let mut found = Vec::new();
+        for point in &POINTS {
+            let program = program_fd(&self.ebpf, point.program)?;
+            let attached = match &self.pinned {
+                None => Link::create(point, program.as_fd(), cgroup).map(|link| (link, LinkFound::Missing)),
+                Some(pinned) => pinned.pins.attach(point, program.as_fd(), cgroup),
+            };
+            match attached {
+                Ok((link, was)) => {
+                    self.links.push(link);
+                    found.push(was);
+                }
+                Err(source) => {
+                    if self.pinned.is_none() {
+                        self.detach();
+                    }
+                    self.links.clear();
+                    return Err(failed(point, source));
+                }
+            }
+        }
+        if let Some(pinned) = &self.pinned {
+            pinned.keep_programs()?;
+        }
+        Ok(found)
+    }
+
+    /// Detaches, the authority last. Pins of links stay where they are and hold nothing any more.
+    pub fn detach(&mut self) {
+        while let Some(link) = self.links.pop() {
+            link.detach();
+        }
+    }
+
+    /// What somebody has taken away or replaced of what was attached to this cgroup and pinned; empty when all is well.
+    #[must_use]
+    pub fn damages(&self, cgroup: u64) -> Vec<Damage> {
+        let mut damages = Vec::new();
+        for link in &self.links {
+            let program = program_fd(&self.ebpf, link.point.program).ok();
+            damages.extend(damage_of(link, cgroup, program.as_ref()));
+        }
+        if let Some(pinned) = &self.pinned {
+            damages.extend(pinned.damages(&self.links));
+        }
+        damages
+    }
+
+    /// Puts back what [`Self::damages`] finds.
+    ///
+    /// # Errors
+    /// As for [`Self::attach`]; what could be put back is.
+    pub fn repair(&mut self, cgroup: BorrowedFd<'_>, path: &Path) -> Result<(), KernelError> {
+        if let Some(pinned) = &mut self.pinned {
+            pinned.restore()?;
+        }
+        // Those that still work are found by their pins again; the others are attached anew.
+        let id = cgroup_id(cgroup)?;
+        if let Some(pinned) = &self.pinned {
+            for link in self.links.iter().filter(|link| link.is_on(id)) {
+                pinned.pins.pin_link(link)?;
+            }
+        }
+        let old = std::mem::take(&mut self.links);
+        let outcome = self.attach(cgroup, path).map(drop);
         if outcome.is_err() {
-            self.detach();
+            self.links = old;
         }
         outcome
-    }
-
-    fn attach_all(&mut self, cgroup: BorrowedFd<'_>, path: &Path) -> Result<(), KernelError> {
-        let failed = |program, error: aya::programs::ProgramError| KernelError::Attach {
-            program,
-            cgroup: path.to_owned(),
-            source: error.into(),
-        };
-        // The authority first: nothing gets out between it and the others.
-        let program = skb(&mut self.ebpf)?;
-        let link = program
-            .attach(cgroup, CgroupSkbAttachType::Egress, CgroupAttachMode::Single)
-            .and_then(|id| program.take_link(id))
-            .map_err(|error| failed(EGRESS, error))?;
-        self.egress_link = Some(link);
-        for name in CALLS {
-            let program = call(&mut self.ebpf, name)?;
-            let link = program
-                .attach(cgroup, CgroupAttachMode::Single)
-                .and_then(|id| program.take_link(id))
-                .map_err(|error| failed(name, error))?;
-            self.call_links.push(link);
-        }
-        Ok(())
-    }
-
-    /// Detaches, the authority last.
-    pub fn detach(&mut self) {
-        self.call_links.clear();
-        self.egress_link = None;
     }
 
     /// The generation in force; 0 before the first policy.
     #[must_use]
     pub fn generation(&self) -> Generation {
-        self.header.word().generation()
+        self.tables.generation()
     }
 
     /// The stream of denials. Once: a second reader would take the first one's events.
@@ -251,7 +311,12 @@ impl Enforcement {
     /// # Errors
     /// [`KernelError`] when it was taken already, or outside of a tokio runtime.
     pub fn take_events(&mut self) -> Result<Events, KernelError> {
-        Events::new(take::<RingBuf<MapData>>(&mut self.ebpf, "EVENTS")?)
+        let events = self
+            .ebpf
+            .take_map("EVENTS")
+            .and_then(|map| RingBuf::try_from(map).ok())
+            .ok_or_else(|| KernelError::Object("the map `EVENTS` was taken before".into()))?;
+        Events::new(events)
     }
 
     /// Denials per reason since the programs were loaded.
@@ -282,11 +347,8 @@ impl Enforcement {
     /// # Errors
     /// [`KernelError::Object`] when the kernel can not be asked.
     pub fn verified(&self) -> Result<Vec<(&'static str, Option<u32>)>, KernelError> {
-        let next = NEXT.iter().map(|(_, name)| name);
-        std::iter::once(&EGRESS)
-            .chain(next)
-            .chain(&CALLS)
-            .filter_map(|&name| Some((name, self.ebpf.program(name)?)))
+        program_names()
+            .filter_map(|name| Some((name, self.ebpf.program(name)?)))
             .map(|(name, program)| {
                 let info = program
                     .info()
@@ -355,10 +417,6 @@ fn skb(ebpf: &mut Ebpf) -> Result<&mut CgroupSkb, KernelError> {
     program(ebpf, EGRESS)
 }
 
-fn call<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut CgroupSockAddr, KernelError> {
-    program(ebpf, name)
-}
-
 pub(super) fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, KernelError>
 where
     &'a mut P: TryFrom<&'a mut aya::programs::Program>,
@@ -368,27 +426,73 @@ where
         .ok_or_else(|| KernelError::Object(format!("the object has no program `{name}` of its kind").into()))
 }
 
-fn take<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, KernelError>
-where
-    T: TryFrom<Map>,
-{
-    ebpf.take_map(name)
-        .and_then(|map| T::try_from(map).ok())
-        .ok_or_else(|| {
-            KernelError::Object(format!("the object has no map `{name}`, or it was taken before").into())
+/// The names of all programs that judge.
+pub(super) fn program_names() -> impl Iterator<Item = &'static str> {
+    let next = NEXT.iter().map(|(_, name)| *name);
+    POINTS.iter().map(|point| point.program).chain(next)
+}
+
+/// A descriptor of a loaded program.
+pub(super) fn program_fd(ebpf: &Ebpf, name: &'static str) -> Result<ProgramFd, KernelError> {
+    let missing = || KernelError::Object(format!("the object has no program `{name}`").into());
+    let program = ebpf.program(name).ok_or_else(missing)?;
+    program
+        .fd()
+        .and_then(|fd| fd.try_clone().map_err(aya::programs::ProgramError::IOError))
+        .map_err(|error| KernelError::Object(error.into()))
+}
+
+/// A second handle on a map, which leaves the first where it is.
+fn map_of(ebpf: &Ebpf, name: &'static str) -> Result<Map, KernelError> {
+    let data = MapData::from_fd(map_fd(ebpf, name)?).map_err(|error| KernelError::Object(error.into()))?;
+    Map::from_map_data(data).map_err(|error| KernelError::Object(error.into()))
+}
+
+/// A descriptor of a map.
+pub(super) fn map_fd(ebpf: &Ebpf, name: &'static str) -> Result<OwnedFd, KernelError> {
+    let data = ebpf.map(name).and_then(data_of);
+    let data = data.ok_or_else(|| KernelError::Object(format!("the object has no map `{name}`").into()))?;
+    data.fd()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|source| KernelError::Map {
+            map: name,
+            action: "opened",
+            source,
         })
 }
 
-pub(super) fn map<T: super::mapped::Element>(
-    ebpf: &Ebpf,
-    name: &'static str,
-    count: usize,
-) -> Result<Mapped<T>, KernelError> {
-    let missing = || KernelError::Object(format!("the object has no map `{name}`").into());
-    let Some(Map::Array(data)) = ebpf.map(name) else {
-        return Err(missing());
-    };
-    Mapped::new(name, data.fd().as_fd(), count, true)
+/// The kinds of map that the programs have.
+fn data_of(map: &Map) -> Option<&MapData> {
+    match map {
+        Map::Array(data)
+        | Map::PerCpuArray(data)
+        | Map::ProgramArray(data)
+        | Map::RingBuf(data)
+        | Map::SkStorage(data) => Some(data),
+        _ => None,
+    }
+}
+
+/// The inode number of a cgroup directory, under which links name it.
+pub(super) fn cgroup_id(cgroup: BorrowedFd<'_>) -> Result<u64, KernelError> {
+    rustix::fs::fstat(cgroup)
+        .map(|stat| stat.st_ino)
+        .map_err(|error| KernelError::System {
+            action: "looking at the cgroup",
+            source: error.into(),
+        })
+}
+
+/// What is wrong with one link.
+fn damage_of(link: &Link, cgroup: u64, program: Option<&ProgramFd>) -> Option<Damage> {
+    let name = link.point.name;
+    if !link.is_on(cgroup) {
+        return Some(Damage::Detached(name));
+    }
+    let ours = program.and_then(|program| program_id(program.as_fd()))?;
+    let runs = link.info().ok()?.program;
+    (runs != ours).then_some(Damage::OtherProgram(name))
 }
 
 #[cfg(test)]

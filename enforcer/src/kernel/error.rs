@@ -81,6 +81,32 @@ pub enum KernelError {
         #[source]
         source: io::Error,
     },
+    /// There is no BPF file system, and none could be mounted.
+    #[error("no BPF file system is mounted, and none can be mounted at /sys/fs/bpf")]
+    NoBpffs {
+        /// The kernel's words.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process serves this instance.
+    #[error("another enforcer serves the instance `{instance}`{}", pid.map(|pid| format!(": process {pid}")).unwrap_or_default())]
+    Busy {
+        /// The instance.
+        instance: String,
+        /// The process, where it can be told.
+        pid: Option<u32>,
+    },
+    /// What is pinned could not be read or changed.
+    #[error("{} could not be {action}", path.display())]
+    Pins {
+        /// What was tried: `made`, `pinned`, ...
+        action: &'static str,
+        /// The pin or folder.
+        path: PathBuf,
+        /// The kernel's words.
+        #[source]
+        source: io::Error,
+    },
     /// The policy does not fit.
     #[error("the policy was not published, the one in force stays")]
     Table(#[from] TableError),
@@ -109,6 +135,15 @@ impl KernelError {
             }
             Self::Map { .. } | Self::System { .. } => {
                 "look at the limits of the process (memlock, open files) and at dmesg"
+            }
+            Self::NoBpffs { .. } => "as root: mount -t bpf bpf /sys/fs/bpf",
+            Self::Busy { .. } => {
+                "stop it first (`systemctl stop enforcer`; what it enforces stays), or give this one a name of its own with \
+                 --instance"
+            }
+            Self::Pins { .. } => {
+                "the BPF file system must be writable: root, or the owner of /sys/fs/bpf/enforcer with CAP_BPF; in a unit, \
+                 ReadWritePaths=/sys/fs/bpf and neither PrivateBPF= nor ProtectKernelTunables="
             }
             Self::Table(_) => "name wider prefixes, or fewer of them",
         }

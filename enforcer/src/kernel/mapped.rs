@@ -24,9 +24,9 @@ unsafe impl Element for Index {}
 unsafe impl Element for IntervalV4 {}
 // SAFETY: four numbers of 8 and two of 4 bytes.
 unsafe impl Element for IntervalV6 {}
-// SAFETY: one number of 8 and two of 4 bytes.
+// SAFETY: two numbers of 8 and two of 4 bytes.
 unsafe impl Element for Header {}
-// SAFETY: the same.
+// SAFETY: one number of 8 and two of 4 bytes.
 unsafe impl Element for NameHead {}
 // SAFETY: two numbers of 8 and two of 4 bytes.
 unsafe impl Element for NameEntry {}
@@ -138,6 +138,14 @@ impl Mapped<Header> {
     pub(super) fn set_version(&mut self, version: u32) {
         // SAFETY: within the element; nobody else writes it.
         unsafe { (&raw mut (*self.start.as_ptr()).version).write_volatile(version) };
+    }
+
+    /// Sets when enforcement ends by itself.
+    pub(super) fn set_revert_ns(&mut self, revert_ns: u64) {
+        // SAFETY: within the element.
+        let place = unsafe { &raw mut (*self.start.as_ptr()).revert_ns };
+        // SAFETY: aligned, alive as long as the mapping, and only ever accessed as a whole.
+        unsafe { AtomicU64::from_ptr(place) }.store(revert_ns, Ordering::Release);
     }
 
     /// Puts a policy into force: everything that was written before is visible to whoever sees the word, and nothing

@@ -2,6 +2,7 @@
 //!
 //! - [`Enforcement`]: one loaded set of programs and its maps
 //! - [`events`], [`counters`]: what the programs tell
+//! - [`pins`]: what outlives the daemon, and how the next one takes it over
 //! - [`mod@loaded`]: what an enforcer on a cgroup holds, read from outside
 //! - [`by_hand`]: the parser of the programs, run without a connection
 //! - [`cgroup`]: where programs are attached
@@ -16,11 +17,14 @@ pub mod ender;
 mod enforcement;
 pub mod error;
 pub mod events;
+mod links;
 pub mod loaded;
 mod mapped;
+pub mod pins;
 pub mod preflight;
 mod sock_diag;
 mod sys;
+mod tables;
 
 pub use cgroup::{Cgroup, CgroupError, ScopedCgroup};
 pub use counters::{Count, CounterReader, Counters};
@@ -28,7 +32,9 @@ pub use ender::{EndError, Ended, Ender, Victim};
 pub use enforcement::{Enforcement, Probe, Settings};
 pub use error::KernelError;
 pub use events::{Event, Events};
-pub use loaded::{Loaded, loaded};
+pub use loaded::loaded;
+pub use pins::{Damage, LinkFound, MapsFound, Pins, Was};
+pub use tables::Loaded;
 
 /// The kernel programs, as the build script made them.
 pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("ENFORCER_EBPF_OBJECT"));

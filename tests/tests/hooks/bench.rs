@@ -125,7 +125,7 @@ impl Bench {
     pub(crate) fn try_attach(&mut self) -> Result<(), KernelError> {
         let folder = File::open(self.cgroup.path()).unwrap();
         let path = self.cgroup.path().to_owned();
-        self.enforcement().attach(folder.as_fd(), &path)
+        self.enforcement().attach(folder.as_fd(), &path).map(drop)
     }
 
     pub(crate) fn enforcement(&mut self) -> &mut Enforcement {

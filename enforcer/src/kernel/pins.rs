@@ -1,0 +1,237 @@
+//! What outlives the daemon: links, maps and programs, pinned in a BPF file system below one folder for each instance.
+//!
+//! ```text
+//! /sys/fs/bpf/enforcer/host/
+//!     egress connect4 connect6 sendmsg4 sendmsg6     the links; they are enforcement
+//!     abi-4/         the maps of the policy, under the version of their layout
+//!     flow-1/        what is kept with sockets, under a version of its own
+//!     programs-123/  the programs that the links run, under the number of the first
+//! ```
+//!
+//! Whoever has the folder locked (flock(2)) may change it. Every step leaves something that the next start can go on
+//! with, wherever the one before was killed: links run old programs or new ones, maps come into their place whole, by a
+//! rename, and what no name above stands for is swept at the end.
+
+mod folder;
+mod maps;
+mod pinned;
+
+use std::fs;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use super::error::KernelError;
+use super::links::{Link, POINTS, Point};
+use super::sys;
+
+pub use maps::{MapsFound, Was, confirm};
+pub(super) use pinned::Pinned;
+
+/// The pins of one instance, locked.
+#[derive(Debug)]
+pub struct Pins {
+    folder: PathBuf,
+    /// Holds the lock; replaced when somebody removed the folder and it is made anew.
+    lock: Mutex<OwnedFd>,
+}
+
+/// What was pinned for a hook before it was attached.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LinkFound {
+    /// Nothing.
+    Missing,
+    /// A link on this cgroup: its program was replaced in place.
+    Replaced,
+    /// A link that somebody had detached, or whose cgroup is gone.
+    Detached,
+    /// A link on another cgroup; it ended once the new one judged.
+    Elsewhere,
+    /// Something else.
+    Unusable,
+}
+
+/// What somebody has done to what was attached and pinned.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Damage {
+    /// The link of this hook is detached: the hook does not judge.
+    Detached(&'static str),
+    /// The link of this hook runs a program that is not ours.
+    OtherProgram(&'static str),
+    /// The pin of this link, map or program is gone or is another's: it judges as long as the daemon lives.
+    Pin(&'static str),
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Detached(name) => write!(out, "the hook `{name}` was detached and judges nothing"),
+            Self::OtherProgram(name) => {
+                write!(out, "the hook `{name}` runs a program that is not enforcer's")
+            }
+            Self::Pin(name) => write!(
+                out,
+                "the pin of `{name}` is gone, so it would end with this process"
+            ),
+        }
+    }
+}
+
+/// What [`Pins::remove`] ended.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Removed {
+    /// The hooks that were attached and no longer are.
+    pub detached: Vec<&'static str>,
+}
+
+impl Pins {
+    /// Makes the folder of an instance where it is missing, and locks it.
+    ///
+    /// # Errors
+    /// [`KernelError::Busy`] when another process has it locked; [`KernelError::NoBpffs`]; [`KernelError::Pins`].
+    pub fn open(instance: &str) -> Result<Self, KernelError> {
+        let folder = folder::of(instance)?;
+        let lock = folder::lock(&folder, instance)?;
+        Ok(Self {
+            folder,
+            lock: Mutex::new(lock),
+        })
+    }
+
+    /// As [`Self::open`] where there is something, otherwise `None`.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn open_existing(instance: &str) -> Result<Option<Self>, KernelError> {
+        let folder = folder::of(instance)?;
+        if folder.symlink_metadata().is_ok() {
+            Self::open(instance).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether a link is pinned that judges somewhere.
+    #[must_use]
+    pub fn enforces(&self) -> bool {
+        let open = |point| Link::open(point, &self.folder.join(POINTS[0].name));
+        open(&POINTS[0])
+            .and_then(|link| link.info())
+            .is_ok_and(|info| info.cgroup != 0)
+    }
+
+    /// Lets `program` judge at a hook of a cgroup: in the link that is pinned for it, or in a new one.
+    ///
+    /// # Errors
+    /// The kernel's error number.
+    pub(super) fn attach(
+        &self,
+        point: &'static Point,
+        program: BorrowedFd<'_>,
+        cgroup: BorrowedFd<'_>,
+    ) -> io::Result<(Link, LinkFound)> {
+        let id = rustix::fs::fstat(cgroup)?.st_ino;
+        let found = match Link::open(point, &self.folder.join(point.name)) {
+            Ok(link) if link.is_on(id) => match link.update(program) {
+                Ok(()) => return Ok((link, LinkFound::Replaced)),
+                Err(_) => LinkFound::Unusable,
+            },
+            Ok(link) => match link.info() {
+                Ok(info) if info.cgroup == 0 => LinkFound::Detached,
+                Ok(_) => LinkFound::Elsewhere,
+                Err(_) => LinkFound::Unusable,
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => LinkFound::Missing,
+            Err(_) => LinkFound::Unusable,
+        };
+        // Beside the old one, which goes only when the new one is in its place.
+        let link = Link::create(point, program, cgroup)?;
+        self.put(&link)?;
+        Ok((link, found))
+    }
+
+    /// Pins a link under its name, unless it is there.
+    ///
+    /// # Errors
+    /// [`KernelError::Pins`].
+    pub(super) fn pin_link(&self, link: &Link) -> Result<(), KernelError> {
+        if self.has(link) {
+            return Ok(());
+        }
+        self.put(link)
+            .map_err(|error| folder::failed("pinned", &self.folder.join(link.point.name), error))
+    }
+
+    /// Whether this very link is pinned under its name.
+    pub(super) fn has(&self, link: &Link) -> bool {
+        let id = |link: &Link| link.info().map(|info| info.id);
+        Link::open(link.point, &self.folder.join(link.point.name))
+            .and_then(|pinned| id(&pinned))
+            .is_ok_and(|pinned| id(link).is_ok_and(|id| id == pinned))
+    }
+
+    /// Pins a link under its name, in the place of what is there.
+    fn put(&self, link: &Link) -> io::Result<()> {
+        let new = self.folder.join(format!("new-{}", link.point.name));
+        folder::remove_if_there(&new)?;
+        link.pin(&new)?;
+        fs::rename(new, self.folder.join(link.point.name))
+    }
+
+    /// Ends enforcement: detaches the links, the authority last, and removes the folder.
+    ///
+    /// # Errors
+    /// [`KernelError::Pins`] when something can not be removed; all links are detached then all the same.
+    pub fn remove(self) -> Result<Removed, KernelError> {
+        let mut removed = Removed::default();
+        for point in POINTS.iter().rev() {
+            let Ok(link) = Link::open(point, &self.folder.join(point.name)) else {
+                continue;
+            };
+            if link.info().is_ok_and(|info| info.cgroup != 0) {
+                removed.detached.push(point.name);
+            }
+            link.detach();
+        }
+        fs::remove_dir_all(&self.folder).map_err(|error| folder::failed("removed", &self.folder, error))?;
+        Ok(removed)
+    }
+
+    /// Makes the folder anew and locks it, where somebody removed it.
+    pub(super) fn make_again(&self, instance: &str) -> Result<(), KernelError> {
+        if self.folder.symlink_metadata().is_ok() {
+            return Ok(());
+        }
+        let lock = folder::lock(&self.folder, instance)?;
+        if let Ok(mut held) = self.lock.lock() {
+            *held = lock;
+        }
+        Ok(())
+    }
+
+    /// Removes what is left of other versions and of what was interrupted.
+    pub(super) fn sweep(&self, kept: &[PathBuf]) {
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return;
+        };
+        for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+            let is_link = POINTS.iter().any(|point| path == self.folder.join(point.name));
+            if !is_link && !kept.contains(&path) {
+                // What stays is swept by the next start.
+                let _swept = folder::remove_if_there(&path);
+            }
+        }
+    }
+}
+
+/// The number of a program.
+pub(super) fn program_id(program: BorrowedFd<'_>) -> Option<u32> {
+    sys::program_id(program).ok()
+}

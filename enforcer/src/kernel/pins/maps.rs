@@ -1,0 +1,241 @@
+//! The pinned maps: those that are there and fit are worked on with, others are replaced as a whole.
+//!
+//! aya takes whatever is pinned under a name, so what is there is held against what the object asks for before.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+
+use aya::maps::{MapData, MapInfo};
+use aya_obj::Object;
+use enforcer_common::abi::{Header, VERSION};
+use enforcer_common::flow;
+use enforcer_common::table::Generation;
+
+use super::super::OBJECT;
+use super::super::error::KernelError;
+use super::super::mapped::Mapped;
+use super::{Pins, folder};
+
+/// Maps that belong together: all of them are taken over, or none.
+struct Group {
+    kind: &'static str,
+    version: u32,
+    maps: &'static [&'static str],
+}
+
+const GROUPS: [Group; 2] = [
+    Group {
+        kind: "abi",
+        version: VERSION,
+        maps: &[
+            "HEADER",
+            "INDEX_V4",
+            "TABLE_V4",
+            "INDEX_V6",
+            "TABLE_V6",
+            "SCOPES",
+            "NAME_HEAD",
+            "NAME_TABLE",
+            "NAME_TEXT",
+            "COUNTERS",
+            "BUCKETS",
+            "EVENTS",
+        ],
+    },
+    Group {
+        kind: "flow",
+        version: flow::VERSION,
+        maps: &["FLOWS", "PIECES_0", "PIECES_1", "PIECES_2", "PIECES_3"],
+    },
+];
+
+impl Group {
+    fn name(&self) -> String {
+        format!("{}-{}", self.kind, self.version)
+    }
+}
+
+/// What became of a group of maps.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Was {
+    /// There was none: it is new.
+    Missing,
+    /// It is worked on with as it was.
+    Taken,
+    /// There was one that these programs can not work with, for this reason: there is a new one.
+    Unfit(String),
+}
+
+/// What was pinned when the programs were loaded.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MapsFound {
+    /// The maps of the policy, its counters and events.
+    pub policy: Was,
+    /// What is kept with sockets.
+    pub flows: Was,
+}
+
+/// Where the maps of a load are or will be.
+pub(in super::super) struct PreparedMaps {
+    /// The path of each, by its name.
+    pub(in super::super) paths: Vec<(&'static str, PathBuf)>,
+    was: [Was; GROUPS.len()],
+}
+
+impl Pins {
+    /// Looks at what is pinned, and says where each map is, or is to be made.
+    pub(in super::super) fn prepare_maps(&self) -> Result<PreparedMaps, KernelError> {
+        let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(error.into()))?;
+        let mut paths = Vec::new();
+        let was = GROUPS.each_ref().map(|group| self.look(group, &object));
+        for (group, was) in GROUPS.iter().zip(&was) {
+            let folder = if *was == Was::Taken {
+                self.folder.join(group.name())
+            } else {
+                let new = self.folder.join(format!("new-{}", group.name()));
+                folder::remove_if_there(&new)
+                    .and_then(|()| fs::create_dir(&new))
+                    .map_err(|error| folder::failed("made", &new, error))?;
+                new
+            };
+            paths.extend(group.maps.iter().map(|name| (*name, folder.join(name))));
+        }
+        Ok(PreparedMaps { paths, was })
+    }
+
+    /// Puts the new groups in their place, once all their maps are made.
+    pub(in super::super) fn finish_maps(&self, prepared: PreparedMaps) -> Result<MapsFound, KernelError> {
+        for (group, was) in GROUPS.iter().zip(&prepared.was) {
+            if *was == Was::Taken {
+                continue;
+            }
+            let place = self.folder.join(group.name());
+            let old = self.folder.join(format!("old-{}", group.name()));
+            let moved = folder::remove_if_there(&old).and_then(|()| match fs::rename(&place, &old) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => fs::rename(self.folder.join(format!("new-{}", group.name())), &place),
+            });
+            moved.map_err(|error| folder::failed("put in its place", &place, error))?;
+        }
+        let [policy, flows] = prepared.was;
+        Ok(MapsFound { policy, flows })
+    }
+
+    /// The folders of the maps.
+    pub(super) fn map_folders(&self) -> [PathBuf; GROUPS.len()] {
+        GROUPS.each_ref().map(|group| self.folder.join(group.name()))
+    }
+
+    /// The name and the path of every pinned map.
+    pub(super) fn map_pins(&self) -> impl Iterator<Item = (&'static str, PathBuf)> {
+        GROUPS.iter().flat_map(|group| {
+            let folder = self.folder.join(group.name());
+            group.maps.iter().map(move |name| (*name, folder.join(name)))
+        })
+    }
+
+    fn look(&self, group: &Group, object: &Object) -> Was {
+        let folder = self.folder.join(group.name());
+        if folder.symlink_metadata().is_err() {
+            return self.other_version(group);
+        }
+        for name in group.maps {
+            if let Err(why) = fits(name, &folder.join(name), object) {
+                return Was::Unfit(why);
+            }
+        }
+        Was::Taken
+    }
+
+    /// Maps of another layout, which an older or newer enforcer left.
+    fn other_version(&self, group: &Group) -> Was {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten();
+        let found = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .find_map(|name| Some(name.strip_prefix(group.kind)?.strip_prefix('-')?.to_owned()));
+        match found {
+            Some(version) => Was::Unfit(format!(
+                "its layout has the version {version}, this enforcer has {}",
+                group.version
+            )),
+            None => Was::Missing,
+        }
+    }
+}
+
+/// Whether a pinned map is such as the object asks for; why not, in words.
+fn fits(name: &str, path: &Path, object: &Object) -> Result<(), String> {
+    let wanted = object
+        .maps
+        .get(name)
+        .ok_or_else(|| format!("the programs have no map {name}"))?;
+    let info =
+        MapInfo::from_pin(path).map_err(|error| format!("{} can not be opened: {error}", path.display()))?;
+    let kind = info.map_type().map_or(u32::MAX, |kind| kind as u32);
+    let found = [
+        kind,
+        info.key_size(),
+        info.value_size(),
+        info.max_entries(),
+        info.map_flags(),
+    ];
+    let expected = [
+        wanted.map_type(),
+        wanted.key_size(),
+        wanted.value_size(),
+        wanted.max_entries(),
+        wanted.map_flags(),
+    ];
+    let words = ["type", "key size", "value size", "entries", "flags"];
+    for ((word, found), expected) in words.iter().zip(found).zip(expected) {
+        if found != expected {
+            return Err(format!("the map {name} has the {word} {found}, not {expected}"));
+        }
+    }
+    // The kernel keeps 15 bytes of a name.
+    let kept = name.get(..15).unwrap_or(name);
+    if info.name_as_str().is_some_and(|found| found != kept) {
+        return Err(format!("what is pinned as {name} is another map"));
+    }
+    if name == "HEADER" {
+        let version = header(path)
+            .map_err(|error| error.to_string())?
+            .read(0, 1)
+            .first()
+            .map_or(0, |header| header.version);
+        if version != VERSION {
+            return Err(format!("its header has the version {version}, not {VERSION}"));
+        }
+    }
+    Ok(())
+}
+
+fn header(path: &Path) -> Result<Mapped<Header>, KernelError> {
+    let data = MapData::from_pin(path).map_err(|error| KernelError::Map {
+        map: "HEADER",
+        action: "opened",
+        source: io::Error::other(error),
+    })?;
+    Mapped::new("HEADER", data.fd().as_fd(), 1, true)
+}
+
+/// Takes the time away from which on an instance would only report, also beside the daemon that serves it. Whether there
+/// was one, and the generation in force; `None` when nothing is pinned.
+///
+/// # Errors
+/// [`KernelError`] when the header can not be reached.
+pub fn confirm(instance: &str) -> Result<Option<(bool, Generation)>, KernelError> {
+    let path = folder::of(instance)?.join(GROUPS[0].name()).join("HEADER");
+    if path.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    let mut header = header(&path)?;
+    let was_limited = header
+        .read(0, 1)
+        .first()
+        .is_some_and(|header| header.revert_ns != 0);
+    header.set_revert_ns(0);
+    Ok(Some((was_limited, header.word().generation())))
+}
