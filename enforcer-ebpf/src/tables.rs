@@ -17,9 +17,15 @@ use crate::maps::{HEADER, INDEX_V4, INDEX_V6, NAME_HEAD, NAME_TABLE, NAME_TEXT, 
 /// The word of the policy in force, for what needs nothing of its tables.
 #[inline(always)]
 pub(crate) fn word() -> PolicyWord {
-    Maps.header()
-        .map(|header| Maps.word(header, 0))
-        .unwrap_or_default()
+    PolicyWord(enforcer_word())
+}
+
+/// A function of its own, global, as [`enforcer_find_v4`] is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_word() -> u64 {
+    let word = Maps.header().map(|header| Maps.word(header, 0));
+    word.unwrap_or_default().0
 }
 
 #[inline(always)]

@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{cgroup, namespace};
+use crate::{cgroup, instance, namespace};
 
 /// What every name of the lab begins with.
 const PREFIX: &str = "enf-";
@@ -88,6 +88,9 @@ pub(crate) fn sweep() {
     }
     let temporary = std::env::temp_dir();
     leftovers.extend(orphans_in(&temporary).map(|name| Made::Folder(temporary.join(name))));
+    // A folder of pins is removed like any other, and what was attached ends with it.
+    let pins = Path::new(instance::PINS);
+    leftovers.extend(orphans_in(pins).map(|name| Made::Folder(pins.join(name))));
     leftovers.iter().for_each(undo);
 }
 

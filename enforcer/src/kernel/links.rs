@@ -1,7 +1,7 @@
 //! Links between programs and a cgroup, which aya neither updates nor detaches.
 
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use aya_obj::generated::bpf_attach_type;
@@ -74,9 +74,10 @@ impl Link {
     /// The kernel's error number; [`io::ErrorKind::InvalidData`] for what is no link.
     pub(super) fn open(point: &'static Point, path: &Path) -> io::Result<Self> {
         let fd = sys::open_pinned(path)?;
-        // The kernel names what a descriptor stands for, and would answer questions about a map in another form.
-        let kind = std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd)))?;
-        if !kind.to_string_lossy().contains("bpf_link") {
+        // Asked about a program or map, the kernel would answer in another form (kernel/bpf/syscall.c,
+        // bpf_link_show_fdinfo).
+        let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
+        if !told.lines().any(|line| line.starts_with("link_type:")) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a link"));
         }
         Ok(Self { fd, point })

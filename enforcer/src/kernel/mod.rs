@@ -22,6 +22,7 @@ pub mod loaded;
 mod mapped;
 pub mod pins;
 pub mod preflight;
+mod self_check;
 mod sock_diag;
 mod sys;
 mod tables;
@@ -34,6 +35,7 @@ pub use error::KernelError;
 pub use events::{Event, Events};
 pub use loaded::loaded;
 pub use pins::{Damage, LinkFound, MapsFound, Pins, Was};
+pub use self_check::{WrongVerdict, self_check};
 pub use tables::Loaded;
 
 /// The kernel programs, as the build script made them.

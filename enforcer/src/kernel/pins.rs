@@ -18,9 +18,11 @@ mod pinned;
 
 use std::fs;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+
+use rustix::fs::FlockOperation;
 
 use super::error::KernelError;
 use super::links::{Link, POINTS, Point};
@@ -227,6 +229,15 @@ impl Pins {
                 // What stays is swept by the next start.
                 let _swept = folder::remove_if_there(&path);
             }
+        }
+    }
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        // A process that is being started has a copy of the descriptor for a moment, and closing ours would leave the lock.
+        if let Ok(lock) = self.lock.lock() {
+            let _unlocked = rustix::fs::flock(lock.as_fd(), FlockOperation::Unlock);
         }
     }
 }

@@ -1,0 +1,376 @@
+//! What is pinned outlives its daemon, is taken over without a gap, and is put back when somebody takes it away.
+
+use std::fs::{self, File};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use enforcer::config::{Existing, Mode, Quic};
+use enforcer::kernel::{
+    Damage, Enforcement, KernelError, LinkFound, MapsFound, Pins, Settings, Was, WrongVerdict, pins,
+    self_check,
+};
+use enforcer_common::table::Generation;
+use enforcer_lab::caller::Caller;
+use enforcer_lab::vectors::{FOREIGN_V4, GRANTED_V4, PORTS, policy};
+use enforcer_lab::wire::Wire;
+use enforcer_lab::{Cgroup, Instance};
+
+const GRANTED: SocketAddr = SocketAddr::new(IpAddr::V4(GRANTED_V4), 443);
+const FOREIGN: SocketAddr = SocketAddr::new(IpAddr::V4(FOREIGN_V4), 443);
+const ENFORCE: Settings = Settings {
+    mode: Mode::Enforce,
+    quic: Quic::Deny,
+    existing: Existing::Deny,
+};
+const HOOKS: [&str; 5] = ["egress", "connect4", "connect6", "sendmsg4", "sendmsg6"];
+
+/// A process in a cgroup, and the pins of what judges it.
+struct Bench {
+    caller: Caller,
+    cgroup: Cgroup,
+    _wire: Wire,
+    instance: Instance,
+    sockets: u32,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let wire = Wire::new().expect("the hosts need root and `cargo xtask setup`");
+        let cgroup = Cgroup::new("pins").unwrap();
+        let caller = Caller::start(wire.near(), &cgroup).unwrap();
+        Self {
+            caller,
+            cgroup,
+            _wire: wire,
+            instance: Instance::new("pins").unwrap(),
+            sockets: 0,
+        }
+    }
+
+    fn load(&self) -> (Enforcement, MapsFound) {
+        self.load_for(&PORTS)
+    }
+
+    fn load_for(&self, ports: &[u16]) -> (Enforcement, MapsFound) {
+        let pins = Arc::new(Pins::open(self.instance.name()).unwrap());
+        Enforcement::load_pinned(ports, &pins).unwrap()
+    }
+
+    fn attach(&self, enforcement: &mut Enforcement) -> Vec<LinkFound> {
+        let folder = File::open(self.cgroup.path()).unwrap();
+        enforcement.attach(folder.as_fd(), self.cgroup.path()).unwrap()
+    }
+
+    fn repair(&self, enforcement: &mut Enforcement) {
+        let folder = File::open(self.cgroup.path()).unwrap();
+        enforcement.repair(folder.as_fd(), self.cgroup.path()).unwrap();
+    }
+
+    /// With the policy of the vectors.
+    fn enforce(&self) -> Enforcement {
+        let (mut enforcement, found) = self.load();
+        assert_eq!((found.policy, found.flows), (Was::Missing, Was::Missing));
+        enforcement.publish(&policy().unwrap(), ENFORCE);
+        assert_eq!(self.attach(&mut enforcement), [LinkFound::Missing; 5]);
+        enforcement
+    }
+
+    fn cgroup_id(&self) -> u64 {
+        fs::metadata(self.cgroup.path()).unwrap().ino()
+    }
+
+    fn damages(&self, enforcement: &Enforcement) -> Vec<Damage> {
+        enforcement.damages(self.cgroup_id())
+    }
+
+    /// A connected socket, or the error.
+    fn connect(&mut self, to: SocketAddr) -> Result<String, String> {
+        self.sockets += 1;
+        let name = format!("s{}", self.sockets);
+        self.caller.call(&format!("socket {name} inet stream 0")).unwrap();
+        self.caller
+            .call(&format!("connect {name} {to}"))
+            .map(|_| name)
+            .map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn is_enforced(&mut self) {
+        let refused = self.connect(FOREIGN).expect_err("a foreign address is denied");
+        assert!(refused.contains("not permitted"), "{refused}");
+        let socket = self.connect(GRANTED).expect("a granted address is reached");
+        assert_eq!(
+            self.caller.call(&format!("exchange {socket} 1000")).unwrap(),
+            1000
+        );
+    }
+
+    fn pin(&self, name: &str) -> std::path::PathBuf {
+        self.instance.pins().join(name)
+    }
+}
+
+/// The number of the link that is pinned there, and of its program.
+fn link_of(path: &Path) -> (String, String) {
+    let output = Command::new("bpftool")
+        .args(["-j", "link", "show", "pinned"])
+        .arg(path)
+        .output()
+        .expect("`cargo xtask setup` installs bpftool");
+    let link: serde_json::Value = serde_json::from_slice(&output.stdout).expect("bpftool tells of a link");
+    (link["id"].to_string(), link["prog_id"].to_string())
+}
+
+#[test]
+fn enforcement_outlives_its_process() {
+    let mut bench = Bench::new();
+    let enforcement = bench.enforce();
+    bench.is_enforced();
+    drop(enforcement);
+    bench.is_enforced();
+}
+
+#[test]
+fn the_next_goes_on_with_policy_and_connections() {
+    let mut bench = Bench::new();
+    let mut enforcement = bench.enforce();
+    let generation = enforcement.publish(&policy().unwrap(), ENFORCE);
+    let open = bench.connect(GRANTED).unwrap();
+    let before = link_of(&bench.pin("egress"));
+    let denied = enforcement.counters().unwrap().denied();
+    bench.is_enforced();
+    drop(enforcement);
+
+    let (mut next, found) = bench.load();
+    assert_eq!((found.policy, found.flows), (Was::Taken, Was::Taken));
+    assert_eq!(next.generation(), generation);
+    let policy_found = next.policy().unwrap().expect("the policy of before");
+    assert_eq!(policy_found.ranges, policy().unwrap().ranges());
+    assert_eq!(policy_found.settings, ENFORCE);
+    assert_eq!(bench.attach(&mut next), [LinkFound::Replaced; 5]);
+    let after = link_of(&bench.pin("egress"));
+    assert_eq!(before.0, after.0, "it is the same link");
+    assert_ne!(before.1, after.1, "with another program");
+    assert!(next.counters().unwrap().denied() > denied, "counters go on");
+    assert_eq!(bench.damages(&next), []);
+    bench.is_enforced();
+    assert_eq!(bench.caller.call(&format!("exchange {open} 1000")).unwrap(), 1000);
+    // One set of programs is pinned, and nothing that was under way.
+    let mut names: Vec<String> = fs::read_dir(bench.instance.pins())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names.len(), 5 + 3, "{names:?}");
+    assert!(names.iter().all(|name| !name.starts_with("new-")), "{names:?}");
+}
+
+#[test]
+fn other_ports_come_with_the_same_links_and_connections() {
+    let mut bench = Bench::new();
+    let first = bench.enforce();
+    let open = bench.connect(GRANTED).unwrap();
+    assert_eq!(bench.caller.call(&format!("exchange {open} 1000")).unwrap(), 1000);
+    drop(first);
+    let (mut second, _) = bench.load_for(&[443, 9443]);
+    assert_eq!(bench.attach(&mut second), [LinkFound::Replaced; 5]);
+    bench.is_enforced();
+    assert_eq!(bench.caller.call(&format!("exchange {open} 1000")).unwrap(), 1000);
+    let other = SocketAddr::new(FOREIGN.ip(), 9443);
+    assert!(bench.connect(other).unwrap_err().contains("not permitted"));
+}
+
+#[test]
+fn a_second_one_is_refused_and_told_who_is_there() {
+    let bench = Bench::new();
+    let enforcement = bench.enforce();
+    match Pins::open(bench.instance.name()) {
+        Err(KernelError::Busy { instance, pid }) => {
+            assert_eq!(instance, bench.instance.name());
+            assert_eq!(pid, Some(std::process::id()));
+        }
+        other => panic!("it is locked: {other:?}"),
+    }
+    drop(enforcement);
+    Pins::open(bench.instance.name()).unwrap();
+}
+
+#[test]
+fn what_somebody_takes_away_is_noticed_and_put_back() {
+    let mut bench = Bench::new();
+    let mut enforcement = bench.enforce();
+    assert_eq!(bench.damages(&enforcement), []);
+    for name in HOOKS {
+        let status = Command::new("bpftool")
+            .args(["link", "detach", "pinned"])
+            .arg(bench.pin(name))
+            .status()
+            .unwrap();
+        assert!(status.success());
+        assert_eq!(bench.damages(&enforcement), [Damage::Detached(name)]);
+        bench.repair(&mut enforcement);
+        assert_eq!(bench.damages(&enforcement), []);
+        bench.is_enforced();
+
+        fs::remove_file(bench.pin(name)).unwrap();
+        assert_eq!(bench.damages(&enforcement), [Damage::Pin(name)]);
+        bench.is_enforced();
+        bench.repair(&mut enforcement);
+        assert_eq!(bench.damages(&enforcement), []);
+    }
+    fs::remove_dir_all(bench.instance.pins()).unwrap();
+    assert!(bench.damages(&enforcement).len() > HOOKS.len());
+    bench.is_enforced();
+    bench.repair(&mut enforcement);
+    assert_eq!(bench.damages(&enforcement), []);
+    drop(enforcement);
+    bench.is_enforced();
+    let (next, found) = bench.load();
+    assert_eq!(found.policy, Was::Taken);
+    assert_eq!(next.generation(), Generation(1));
+}
+
+#[test]
+fn maps_that_do_not_fit_are_replaced_and_enforcement_goes_on() {
+    for (name, put) in [("HEADER", "NAME_HEAD"), ("FLOWS", "PIECES_0"), ("EVENTS", "")] {
+        let mut bench = Bench::new();
+        drop(bench.enforce());
+        let group = if name == "FLOWS" { "flow-" } else { "abi-" };
+        let folder = fs::read_dir(bench.instance.pins())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(group))
+            .unwrap();
+        fs::remove_file(folder.join(name)).unwrap();
+        if !put.is_empty() {
+            fs::rename(folder.join(put), folder.join(name)).unwrap();
+        }
+        let (mut next, found) = bench.load();
+        let (damaged, whole) = match name {
+            "FLOWS" => (found.flows, found.policy),
+            _ => (found.policy, found.flows),
+        };
+        assert!(
+            matches!(&damaged, Was::Unfit(why) if why.contains(name)),
+            "{damaged:?}"
+        );
+        assert_eq!(whole, Was::Taken);
+        // The links still run what was there before.
+        bench.is_enforced();
+        next.publish(&policy().unwrap(), ENFORCE);
+        assert_eq!(bench.attach(&mut next), [LinkFound::Replaced; 5]);
+        bench.is_enforced();
+        assert_eq!(bench.damages(&next), []);
+    }
+}
+
+#[test]
+fn maps_of_another_version_are_told_of_and_swept() {
+    let mut bench = Bench::new();
+    drop(bench.enforce());
+    let pins = bench.instance.pins();
+    let folder = fs::read_dir(&pins)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("abi-"))
+        .unwrap();
+    fs::rename(&folder, pins.join("abi-1")).unwrap();
+    fs::create_dir(pins.join("new-abi-1")).unwrap();
+    let (mut next, found) = bench.load();
+    assert!(
+        matches!(&found.policy, Was::Unfit(why) if why.contains("version 1")),
+        "{found:?}"
+    );
+    bench.is_enforced();
+    next.publish(&policy().unwrap(), ENFORCE);
+    bench.attach(&mut next);
+    bench.is_enforced();
+    assert!(!pins.join("abi-1").exists() && !pins.join("new-abi-1").exists());
+}
+
+#[test]
+fn another_cgroup_is_judged_and_the_old_one_no_longer() {
+    let mut bench = Bench::new();
+    drop(bench.enforce());
+    let other = Cgroup::new("other").unwrap();
+    let (mut next, _) = bench.load();
+    let folder = File::open(other.path()).unwrap();
+    let found = next.attach(folder.as_fd(), other.path()).unwrap();
+    assert_eq!(found, [LinkFound::Elsewhere; 5]);
+    bench.connect(FOREIGN).expect("it is no longer judged");
+}
+
+#[test]
+fn an_enforcement_that_is_not_confirmed_reverts_by_itself() {
+    let mut bench = Bench::new();
+    let mut enforcement = bench.enforce();
+    let boot = rustix_now();
+    enforcement.set_revert(Some(boot + Duration::from_secs(3600)));
+    bench.is_enforced();
+    enforcement.set_revert(Some(boot));
+    assert_eq!(enforcement.revert(), Some(boot));
+    drop(enforcement);
+    bench.connect(FOREIGN).expect("only reported");
+    let confirmed = pins::confirm(bench.instance.name()).unwrap();
+    assert_eq!(confirmed, Some((true, Generation(1))));
+    bench.is_enforced();
+    assert_eq!(
+        pins::confirm(bench.instance.name()).unwrap(),
+        Some((false, Generation(1)))
+    );
+    assert_eq!(pins::confirm("enf-nobody").unwrap(), None);
+}
+
+fn rustix_now() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(now.tv_sec.try_into().unwrap(), now.tv_nsec.try_into().unwrap())
+}
+
+#[test]
+fn the_self_check_sees_what_the_programs_do_and_leaves_no_trace() {
+    let bench = Bench::new();
+    let mut enforcement = bench.enforce();
+    let ranges = policy().unwrap().ranges();
+    let probe = enforcement.probe().unwrap();
+    let audit = Settings {
+        mode: Mode::Audit,
+        ..ENFORCE
+    };
+    for settings in [ENFORCE, audit] {
+        enforcement.publish(&policy().unwrap(), settings);
+        assert_eq!(self_check(&probe, &ranges, 443).unwrap(), None);
+        // A port that nobody filters: everything passes, as it would without the programs.
+        assert!(matches!(
+            self_check(&probe, &ranges, 8080).unwrap(),
+            Some(WrongVerdict::Passed(_))
+        ));
+        // Another policy than the one that should be in force.
+        let other = enforcer::policy::table::TableImage::build(&[], &[]).unwrap();
+        enforcement.publish(&other, settings);
+        assert!(matches!(
+            self_check(&probe, &ranges, 443).unwrap(),
+            Some(WrongVerdict::Dropped(_))
+        ));
+    }
+    assert_eq!(enforcement.counters().unwrap().denied(), 0);
+}
+
+#[test]
+fn removing_the_pins_ends_enforcement() {
+    let mut bench = Bench::new();
+    drop(bench.enforce());
+    bench.is_enforced();
+    let pins = Pins::open_existing(bench.instance.name()).unwrap().unwrap();
+    assert!(pins.enforces());
+    let mut detached = pins.remove().unwrap().detached;
+    detached.reverse();
+    assert_eq!(detached, HOOKS);
+    bench.connect(FOREIGN).expect("nothing judges");
+    assert!(!bench.instance.pins().exists());
+    assert!(Pins::open_existing(bench.instance.name()).unwrap().is_none());
+}
