@@ -8,6 +8,7 @@ mod ca;
 pub mod caller;
 mod cgroup;
 mod cleanup;
+pub mod daemon;
 mod enter;
 pub mod guest;
 pub mod hybrid;

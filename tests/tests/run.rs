@@ -1,30 +1,18 @@
 //! `enforcer run` and `plan` in the lab: start, refresh, reload, stop, and what is said when it can not. Needs root.
 
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
+use enforcer_lab::daemon::{Daemon, LIMIT};
 use enforcer_lab::nameserver::Fault;
 use enforcer_lab::{Cgroup, Lab, Outcome, enforcer_program, probe_program, run_for, world};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-
-/// For everything that should take a second or two, on a machine that does something else as well.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// A client whose processes are in a cgroup, and a daemon that judges it.
 struct Host {
     lab: Lab,
     cgroup: Cgroup,
-}
-
-/// A running daemon and what it logs.
-struct Daemon {
-    child: Child,
-    lines: Receiver<String>,
-    seen: Vec<Value>,
 }
 
 impl Host {
@@ -49,27 +37,7 @@ impl Host {
     }
 
     fn start(&self) -> Daemon {
-        let mut command = self.lab.enforcer_command().unwrap();
-        let mut child = command
-            .args(["run", "--config", "policy.toml", "--log-format", "json"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (tell, lines) = channel();
-        std::thread::spawn(move || {
-            stderr
-                .lines()
-                .map_while(Result::ok)
-                .try_for_each(|line| tell.send(line))
-        });
-        let mut daemon = Daemon {
-            child,
-            lines,
-            seen: Vec::new(),
-        };
-        daemon.wait_for("ing on /");
-        daemon
+        Daemon::start(&self.lab, Path::new("policy.toml"))
     }
 
     /// One connect of a process in the cgroup; whether it worked.
@@ -89,45 +57,6 @@ impl Host {
         command.args(["plan", "policy.toml", "-o", "json"]);
         let outcome = run_for(command, LIMIT).unwrap().expect_success("plan");
         serde_json::from_str(&outcome.stdout).expect("the plan is JSON")
-    }
-}
-
-impl Daemon {
-    /// Waits for a message that contains `text`, and gives it.
-    fn wait_for(&mut self, text: &str) -> Value {
-        let begin = Instant::now();
-        loop {
-            let line = self
-                .lines
-                .recv_timeout(LIMIT.saturating_sub(begin.elapsed()))
-                .unwrap_or_else(|_| panic!("`{text}` was not logged, only {:#?}", self.seen));
-            let line: Value = serde_json::from_str(&line).unwrap_or(Value::String(line));
-            self.seen.push(line.clone());
-            if line["message"]
-                .as_str()
-                .is_some_and(|message| message.contains(text))
-            {
-                return line;
-            }
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    fn stop(mut self) {
-        self.signal(Signal::TERM);
-        self.wait_for("SIGTERM: detaching");
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ended = self.child.kill();
-        let _status = self.child.wait();
     }
 }
 
@@ -200,7 +129,7 @@ fn a_reload_changes_the_policy_and_a_bad_file_does_not() {
     let mut daemon = host.start();
 
     host.policy("[[registry]]\nlogin_servr = \"fabrikam.azurecr.io\"\n");
-    daemon.signal(Signal::HUP);
+    daemon.reload();
     daemon.wait_for("the policy from before stays in force");
     let problem = daemon.wait_for("login_servr");
     assert!(
@@ -217,14 +146,14 @@ fn a_reload_changes_the_policy_and_a_bad_file_does_not() {
         world::CONTOSO_POLICY
     );
     host.policy(&both);
-    daemon.signal(Signal::HUP);
+    daemon.reload();
     daemon.wait_for("policy generation 2");
     daemon.wait_for("enforcing on");
     assert!(host.connects(contoso, 443) && host.connects(fabrikam, 443));
 
     host.policy(&format!("{both}\n[enforce]\nports = [443, 8443]\n"));
     assert!(host.connects(world::BARE_ADDRESSES[0], 8443));
-    daemon.signal(Signal::HUP);
+    daemon.reload();
     daemon.wait_for("ports 443 8443");
     daemon.wait_for("enforcing on");
     assert!(host.connects(contoso, 443) && !host.connects(world::BARE_ADDRESSES[0], 443));
@@ -246,10 +175,11 @@ fn a_reload_never_takes_a_granted_address_away() {
         .name_server
         .script(|zone| zone.delay(world::FABRIKAM, Duration::from_millis(700)));
     host.policy(&slow);
-    daemon.signal(Signal::HUP);
+    daemon.reload();
     daemon.wait_for("reloading");
     let mut attempts = 0;
-    while !daemon.lines.try_iter().any(|line| line.contains("enforcing on")) {
+    let before = daemon.told("enforcing on");
+    while daemon.told("enforcing on") == before {
         assert!(
             host.connects(world::CONTOSO_ADDRESSES[0], 443),
             "attempt {attempts}"
@@ -269,7 +199,7 @@ fn a_cgroup_that_is_removed_is_told_of_and_enforced_on_again_once_it_is_back() {
     std::fs::remove_dir(host.cgroup.path()).unwrap();
     daemon.wait_for("was removed, and nothing is judged any more");
     std::fs::create_dir(host.cgroup.path()).unwrap();
-    daemon.signal(Signal::HUP);
+    daemon.reload();
     daemon.wait_for("enforcing on /");
     assert!(!host.connects(world::BARE_ADDRESSES[0], 443));
     assert!(host.connects(world::CONTOSO_ADDRESSES[0], 443));
@@ -290,7 +220,7 @@ fn plan_compares_with_what_is_in_force() {
         world::CONTOSO_ADDRESSES.len()
     );
 
-    let daemon = host.start();
+    let mut daemon = host.start();
     let during = host.plan();
     assert_eq!(during["change"]["loaded"], "policy");
     assert_eq!(during["change"]["additions"], serde_json::json!([]), "{during:#}");

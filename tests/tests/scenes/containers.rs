@@ -4,9 +4,10 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 
+use enforcer_lab::daemon::LIMIT;
 use enforcer_lab::{run_for, world};
 
-use crate::host::{Host, LIMIT, probe};
+use crate::host::{Host, probe};
 
 /// What no policy here grants, and contoso by UDP: (protocol, address, reason).
 fn denied() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use enforcer_lab::daemon::LIMIT;
 use enforcer_lab::{run_for, world};
 
-use crate::host::{Host, LIMIT};
+use crate::host::Host;
 
 #[test]
 fn a_denied_connect_fails_at_once_by_both_families_with_its_reason() {

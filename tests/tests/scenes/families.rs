@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
+use enforcer_lab::daemon::LIMIT;
 use enforcer_lab::nameserver::{Fault, RecordType};
 use enforcer_lab::{run_for, world};
 
-use crate::host::{Host, LIMIT};
+use crate::host::Host;
 
 /// Whether an address is of the family that is looked at.
 type IsOfFamily = fn(&IpAddr) -> bool;

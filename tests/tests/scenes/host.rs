@@ -1,24 +1,18 @@
-//! What the scenes share: a lab, a cgroup, a name server for the enforcer alone, and a daemon whose log is read.
+//! What the scenes share: a lab, a cgroup, a name server for the enforcer alone, and a daemon.
 //!
 //! The enforcer asks a name server of its own. Who asks the same one as the client is late whenever an answer changes
 //! and the client asks first; that gap is not what these scenes are about.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Command;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
+use enforcer_lab::daemon::{Daemon, LIMIT};
 use enforcer_lab::nameserver::NameServer;
 use enforcer_lab::{Cgroup, Lab, Outcome, Visit, probe_program, run_for, world};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-
-/// For everything that should take a few seconds, on a machine that does something else as well.
-pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// A client whose processes are in a cgroup.
 pub(crate) struct Host {
@@ -26,14 +20,6 @@ pub(crate) struct Host {
     pub(crate) cgroup: Cgroup,
     /// Whom the enforcer asks.
     pub(crate) upstream: NameServer,
-}
-
-/// A running `enforcer run` and what it logs.
-pub(crate) struct Daemon {
-    child: Child,
-    lines: Receiver<String>,
-    /// What has been read of its log.
-    pub(crate) seen: Vec<Value>,
 }
 
 impl Host {
@@ -69,28 +55,7 @@ impl Host {
 
     /// Starts `enforcer run` and waits until it enforces.
     pub(crate) fn start(&self, config: &Path) -> Daemon {
-        let mut command = self.lab.enforcer_command().unwrap();
-        let mut child = command
-            .args(["run", "--log-format", "json", "--config"])
-            .arg(config)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (tell, lines) = channel();
-        std::thread::spawn(move || {
-            stderr
-                .lines()
-                .map_while(Result::ok)
-                .try_for_each(|line| tell.send(line))
-        });
-        let mut daemon = Daemon {
-            child,
-            lines,
-            seen: Vec::new(),
-        };
-        daemon.wait_for("enforcing on /");
-        daemon
+        Daemon::start(&self.lab, config)
     }
 
     /// A shell in the cgroup.
@@ -155,85 +120,9 @@ impl Host {
     }
 }
 
-impl Daemon {
-    /// Waits for a message that contains `text`, and gives its line.
-    pub(crate) fn wait_for(&mut self, text: &str) -> Value {
-        let [line] = self.wait_for_all([text.to_owned()]);
-        line
-    }
-
-    /// Waits for new messages that contain `texts`, in any order, and gives their lines.
-    pub(crate) fn wait_for_all<const COUNT: usize>(&mut self, texts: [String; COUNT]) -> [Value; COUNT] {
-        let begin = Instant::now();
-        let mut found = [const { None }; COUNT];
-        while found.iter().any(Option::is_none) {
-            let line = self
-                .lines
-                .recv_timeout(LIMIT.saturating_sub(begin.elapsed()))
-                .unwrap_or_else(|_| panic!("not all of {texts:?} was logged, only {:#?}", self.seen));
-            let line = self.note(line);
-            for (text, found) in texts.iter().zip(&mut found) {
-                if found.is_none() && message(&line).contains(text) {
-                    *found = Some(line.clone());
-                }
-            }
-        }
-        found.map(Option::unwrap_or_default)
-    }
-
-    /// How many messages so far contain `text`.
-    pub(crate) fn told(&mut self, text: &str) -> usize {
-        while let Ok(line) = self.lines.try_recv() {
-            self.note(line);
-        }
-        self.seen
-            .iter()
-            .filter(|line| message(line).contains(text))
-            .count()
-    }
-
-    fn note(&mut self, line: String) -> Value {
-        let line: Value = serde_json::from_str(&line).unwrap_or(Value::String(line));
-        self.seen.push(line.clone());
-        line
-    }
-
-    /// The denials that it has told of.
-    pub(crate) fn denials(&mut self) -> Vec<&Value> {
-        self.told("");
-        self.seen
-            .iter()
-            .filter(|line| line["verdict"] == "denied")
-            .collect()
-    }
-
-    pub(crate) fn reload(&self) {
-        kill_process(Pid::from_child(&self.child), Signal::HUP).unwrap();
-    }
-
-    /// Ends it, with all of its log in [`Self::seen`].
-    pub(crate) fn stop(&mut self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        self.wait_for("SIGTERM: detaching");
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ended = self.child.kill();
-        let _status = self.child.wait();
-    }
-}
-
 /// The same sentence for both families.
 pub(crate) fn of_families(text: &str) -> [String; 2] {
     ["IPv4", "IPv6"].map(|family| text.replace("{family}", family))
-}
-
-fn message(line: &Value) -> &str {
-    line["message"].as_str().unwrap_or_default()
 }
 
 /// A command line that connects, or sends, to `address` on 443.
@@ -246,15 +135,6 @@ pub(crate) fn probe(protocol: &str, address: &str) -> String {
 /// Runs `command` on a thread of its own.
 pub(crate) fn in_background(command: Command) -> JoinHandle<Outcome> {
     std::thread::spawn(move || run_for(command, LIMIT).unwrap())
-}
-
-/// Waits until `holds`; a background command that has ended already has to be asked for in it.
-pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !holds() {
-        assert!(begin.elapsed() < LIMIT, "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// Whether `plan` found nothing to add to what is in force.

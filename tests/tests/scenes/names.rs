@@ -1,9 +1,10 @@
 //! A name stops resolving in the middle, in every way there is.
 
+use enforcer_lab::daemon::{LIMIT, wait_until};
 use enforcer_lab::nameserver::{Fault, RecordType};
 use enforcer_lab::{run_for, world};
 
-use crate::host::{Host, LIMIT, of_families, wait_until};
+use crate::host::{Host, of_families};
 
 const RESOLVER: &str = "ttl_min = \"1s\"\ntimeout = \"500ms\"\ngrace = \"10m\"\n";
 /// Another name of the policy, which goes on answering.

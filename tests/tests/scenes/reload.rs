@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use enforcer_lab::daemon::wait_until;
 use enforcer_lab::nameserver::{Fault, RecordType};
 use enforcer_lab::world;
 
-use crate::host::{Host, changes_nothing, in_background, probe, wait_until};
+use crate::host::{Host, changes_nothing, in_background, probe};
 
 /// Reloads that are waited for, and those that follow each other as fast as they can.
 const RELOADS: usize = 32;

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::thread::JoinHandle;
 
+use enforcer_lab::daemon::wait_until;
 use enforcer_lab::nameserver::NameServer;
 use enforcer_lab::{Image, Outcome, world};
 
-use crate::host::{Host, adds_nothing, in_background, wait_until};
+use crate::host::{Host, adds_nothing, in_background};
 
 /// A layer of the rotating pull takes a second.
 const RATE: u64 = 128 * 1024;

@@ -1,9 +1,10 @@
 //! Answers that do not fit UDP, and answers that do not fit the limits.
 
+use enforcer_lab::daemon::{LIMIT, wait_until};
 use enforcer_lab::nameserver::{Fault, RecordType};
 use enforcer_lab::{run_for, world};
 
-use crate::host::{Host, LIMIT, changes_nothing, of_families, wait_until};
+use crate::host::{Host, changes_nothing, of_families};
 
 /// More than fit a datagram of 1232 octets in either family.
 const MANY: usize = 100;
