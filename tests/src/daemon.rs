@@ -60,13 +60,14 @@ impl Daemon {
         })
     }
 
-    /// Starts one on the client of `lab` and waits until it judges.
+    /// Starts one on the client of `lab` that ends with its process, and waits until it judges.
     ///
     /// # Panics
     /// When it does not come to that, with its log.
     #[must_use]
     pub fn start(lab: &Lab, config: &Path) -> Self {
-        let command = Self::command(lab, config).expect("the enforcer is built");
+        let mut command = Self::command(lab, config).expect("the enforcer is built");
+        command.arg("--temporary");
         let mut daemon = Self::spawn(command).expect("it can be started");
         daemon.wait_for("ing on /");
         daemon

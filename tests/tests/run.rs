@@ -266,7 +266,7 @@ fn powerless(host: &Host, before: &[&str], arguments: &[&str]) -> Outcome {
 fn without_privileges_run_says_what_is_missing_and_plan_works() {
     let host = Host::new();
     host.policy(world::CONTOSO_POLICY);
-    let run = powerless(&host, &[], &["run", "--config", "policy.toml"]);
+    let run = powerless(&host, &[], &["run", "--temporary", "--config", "policy.toml"]);
     assert_eq!(run.status.code(), Some(1), "{run}");
     assert!(
         run.stderr
@@ -283,7 +283,11 @@ fn without_privileges_run_says_what_is_missing_and_plan_works() {
 fn the_root_of_a_cgroup_namespace_is_not_taken_for_the_root() {
     let host = Host::new();
     host.lab.write_config("root.toml", world::CONTOSO_POLICY).unwrap();
-    let outcome = powerless(&host, &["unshare", "--cgroup"], &["run", "--config", "root.toml"]);
+    let outcome = powerless(
+        &host,
+        &["unshare", "--cgroup"],
+        &["run", "--temporary", "--config", "root.toml"],
+    );
     assert_eq!(outcome.status.code(), Some(1), "{outcome}");
     assert!(
         outcome.stderr.contains("this process is in a cgroup namespace"),
@@ -301,7 +305,7 @@ fn a_path_that_is_no_cgroup_is_refused() {
         ("/sys/fs/cgroup/no-such-group", "can not be opened"),
     ] {
         host.lab.write_config("wrong.toml", &text(path)).unwrap();
-        let outcome = powerless(&host, &[], &["run", "--config", "wrong.toml"]);
+        let outcome = powerless(&host, &[], &["run", "--temporary", "--config", "wrong.toml"]);
         assert_eq!(outcome.status.code(), Some(1), "{outcome}");
         assert!(
             outcome.stderr.contains(words) && outcome.stderr.contains("hint: "),

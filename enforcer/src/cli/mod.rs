@@ -2,6 +2,8 @@
 
 mod check;
 mod configuration;
+mod confirm;
+mod detach;
 mod exec;
 mod message;
 mod plan;
@@ -36,6 +38,8 @@ enum Command {
     Plan(plan::Arguments),
     Run(run::Arguments),
     Exec(exec::Arguments),
+    Confirm(confirm::Arguments),
+    Detach(detach::Arguments),
     /// Started by `exec` itself: ends a command's cgroup when enforcer is killed
     #[command(name = COMMAND_GUARD, hide = true)]
     Guard {
@@ -58,6 +62,8 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Exec(arguments) => exec::run(arguments),
+        Command::Confirm(arguments) => confirm::run(&arguments),
+        Command::Detach(arguments) => detach::run(&arguments),
         Command::Guard { name } => crate::daemon::exec::watch(&name)
             .map(|()| ExitCode::SUCCESS)
             .map_err(anyhow::Error::from),
@@ -74,6 +80,29 @@ fn block_on<F: Future>(future: F) -> anyhow::Result<F::Output> {
         .enable_all()
         .build()?;
     Ok(runtime.block_on(future))
+}
+
+/// The instance without `--instance`.
+const INSTANCE: &str = "host";
+/// Longest name of an instance.
+const INSTANCE_LENGTH_MAX: usize = 32;
+
+/// The name of an instance, which folders are named after.
+fn instance(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if text.is_empty() || text.len() > INSTANCE_LENGTH_MAX || !text.chars().all(is_plain) {
+        return Err(format!(
+            "1 to {INSTANCE_LENGTH_MAX} lower-case letters, digits and hyphens are expected, for example build-agents"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// A time with its unit: `30s`, `5m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::config::parse_duration(text)
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "a time with its unit is expected, for example 90s or 5m".to_owned())
 }
 
 /// A time limit in seconds, with or without its unit: `10`, `10s`, `0.5s`.

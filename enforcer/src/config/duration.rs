@@ -12,6 +12,12 @@ use super::report::Report;
 static PARSER: SpanParser = SpanParser::new();
 static PRINTER: SpanPrinter = SpanPrinter::new().designator(Designator::Compact);
 
+/// Reads `30s`, `10m`, `1h 30m`.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    PARSER.parse_unsigned_duration(text).ok()
+}
+
 /// The duration under `key`, if it lies in `range`.
 pub(super) fn read(
     section: &Section<'_>,

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::document::{Section, as_integer, wrong_type};
 use super::report::Report;
-use super::{Enforce, Existing, PORTS_MAX, Quic, ServerNames};
+use super::{Enforce, Existing, PORTS_MAX, Quic, ServerNames, Tamper};
 
 pub(super) fn lower(section: &Section<'_>, report: &mut Report) -> Enforce {
     let default = Enforce::default();
@@ -22,6 +22,13 @@ pub(super) fn lower(section: &Section<'_>, report: &mut Report) -> Enforce {
             .choice(
                 "existing",
                 &[("deny", Existing::Deny), ("allow", Existing::Allow)],
+                report,
+            )
+            .unwrap_or_default(),
+        tamper: section
+            .choice(
+                "tamper",
+                &[("restore", Tamper::Restore), ("report", Tamper::Report)],
                 report,
             )
             .unwrap_or_default(),

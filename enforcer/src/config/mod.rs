@@ -30,6 +30,8 @@ mod upstream;
 #[cfg(test)]
 mod tests;
 
+pub use duration::parse_duration;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -125,6 +127,16 @@ pub enum Existing {
     Deny,
     /// They are judged by their address alone.
     Allow,
+}
+
+/// What becomes of a link or pin that somebody takes away.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Tamper {
+    /// It is put back, and told.
+    #[default]
+    Restore,
+    /// It is told.
+    Report,
 }
 
 /// A rule of the configuration, numbered in the order of the file from 1; 0 is never a rule.
@@ -257,6 +269,8 @@ pub struct Enforce {
     pub server_names: ServerNames,
     /// `existing`.
     pub existing: Existing,
+    /// `tamper`.
+    pub tamper: Tamper,
 }
 
 impl Default for Enforce {
@@ -267,6 +281,7 @@ impl Default for Enforce {
             quic: Quic::Deny,
             server_names: ServerNames::Require,
             existing: Existing::Deny,
+            tamper: Tamper::Restore,
         }
     }
 }

@@ -38,6 +38,11 @@ impl Answers {
         Ok(())
     }
 
+    /// The newest answers, whatever is known by now.
+    pub(super) fn known(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshots.borrow())
+    }
+
     /// The newest answers, once every name has been asked for or at `deadline`; what is missing then counts as failed.
     /// Safe to cancel.
     pub(super) async fn settled(&mut self, deadline: Instant) -> Arc<Snapshot> {

@@ -1,10 +1,15 @@
 //! A policy in force: what the kernel holds, and how it follows the answers.
 
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Mode;
 use crate::endpoints::GrantedName;
-use crate::kernel::{Cgroup, Counters, Enforcement, Events, KernelError, Settings};
+use crate::kernel::{
+    Cgroup, Counters, Damage, Enforcement, Events, KernelError, LinkFound, MapsFound, Pins, Settings,
+    WrongVerdict, self_check,
+};
 use crate::policy::plan::{Actual, Change, Granted};
 use crate::policy::table::{Range, TableError};
 use crate::resolve::Snapshot;
@@ -59,6 +64,27 @@ impl Enforcing {
         })
     }
 
+    /// As [`Self::load`], going on with what is pinned.
+    pub(super) fn load_pinned(policy: &Policy, pins: &Arc<Pins>) -> Result<(Self, MapsFound), KernelError> {
+        let (enforcement, found) = Enforcement::load_pinned(&policy.config.enforce.ports, pins)?;
+        let enforcing = Self {
+            enforcement,
+            published: None,
+        };
+        Ok((enforcing, found))
+    }
+
+    /// Takes the policy that is in the maps for what was published last; whether there is one.
+    pub(super) fn adopt(&mut self) -> Result<bool, KernelError> {
+        self.published = self.enforcement.policy()?.map(|loaded| Published {
+            generation: loaded.generation.0,
+            settings: loaded.settings,
+            ranges: loaded.ranges,
+            names: loaded.names,
+        });
+        Ok(self.published.is_some())
+    }
+
     /// Makes the kernel hold what `policy` grants with `answers`; `None` when it already does.
     pub(super) fn update(
         &mut self,
@@ -91,12 +117,49 @@ impl Enforcing {
     }
 
     /// Judges everything in `cgroup` from now on. Only after a policy has been published.
-    pub(super) fn attach(&mut self, cgroup: &Cgroup) -> Result<(), KernelError> {
+    pub(super) fn attach(&mut self, cgroup: &Cgroup) -> Result<Vec<LinkFound>, KernelError> {
         debug_assert!(
             self.published.is_some(),
             "without a policy everything would be denied"
         );
-        self.enforcement.attach(cgroup.as_fd(), cgroup.path()).map(drop)
+        self.enforcement.attach(cgroup.as_fd(), cgroup.path())
+    }
+
+    /// What somebody has taken away of what is attached and pinned.
+    pub(super) fn damages(&self, cgroup: &Cgroup) -> Vec<Damage> {
+        self.enforcement.damages(cgroup.id())
+    }
+
+    /// Puts it back.
+    pub(super) fn repair(&mut self, cgroup: &Cgroup) -> Result<(), KernelError> {
+        self.enforcement.repair(cgroup.as_fd(), cgroup.path())
+    }
+
+    /// What the loaded programs get wrong of what was published last.
+    pub(super) fn self_check(&mut self, policy: &Policy) -> Result<Option<WrongVerdict>, KernelError> {
+        let ranges = self
+            .published
+            .as_ref()
+            .map_or(&[][..], |published| &published.ranges);
+        match policy.config.enforce.ports.first() {
+            Some(port) => self_check(&self.enforcement.probe()?, ranges, *port),
+            None => Ok(None),
+        }
+    }
+
+    /// When enforcement ends by itself; time since boot.
+    pub(super) fn revert(&self) -> Option<Duration> {
+        self.enforcement.revert()
+    }
+
+    /// Sets that time.
+    pub(super) fn set_revert(&mut self, revert: Option<Duration>) {
+        self.enforcement.set_revert(revert);
+    }
+
+    /// The generation in force.
+    pub(super) fn generation(&self) -> u64 {
+        self.enforcement.generation().0
     }
 
     /// The denials that the kernel tells of. Once only.

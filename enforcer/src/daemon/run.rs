@@ -1,9 +1,13 @@
-//! `enforcer run`: the daemon in the foreground.
+//! `enforcer run`: the daemon.
 //!
-//! The order of its start: the programs are loaded, the names are asked for, the policy is published, and only then
-//! are the programs attached. What runs on the host is thus judged by a policy from the first packet on.
+//! [`start`] brings a policy into force, in one of two ways: as a service, whose enforcement stays when the process
+//! ends, or for the time of the process. Then the run loop follows answers, tells of denials, reloads, and looks after
+//! what is attached.
 
+mod health;
 mod reload;
+mod start;
+mod words;
 
 use std::io;
 use std::path::PathBuf;
@@ -14,73 +18,53 @@ use anyhow::Context as _;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use self::health::Health;
 use self::reload::Reload;
+use self::words::tell_kept;
 use super::answers::Answers;
 use super::denial::Denial;
 use super::ending::Ending;
-use super::enforcing::{Enforcing, Update, UpdateError, mode_name};
-use super::failure;
+use super::enforcing::{Enforcing, Update};
 use super::names::{History, turns};
+use super::notify::Notifier;
 use super::policy::Policy;
 use super::report::counted;
 use super::signals::{self, Signals};
-use crate::config::{Existing, Mode, Quic, ServerNames};
 use crate::kernel::cgroup::path_of_process;
-use crate::kernel::{Cgroup, CgroupError, Counters, Event, Events};
+use crate::kernel::{Cgroup, CgroupError, Counters, Event, Events, Pins};
 use crate::resolve::Snapshot;
 
 /// How long the first answers, and those for the new names of a reload, are waited for.
 const FIRST_ANSWERS: Duration = Duration::from_secs(10);
-/// How often it is looked whether the kernel suppressed events, and whether the cgroup is still there.
-const LOOK_PERIOD: Duration = Duration::from_secs(10);
 
-/// Runs until SIGTERM or SIGINT; SIGHUP reloads `file`.
+/// What the command line says.
+#[derive(Debug)]
+pub struct Options {
+    /// The configuration.
+    pub file: PathBuf,
+    /// The name under which everything is kept; `None` to keep nothing.
+    pub instance: Option<String>,
+    /// How long a first enforcement lasts that nobody confirms.
+    pub confirm: Option<Duration>,
+    /// The line to the service manager.
+    pub notifier: Notifier,
+}
+
+/// Runs until SIGTERM or SIGINT; SIGHUP reloads the file.
 ///
 /// # Errors
 /// Everything that keeps the policy from being enforced at the start. Later nothing ends it but a signal.
-pub async fn run(file: PathBuf) -> anyhow::Result<()> {
+pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut signals =
         Signals::catch(&[libc::SIGHUP, libc::SIGINT, libc::SIGTERM]).context("signals can not be caught")?;
-    let policy = Policy::load(&file)?;
-    let cgroup = target(&policy).map_err(failure::of_cgroup)?;
-    let enforcing = Enforcing::load(&policy).map_err(failure::of_kernel)?;
-    banner(&policy, &cgroup);
-
-    let mut answers = Answers::start(&policy)?;
-    let until = Instant::now() + FIRST_ANSWERS;
-    let snapshot = loop {
-        tokio::select! {
-            snapshot = answers.settled(until) => break snapshot,
-            number = signals.next() => if number != libc::SIGHUP {
-                info!("{} before anything was enforced", signals::name(number));
-                return Ok(());
-            },
-        }
+    let started = if options.instance.is_some() {
+        start::service(options).await?
+    } else {
+        start::temporary(options, &mut signals).await?
     };
-    let mut daemon = Daemon {
-        events: None,
-        ending: Ending::start(|words| warn!("{words}")),
-        history: History::default(),
-        told: Arc::default(),
-        counted: Counters::default(),
-        reload: None,
-        cgroup,
-        is_gone: false,
-        file,
-        policy,
-        answers,
-        enforcing,
-    };
-    daemon.learn(&snapshot);
-    let update = daemon.enforcing.update(&daemon.policy, &snapshot)?;
-    daemon.events = Some(daemon.enforcing.take_events().map_err(failure::of_kernel)?);
-    daemon
-        .enforcing
-        .attach(&daemon.cgroup)
-        .map_err(failure::of_kernel)?;
-    daemon.tell_update(update.as_ref());
-    tell_enforcing(&daemon.policy, &daemon.cgroup);
-    daemon.serve(&mut signals).await;
+    if let Some(mut daemon) = started {
+        daemon.serve(&mut signals).await;
+    }
     Ok(())
 }
 
@@ -90,10 +74,14 @@ struct Daemon {
     policy: Policy,
     answers: Answers,
     enforcing: Enforcing,
+    /// Where everything is kept that outlives the process; `None` when nothing does.
+    pins: Option<Arc<Pins>>,
     /// What the programs are attached to.
     cgroup: Cgroup,
-    /// Whether it was found removed, and that was told.
-    is_gone: bool,
+    health: Health,
+    notifier: Notifier,
+    /// Whether the policy of the last run stays in force until every name has an answer.
+    holds: bool,
     /// `None` once reading them has failed: denials are then only counted.
     events: Option<Events>,
     ending: Ending,
@@ -108,13 +96,14 @@ struct Daemon {
 
 impl Daemon {
     async fn serve(&mut self, signals: &mut Signals) {
-        let mut look = tokio::time::interval(LOOK_PERIOD);
+        let mut look = tokio::time::interval(self.health.period());
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 number = signals.next() => match number {
                     libc::SIGHUP => self.start_reload().await,
                     _ => {
-                        info!("{}: detaching, nothing is judged from here on", signals::name(number));
+                        self.tell_end(signals::name(number));
                         return;
                     }
                 },
@@ -128,19 +117,40 @@ impl Daemon {
                 }
                 _ = look.tick() => {
                     self.tell_suppressed();
-                    self.tell_gone();
+                    self.look_after();
                 }
             }
+        }
+    }
+
+    fn tell_end(&self, signal: &str) {
+        if self.pins.is_some() {
+            info!(
+                "{signal}: the daemon ends, the policy stays in force with the addresses of now; `enforcer detach` would \
+                 end it"
+            );
+            self.notifier.stopping("stopped; the policy stays in force");
+        } else {
+            info!("{signal}: detaching, nothing is judged from here on");
+            self.notifier.stopping("stopped; nothing is judged");
         }
     }
 
     /// Brings new answers into force.
     fn follow(&mut self, snapshot: &Arc<Snapshot>) {
         self.learn(snapshot);
+        if self.holds {
+            if !start::has_every_answer(snapshot) {
+                return;
+            }
+            self.holds = false;
+            info!("every name has an answer: the policy that was found in the kernel is replaced");
+        }
         match self.enforcing.update(&self.policy, snapshot) {
             Ok(update) => self.tell_update(update.as_ref()),
             Err(failed) => tell_kept(&failed),
         }
+        self.tell_status();
     }
 
     fn learn(&mut self, snapshot: &Arc<Snapshot>) {
@@ -204,18 +214,6 @@ impl Daemon {
         );
     }
 
-    /// Tells, once, that the cgroup was removed: the kernel has then taken the programs off, and nothing is judged.
-    fn tell_gone(&mut self) {
-        if !self.is_gone && self.cgroup.is_removed() {
-            self.is_gone = true;
-            error!(
-                "the cgroup {} was removed, and nothing is judged any more; once it is there again, SIGHUP enforces \
-                 on it",
-                self.cgroup.path().display()
-            );
-        }
-    }
-
     /// Tells how many denials the log has no line for.
     fn tell_suppressed(&mut self) {
         let counters = match self.enforcing.counters() {
@@ -262,62 +260,5 @@ fn target(policy: &Policy) -> Result<Cgroup, CgroupError> {
     match &policy.config.enforce.cgroup {
         Some(path) => Cgroup::open(path),
         None => Cgroup::root(),
-    }
-}
-
-fn tell_kept(failed: &UpdateError) {
-    let cause = std::error::Error::source(failed).map(|cause| format!(": {cause}"));
-    error!(
-        "{failed}{}; the policy from before stays in force",
-        cause.unwrap_or_default()
-    );
-}
-
-fn tell_enforcing(policy: &Policy, cgroup: &Cgroup) {
-    let cgroup = cgroup.path().display();
-    let names = match policy.config.enforce.server_names {
-        ServerNames::Require => "",
-        ServerNames::Off => ", by addresses alone",
-    };
-    match policy.config.mode {
-        Mode::Enforce => info!("enforcing on {cgroup}{names}"),
-        Mode::Audit => info!("auditing on {cgroup}{names}: denials are reported and nothing is dropped"),
-    }
-}
-
-/// Says what is about to be enforced.
-fn banner(policy: &Policy, cgroup: &Cgroup) {
-    let config = &policy.config;
-    let ports: Vec<_> = config.enforce.ports.iter().map(u16::to_string).collect();
-    let udp = match config.enforce.quic {
-        Quic::Deny => "UDP to them denied",
-        Quic::Allow => "UDP judged by its address",
-    };
-    let names = match (config.enforce.server_names, config.enforce.existing) {
-        (ServerNames::Require, Existing::Deny) => "server names required",
-        (ServerNames::Require, Existing::Allow) => "server names required, connections from before let be",
-        (ServerNames::Off, _) => "server names not looked at",
-    };
-    info!(
-        version = env!("CARGO_PKG_VERSION"),
-        mode = mode_name(config.mode),
-        "enforcer {}: mode {}, cgroup {}, ports {}, {udp}, {names}",
-        env!("CARGO_PKG_VERSION"),
-        mode_name(config.mode),
-        cgroup.path().display(),
-        ports.join(" "),
-    );
-    for rule in &config.rules {
-        let title = &rule.kind;
-        match &rule.accepted_risk {
-            Some(reason) => warn!(
-                "rule {}: {title}; exfiltration risk accepted: {reason}",
-                rule.id.0
-            ),
-            None => info!("rule {}: {title}", rule.id.0),
-        }
-    }
-    for caution in policy.cautions() {
-        warn!("{caution}");
     }
 }

@@ -64,7 +64,10 @@ impl<'a> Supervisor<'a> {
         let published = self.enforcing.update(self.policy, &self.snapshot);
         published.context("the policy could not be published; nothing was started")?;
         self.events = Some(self.enforcing.take_events().map_err(failure::of_kernel)?);
-        self.enforcing.attach(cgroup).map_err(failure::of_kernel)
+        self.enforcing
+            .attach(cgroup)
+            .map(drop)
+            .map_err(failure::of_kernel)
     }
 
     /// Waits for the command to end.

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::{Daemon, FIRST_ANSWERS, banner, target, tell_enforcing};
+use super::words::{banner, tell_enforcing};
+use super::{Daemon, FIRST_ANSWERS, target};
 use crate::daemon::enforcing::Enforcing;
 use crate::daemon::policy::Policy;
-use crate::kernel::Counters;
+use crate::kernel::{Cgroup, Counters, Pins};
 use crate::resolve::Snapshot;
 
 /// A policy whose names are being asked for.
@@ -26,6 +27,7 @@ pub(super) struct Reload {
 impl Daemon {
     /// Reads the file again. A file with problems changes nothing.
     pub(super) async fn start_reload(&mut self) {
+        self.notifier.reloading();
         let (problems, policy) = Policy::reload(&self.file);
         let policy = match policy {
             Ok(policy) => policy,
@@ -34,6 +36,7 @@ impl Daemon {
                 for problem in &problems {
                     error!("{problem}");
                 }
+                self.notifier.ready(&self.status());
                 return;
             }
         };
@@ -42,7 +45,9 @@ impl Daemon {
         }
         // The names of the policy in force are kept: it has to follow their answers, and to go on when this fails.
         if let Err(failed) = self.answers.switch(&policy, Some(&self.policy)).await {
-            return tell_refused(&failed);
+            tell_refused(&failed);
+            self.notifier.ready(&self.status());
+            return;
         }
         info!("reloading {}", self.file.display());
         self.reload = Some(Reload {
@@ -61,6 +66,7 @@ impl Daemon {
             Ok(()) => self.policy = policy,
             Err(failed) => tell_refused(&failed),
         }
+        self.notifier.ready(&self.status());
         // Only the names of the policy in force from here on.
         if let Err(failed) = self.answers.switch(&self.policy, None).await {
             error!("{failed:#}");
@@ -75,6 +81,8 @@ impl Daemon {
             let update = self.enforcing.update(policy, snapshot)?;
             banner(policy, &cgroup);
             self.tell_update(update.as_ref());
+        } else if let Some(pins) = self.pins.clone() {
+            self.move_pinned(&pins, policy, &cgroup, snapshot)?;
         } else {
             let mut enforcing = Enforcing::load(policy)?;
             let update = enforcing.update(policy, snapshot)?;
@@ -89,7 +97,46 @@ impl Daemon {
         }
         tell_enforcing(policy, &cgroup);
         self.cgroup = cgroup;
-        self.is_gone = false;
+        self.holds = false;
+        self.health.begin_again();
+        Ok(())
+    }
+
+    /// Lets new programs work with the maps of the old ones, and judge in their place. The maps have one policy at a time,
+    /// so that its addresses and the ports of the programs do not change at the same moment: what the new policy no longer
+    /// grants is denied first when there are ports more, and last when there are only fewer.
+    fn move_pinned(
+        &mut self,
+        pins: &Arc<Pins>,
+        policy: &Policy,
+        cgroup: &Cgroup,
+        snapshot: &Snapshot,
+    ) -> anyhow::Result<()> {
+        let old = &self.policy.config.enforce.ports;
+        let only_fewer = policy.config.enforce.ports.iter().all(|port| old.contains(port));
+        let (mut enforcing, _) = Enforcing::load_pinned(policy, pins)?;
+        enforcing.adopt()?;
+        // What does not fit must fail before anything has changed.
+        policy.desired(snapshot)?;
+        let update = if only_fewer {
+            enforcing.attach(cgroup)?;
+            enforcing.update(policy, snapshot)?
+        } else {
+            let update = enforcing.update(policy, snapshot)?;
+            if let Err(failed) = enforcing.attach(cgroup) {
+                // The old programs go on, with what they were told before.
+                self.enforcing.adopt()?;
+                self.enforcing.update(&self.policy, snapshot)?;
+                return Err(failed.into());
+            }
+            update
+        };
+        banner(policy, cgroup);
+        // One reader at a time.
+        self.events = None;
+        self.enforcing = enforcing;
+        self.events = Some(self.enforcing.take_events()?);
+        self.tell_update(update.as_ref());
         Ok(())
     }
 }

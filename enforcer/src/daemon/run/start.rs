@@ -1,0 +1,145 @@
+//! How a policy comes into force.
+//!
+//! A service attaches first and asks afterwards: at boot there is no network yet, and whatever runs before the first
+//! answer must be judged. What it judges with is, in this order, the policy that the kernel still holds, the answers of
+//! the last run, and what the configuration grants without any answer. Without an instance the names are asked for
+//! first, and nothing is judged until they are known.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::super::answers::Answers;
+use super::super::ending::Ending;
+use super::super::enforcing::Enforcing;
+use super::super::failure;
+use super::super::names::History;
+use super::super::policy::Policy;
+use super::super::signals::{self, Signals};
+use super::health::Health;
+use super::words::{banner, tell_enforcing, tell_found};
+use super::{Daemon, FIRST_ANSWERS, Options, target};
+use crate::kernel::{Counters, Pins};
+use crate::resolve::Snapshot;
+
+/// Enforces for the time of the process, once the names are known or have had their time. `None` when a signal ended it
+/// before.
+pub(super) async fn temporary(options: Options, signals: &mut Signals) -> anyhow::Result<Option<Daemon>> {
+    let policy = Policy::load(&options.file)?;
+    let cgroup = target(&policy).map_err(failure::of_cgroup)?;
+    let enforcing = Enforcing::load(&policy).map_err(failure::of_kernel)?;
+    banner(&policy, &cgroup);
+
+    let mut answers = Answers::start(&policy)?;
+    let until = Instant::now() + FIRST_ANSWERS;
+    let snapshot = loop {
+        tokio::select! {
+            snapshot = answers.settled(until) => break snapshot,
+            number = signals.next() => if number != libc::SIGHUP {
+                info!("{} before anything was enforced", signals::name(number));
+                return Ok(None);
+            },
+        }
+    };
+    let mut daemon = Daemon {
+        events: None,
+        ending: Ending::start(|words| warn!("{words}")),
+        history: History::default(),
+        told: Arc::default(),
+        counted: Counters::default(),
+        reload: None,
+        health: Health::new(options.notifier.watchdog_interval()),
+        notifier: options.notifier,
+        pins: None,
+        holds: false,
+        cgroup,
+        file: options.file,
+        policy,
+        answers,
+        enforcing,
+    };
+    daemon.learn(&snapshot);
+    let update = daemon.enforcing.update(&daemon.policy, &snapshot)?;
+    daemon.events = Some(daemon.enforcing.take_events().map_err(failure::of_kernel)?);
+    daemon
+        .enforcing
+        .attach(&daemon.cgroup)
+        .map_err(failure::of_kernel)?;
+    daemon.tell_update(update.as_ref());
+    daemon.is_in_force();
+    Ok(Some(daemon))
+}
+
+/// Takes over what an instance has pinned, or makes it, and enforces before anything is asked.
+pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> {
+    let instance = options.instance.unwrap_or_default();
+    let policy = Policy::load(&options.file)?;
+    let cgroup = target(&policy).map_err(failure::of_cgroup)?;
+    let pins = Arc::new(Pins::open(&instance).map_err(failure::of_kernel)?);
+    let (mut enforcing, maps) = Enforcing::load_pinned(&policy, &pins).map_err(failure::of_kernel)?;
+    banner(&policy, &cgroup);
+
+    let has_policy = enforcing.adopt().map_err(failure::of_kernel)?;
+    let counted = enforcing.counters().map_err(failure::of_kernel)?;
+    let answers = Answers::start(&policy)?;
+    let snapshot = answers.known();
+    let has_saved = false;
+    let mut daemon = Daemon {
+        events: None,
+        ending: Ending::start(|words| warn!("{words}")),
+        history: History::default(),
+        told: Arc::default(),
+        counted,
+        reload: None,
+        health: Health::new(options.notifier.watchdog_interval()),
+        notifier: options.notifier,
+        pins: Some(pins),
+        // Nothing would be granted for names without an answer: the policy of before is the better one.
+        holds: has_policy && !has_saved && !has_every_answer(&snapshot),
+        cgroup,
+        file: options.file,
+        policy,
+        answers,
+        enforcing,
+    };
+    daemon.learn(&snapshot);
+    let update = if daemon.holds {
+        warn!(
+            "there are no saved answers: the policy that was found in the kernel stays in force until every name has one"
+        );
+        None
+    } else {
+        if !has_saved && !has_every_answer(&snapshot) {
+            warn!("there are no saved answers: names are denied until they have been asked for");
+        }
+        daemon.enforcing.update(&daemon.policy, &snapshot)?
+    };
+    daemon.limit(options.confirm);
+    let links = daemon
+        .enforcing
+        .attach(&daemon.cgroup)
+        .map_err(failure::of_kernel)?;
+    daemon.events = Some(daemon.enforcing.take_events().map_err(failure::of_kernel)?);
+    tell_found(&maps, &links);
+    daemon.tell_update(update.as_ref());
+    daemon.is_in_force();
+    Ok(Some(daemon))
+}
+
+/// Whether something is known of every name that was asked for, be it that it has no address.
+pub(super) fn has_every_answer(snapshot: &Snapshot) -> bool {
+    use crate::resolve::FamilyState::{Empty, Fresh, Stale};
+    snapshot.names.iter().all(|name| {
+        let is_known = |state: &_| matches!(state, Fresh | Empty | Stale { .. });
+        is_known(&name.v4) && is_known(&name.v6)
+    })
+}
+
+impl Daemon {
+    /// Says that the policy is in force, to the log and to the service manager.
+    pub(super) fn is_in_force(&self) {
+        tell_enforcing(&self.policy, &self.cgroup);
+        self.notifier.ready(&self.status());
+    }
+}
