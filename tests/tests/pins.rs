@@ -367,9 +367,7 @@ fn removing_the_pins_ends_enforcement() {
     bench.is_enforced();
     let pins = Pins::open_existing(bench.instance.name()).unwrap().unwrap();
     assert!(pins.enforces());
-    let mut detached = pins.remove().unwrap().detached;
-    detached.reverse();
-    assert_eq!(detached, HOOKS);
+    assert_eq!(pins.remove().unwrap().detached, HOOKS);
     bench.connect(FOREIGN).expect("nothing judges");
     assert!(!bench.instance.pins().exists());
     assert!(Pins::open_existing(bench.instance.name()).unwrap().is_none());

@@ -23,7 +23,12 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let failed = |error: KernelError| -> anyhow::Error {
-        let hint = error.hint();
+        let hint = match error {
+            KernelError::Busy { .. } => {
+                "stop it first, `systemctl stop enforcer` where it is the service: it would put everything back"
+            }
+            _ => error.hint(),
+        };
         let message = format!("the instance `{}` can not be detached", arguments.instance);
         Failure::new(message, hint, error).into()
     };

@@ -71,7 +71,7 @@ pub(super) const KEYS: [(&str, &[&str]); 5] = [
     ),
     (
         "[enforce]",
-        &["ports", "cgroup", "quic", "server_name", "existing"],
+        &["ports", "cgroup", "quic", "server_name", "existing", "tamper"],
     ),
     (
         "[resolver]",

@@ -91,6 +91,8 @@ const fn passes_by_itself(reason: Reason) -> bool {
             // The policy was being replaced, or is about to be published.
             | Reason::PolicyChanging
             | Reason::NoPolicy
+            // The programs were just replaced.
+            | Reason::ProgramMissing
     )
 }
 

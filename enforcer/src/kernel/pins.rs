@@ -202,6 +202,7 @@ impl Pins {
             }
             link.detach();
         }
+        removed.detached.reverse();
         fs::remove_dir_all(&self.folder).map_err(|error| folder::failed("removed", &self.folder, error))?;
         Ok(removed)
     }
