@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod config_file;
 pub mod daemon;
+pub mod elapsed;
 pub mod endpoints;
 pub mod kernel;
 pub mod names;

@@ -6,8 +6,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::names::ServerName;
-use crate::policy::plan::Elapsed;
-use crate::resolve::{FamilyState, NameSnapshot, Snapshot};
+use crate::resolve::{FamilyState, NOT_ASKED_YET, NameSnapshot, Snapshot};
 
 /// Most addresses that are remembered; nothing more is learned beyond it.
 const ADDRESSES_MAX: usize = 16_384;
@@ -107,7 +106,7 @@ fn turn(
             format!(
                 "`{}` can not be asked for its {family} addresses: {error}; its last good answer, {} old, stays granted",
                 name.name,
-                Elapsed(now.saturating_duration_since(*answered))
+                answered.age(now)
             ),
         ),
         FamilyState::Failed { error } if is_worse(was) => {
@@ -144,6 +143,7 @@ pub fn why_unresolved(name: &NameSnapshot) -> String {
     }
     let words = |state: &FamilyState| match state {
         FamilyState::Unasked => Some("no answer within the time limit".to_owned()),
+        FamilyState::Restored { .. } => Some(NOT_ASKED_YET.to_owned()),
         FamilyState::Stale { error, .. } | FamilyState::Failed { error } => Some(error.clone()),
         FamilyState::Fresh | FamilyState::Empty => None,
     };
@@ -160,7 +160,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::resolve::{KnownAddress, RefusedAddress, Standing};
+    use crate::resolve::{Age, KnownAddress, LastAnswer, LastGood, RefusedAddress, Standing};
 
     fn snapshot(v4: FamilyState, addresses: &[&str], refused: &[&str], now: Instant) -> Snapshot {
         Snapshot {
@@ -184,6 +184,8 @@ mod tests {
                     .collect(),
                 v4,
                 v6: FamilyState::Empty,
+                good_v4: LastGood::default(),
+                good_v6: LastGood::default(),
             }],
         }
     }
@@ -213,7 +215,7 @@ mod tests {
         let good = snapshot(FamilyState::Fresh, &["192.0.2.1"], &[], now);
         let stale = snapshot(
             FamilyState::Stale {
-                answered: now - Duration::from_secs(60),
+                answered: (now - Duration::from_secs(60)).into(),
                 error: "no answer within 3 s".into(),
             },
             &["192.0.2.1"],
@@ -247,6 +249,27 @@ mod tests {
                 true,
                 "`a.example.com` could not be resolved to IPv4 addresses: SERVFAIL; nothing is granted for it".to_owned()
             )]
+        );
+    }
+
+    #[test]
+    fn a_restored_name_is_no_news_until_asking_fails() {
+        let now = Instant::now();
+        let answered = LastAnswer::restored(Age::at_least(Duration::from_secs(7200)), now);
+        let restored = snapshot(FamilyState::Restored { answered }, &["192.0.2.1"], &[], now);
+        assert!(turns(&Snapshot::default(), &restored, now).is_empty());
+        let good = snapshot(FamilyState::Fresh, &["192.0.2.1"], &[], now);
+        assert!(turns(&restored, &good, now).is_empty());
+        let error = "no answer within 3 s".to_owned();
+        let stale = snapshot(FamilyState::Stale { answered, error }, &["192.0.2.1"], &[], now);
+        let told = turns(&restored, &stale, now);
+        assert_eq!(told.len(), 1);
+        assert!(
+            told[0]
+                .text
+                .ends_with("its last good answer, at least 2 h old, stays granted"),
+            "{}",
+            told[0].text
         );
     }
 

@@ -106,7 +106,7 @@ mod tests {
     use crate::config::Transport;
     use crate::endpoints::Role;
     use crate::names::{DomainPattern, ServerName};
-    use crate::resolve::{FamilyState, KnownAddress, NameSnapshot, Standing};
+    use crate::resolve::{FamilyState, KnownAddress, LastGood, NameSnapshot, Standing};
 
     fn endpoint(rule: u32, target: Target) -> Endpoint {
         Endpoint {
@@ -141,10 +141,12 @@ mod tests {
                     ],
                     refused: Vec::new(),
                     v4: FamilyState::Stale {
-                        answered: now,
+                        answered: now.into(),
                         error: "SERVFAIL".into(),
                     },
                     v6: FamilyState::Fresh,
+                    good_v4: LastGood::default(),
+                    good_v6: LastGood::default(),
                 },
                 NameSnapshot {
                     name: name("nobody.asked.example"),
@@ -153,6 +155,8 @@ mod tests {
                     refused: Vec::new(),
                     v4: FamilyState::Fresh,
                     v6: FamilyState::Empty,
+                    good_v4: LastGood::default(),
+                    good_v6: LastGood::default(),
                 },
             ],
         }

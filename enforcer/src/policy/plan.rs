@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 pub use diff::{Change, Changed, ChangedName, Moved, Reach, Span};
-pub use show::Elapsed;
 
 use super::grants::Source;
 use super::table::Range;
@@ -22,7 +21,7 @@ use crate::endpoints::{
     Asked, Endpoint, GrantedName, Role, Target, Unaddressed, filtered_upstreams, unaddressed,
 };
 use crate::names::{DomainPattern, ServerName};
-use crate::resolve::{FamilyState, NameSnapshot, Snapshot, Standing};
+use crate::resolve::{Age, FamilyState, NOT_ASKED_YET, NameSnapshot, Snapshot, Standing};
 
 /// Layout of the serialised form; counts up when a field changes its meaning or goes. Fields may be added.
 pub const VERSION: u32 = 2;
@@ -160,9 +159,9 @@ pub enum Answered {
     Empty,
     /// Asking failed; the last good answer is held.
     Stale {
-        /// Since the last good answer.
-        #[serde(rename = "age_s", serialize_with = "form::seconds")]
-        age: Duration,
+        /// Since the last good answer; `age_s`, and `is_at_least` where it may be more.
+        #[serde(flatten, serialize_with = "form::age")]
+        age: Age,
         /// What went wrong since.
         error: String,
     },
@@ -355,8 +354,12 @@ fn answered(state: &FamilyState, now: Instant) -> Answered {
         FamilyState::Unasked => Answered::Unasked,
         FamilyState::Fresh => Answered::Fresh,
         FamilyState::Empty => Answered::Empty,
+        FamilyState::Restored { answered } => Answered::Stale {
+            age: answered.age(now),
+            error: NOT_ASKED_YET.to_owned(),
+        },
         FamilyState::Stale { answered, error } => Answered::Stale {
-            age: now.saturating_duration_since(*answered),
+            age: answered.age(now),
             error: error.clone(),
         },
         FamilyState::Failed { error } => Answered::Failed { error: error.clone() },

@@ -13,7 +13,8 @@ use crate::config;
 use crate::names::ServerName;
 
 use super::answer::Settled;
-use super::{Family, FamilyState, KnownAddress, NameSnapshot, Question, Snapshot};
+use super::saved::{SavedAnswers, SavedName};
+use super::{Family, FamilyState, NameSnapshot, Question, Snapshot};
 
 use side::{Held, Side};
 
@@ -161,6 +162,24 @@ impl Book {
         }
     }
 
+    /// Takes back what an earlier process knew of the names that are asked for and not known yet.
+    ///
+    /// Every address is judged again, and the limits of now apply: of more than `addresses_max` the lowest stay, which is
+    /// better than none until the name answers. Families of which something is held become [`FamilyState::Restored`],
+    /// with the age that they had.
+    pub fn restore(&mut self, saved: &SavedAnswers, now: Instant) {
+        for SavedName { name, v4, v6 } in &saved.names {
+            let Some(entry) = self.index.get(name).map(|index| &mut self.entries[*index]) else {
+                continue;
+            };
+            let private_link = &entry.question.private_link;
+            entry.v4.restore(v4, Family::V4, private_link, self.limits, now);
+            entry.v6.restore(v6, Family::V6, private_link, self.limits, now);
+        }
+        self.dirty = true;
+        self.sweep_at = Some(now);
+    }
+
     /// Drops retired addresses whose grace period is over. Costs nothing before [`Self::sweep_at`].
     pub fn sweep(&mut self, now: Instant) {
         if self.sweep_at.is_none_or(|at| at > now) {
@@ -229,15 +248,13 @@ impl Entry {
             chain: chain.clone(),
             addresses: addresses
                 .into_iter()
-                .map(|(address, held)| KnownAddress {
-                    address,
-                    expires: held.expires,
-                    standing: held.standing,
-                })
+                .map(|(address, held)| held.known(address))
                 .collect(),
             refused: self.v4.refused.iter().chain(&self.v6.refused).cloned().collect(),
             v4: self.v4.state.clone(),
             v6: self.v6.state.clone(),
+            good_v4: self.v4.last_good(),
+            good_v6: self.v6.last_good(),
         }
     }
 }

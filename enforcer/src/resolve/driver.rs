@@ -16,7 +16,7 @@ use super::answer::Settled;
 use super::book::{Book, Limits, Next};
 use super::failover::Failover;
 use super::schedule::{Key, Pace, Schedule};
-use super::{FamilyState, Question, Snapshot};
+use super::{FamilyState, Question, SavedAnswers, Snapshot};
 
 /// Snapshots follow each other no faster than this; the first after a pause comes at once. Thousands of names that answer
 /// one by one would otherwise cost the square of their number.
@@ -58,8 +58,24 @@ impl Service {
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn start(questions: Vec<Question>, resolver: &config::Resolver, upstreams: Failover) -> Self {
+        Self::start_from(questions, resolver, upstreams, &SavedAnswers::default())
+    }
+
+    /// As [`Self::start`], with what an earlier process knew: see [`Book::restore`]. It is in the first snapshot, which
+    /// is there when this returns, and everything is asked for at once all the same.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn start_from(
+        questions: Vec<Question>,
+        resolver: &config::Resolver,
+        upstreams: Failover,
+        saved: &SavedAnswers,
+    ) -> Self {
         let order = Order::new(questions, resolver, upstreams);
-        let book = Book::new(order.questions.clone(), order.limits);
+        let mut book = Book::new(order.questions.clone(), order.limits);
+        book.restore(saved, now());
         let (tell, snapshots) = watch::channel(Arc::new(book.snapshot()));
         let (orders, receive) = mpsc::channel(1);
         let driver = Driver::new(order, book, tell, fastrand::Rng::new());
@@ -89,7 +105,8 @@ impl Service {
     }
 
     /// Waits until every name has been asked for once in both families, whatever came of it, but no longer than `limit`.
-    /// What is not known by then is [`FamilyState::Failed`] in the snapshot that is returned; the task goes on asking.
+    /// What is not known by then is [`FamilyState::Failed`] in the snapshot that is returned, and what was restored
+    /// [`FamilyState::Stale`]; the task goes on asking.
     pub async fn settled(&self, limit: Duration) -> Arc<Snapshot> {
         let mut snapshots = self.snapshots.clone();
         let settled = snapshots.wait_for(|snapshot| snapshot.is_settled());
@@ -99,11 +116,8 @@ impl Service {
         let mut snapshot = Snapshot::clone(&self.snapshots.borrow());
         for name in &mut snapshot.names {
             for state in [&mut name.v4, &mut name.v6] {
-                if *state == FamilyState::Unasked {
-                    *state = FamilyState::Failed {
-                        error: format!("no answer within the time limit of {} s", limit.as_secs_f32()),
-                    };
-                }
+                let error = format!("no answer within the time limit of {} s", limit.as_secs_f32());
+                *state = state.given_up(error);
             }
         }
         Arc::new(snapshot)
@@ -271,7 +285,7 @@ enum Condition {
 impl Condition {
     fn of(state: &FamilyState) -> Self {
         match state {
-            FamilyState::Unasked => Self::Unknown,
+            FamilyState::Unasked | FamilyState::Restored { .. } => Self::Unknown,
             FamilyState::Fresh | FamilyState::Empty => Self::Good,
             FamilyState::Stale { .. } | FamilyState::Failed { .. } => Self::Bad,
         }
@@ -292,7 +306,8 @@ fn report(key: &Key, before: Option<Condition>, after: Option<&FamilyState>, nex
                 tracing::warn!(%name, %family, "does not resolve, its last addresses stay: {error}");
             }
             FamilyState::Failed { error } => tracing::warn!(%name, %family, "does not resolve: {error}"),
-            FamilyState::Unasked | FamilyState::Fresh | FamilyState::Empty => {}
+            FamilyState::Unasked | FamilyState::Restored { .. } | FamilyState::Fresh | FamilyState::Empty => {
+            }
         },
         (_, Condition::Unknown | Condition::Good) => {
             tracing::debug!(%name, %family, ?next, "resolved");

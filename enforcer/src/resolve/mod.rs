@@ -9,15 +9,17 @@
 //!                     driver (the task; owns all of it)  <-  book (what is known)  ->  Snapshot
 //! ```
 //!
-//! [`answer`], [`book`], [`chain`], [`health`], [`schedule`], [`special`] and [`system`] do no I/O and read no clock:
+//! [`age`], [`answer`], [`book`], [`chain`], [`health`], [`saved`], [`schedule`], [`special`] and [`system`] do no I/O and read no clock:
 //! `now` is a parameter and randomness is given. [`upstream`] and [`driver`] are the shell around them.
 
+pub mod age;
 pub mod answer;
 pub mod book;
 pub mod chain;
 pub mod driver;
 pub mod failover;
 pub mod health;
+pub mod saved;
 pub mod schedule;
 pub mod special;
 pub mod system;
@@ -31,8 +33,10 @@ use ipnet::IpNet;
 
 use crate::names::ServerName;
 
+pub use age::{Age, LastAnswer};
 pub use answer::DnsName;
 pub use driver::{Service, resolve_once};
+pub use saved::SavedAnswers;
 
 /// The two kinds of address, which are asked for, scheduled and reported apart.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -98,6 +102,21 @@ pub struct NameSnapshot {
     pub v4: FamilyState,
     /// How the last AAAA question ended.
     pub v6: FamilyState,
+    /// What is held for A, to be saved.
+    pub good_v4: LastGood,
+    /// What is held for AAAA, to be saved.
+    pub good_v6: LastGood,
+}
+
+/// What is held for one family of a name. [`NameSnapshot::addresses`] is both families together.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LastGood {
+    /// When the last good answer came; `None` when there never was one.
+    pub answered: Option<LastAnswer>,
+    /// Its CNAME targets in order.
+    pub chain: Vec<DnsName>,
+    /// Its addresses and those that left it a moment ago, ascending.
+    pub addresses: Vec<KnownAddress>,
 }
 
 /// An address that a name has, or had until a moment ago.
@@ -132,6 +151,9 @@ pub struct RefusedAddress {
     pub why: &'static str,
 }
 
+/// Why a [`FamilyState::Restored`] is no better than stale.
+pub const NOT_ASKED_YET: &str = "not asked yet since the start";
+
 /// How the last question for one family of a name ended, and what is held for it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum FamilyState {
@@ -142,11 +164,17 @@ pub enum FamilyState {
     Fresh,
     /// A good answer: the name exists without addresses of this family (NODATA), and never had any here.
     Empty,
+    /// Not asked yet in this process: the last good answer of an earlier one is held. Shown as stale, with
+    /// [`NOT_ASKED_YET`] as its reason.
+    Restored {
+        /// When the last good answer came.
+        answered: LastAnswer,
+    },
     /// Asking failed; the last good answer is held. Also where a name that had addresses has none any more
     /// (NXDOMAIN, NODATA): that alone takes nothing away.
     Stale {
         /// When the last good answer came.
-        answered: Instant,
+        answered: LastAnswer,
         /// What went wrong since, in words.
         error: String,
     },
@@ -158,12 +186,36 @@ pub enum FamilyState {
 }
 
 impl Snapshot {
-    /// Whether every name has been asked for once in both families, whatever came of it.
+    /// Whether every name has been asked for once in both families, whatever came of it. One that was restored has not.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.names
             .iter()
-            .all(|name| name.v4 != FamilyState::Unasked && name.v6 != FamilyState::Unasked)
+            .all(|name| name.v4.is_settled() && name.v6.is_settled())
+    }
+}
+
+impl FamilyState {
+    /// Whether this process has asked.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        match self {
+            Self::Unasked | Self::Restored { .. } => false,
+            Self::Fresh | Self::Empty | Self::Stale { .. } | Self::Failed { .. } => true,
+        }
+    }
+
+    /// The state to show when there was no time to wait for an answer.
+    #[must_use]
+    pub(crate) fn given_up(&self, error: String) -> Self {
+        match self {
+            Self::Unasked => Self::Failed { error },
+            Self::Restored { answered } => Self::Stale {
+                answered: *answered,
+                error,
+            },
+            Self::Fresh | Self::Empty | Self::Stale { .. } | Self::Failed { .. } => self.clone(),
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use super::{Source, show};
 use crate::config::{Existing, Mode, Place, Quic, ServerNames};
 use crate::endpoints::Role;
+use crate::resolve::Age;
 
 pub(super) fn text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
@@ -22,6 +24,16 @@ pub(super) fn maybe_seconds<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     value.map(|value| value.as_secs()).serialize(serializer)
+}
+
+pub(super) fn age<S: Serializer>(value: &Age, serializer: S) -> Result<S::Ok, S::Error> {
+    let length = 1 + usize::from(value.is_lower_bound);
+    let mut map = serializer.serialize_map(Some(length))?;
+    map.serialize_entry("age_s", &value.duration.as_secs())?;
+    if value.is_lower_bound {
+        map.serialize_entry("is_at_least", &true)?;
+    }
+    map.end()
 }
 
 pub(super) fn mode<S: Serializer>(value: &Mode, serializer: S) -> Result<S::Ok, S::Error> {

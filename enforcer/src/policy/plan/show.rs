@@ -1,29 +1,11 @@
 //! A plan as a person reads it.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::diff::{Against, Moved, Reach};
 use super::{Answered, Change, ChangedName, EndpointPlan, NamePlan, Outcome, Plan, RulePlan, UpstreamPlan};
 use crate::config::{Existing, Mode, Place, Quic, ServerNames};
-
-/// A duration in its largest unit or two: `9 s`, `3 min`, `2 h 5 min`, `4 d`.
-#[derive(Clone, Copy, Debug)]
-pub struct Elapsed(pub Duration);
-
-impl fmt::Display for Elapsed {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs();
-        let (minutes, hours) = (seconds / 60, seconds / 3600);
-        match (seconds, minutes % 60) {
-            (0..60, _) => write!(out, "{seconds} s"),
-            (60..3600, _) => write!(out, "{minutes} min"),
-            (3600..86_400, 0) => write!(out, "{hours} h"),
-            (3600..86_400, minutes) => write!(out, "{hours} h {minutes} min"),
-            _ => write!(out, "{} d", hours / 24),
-        }
-    }
-}
+use crate::elapsed::Elapsed;
 
 impl fmt::Display for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,11 +124,7 @@ fn answered(out: &mut fmt::Formatter<'_>, family: &str, state: &Answered) -> fmt
         Answered::Fresh | Answered::Empty => Ok(()),
         Answered::Unasked => write!(out, "\n    {family}: no answer within the time limit"),
         Answered::Stale { age, error } => {
-            write!(
-                out,
-                "\n    {family}: stale, last answered {} ago: {error}",
-                Elapsed(*age)
-            )
+            write!(out, "\n    {family}: stale, last answered {age} ago: {error}")
         }
         Answered::Failed { error } => write!(out, "\n    {family}: {error}"),
     }

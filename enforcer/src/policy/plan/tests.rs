@@ -11,7 +11,7 @@ use crate::endpoints::{Condition, Scope, Scopes, granted_names};
 use crate::names::NameRule;
 use crate::policy::grants::grants;
 use crate::policy::table::TableImage;
-use crate::resolve::{DnsName, KnownAddress, RefusedAddress};
+use crate::resolve::{Age, DnsName, KnownAddress, LastAnswer, LastGood, RefusedAddress};
 
 fn range(first: &str, last: &str, rule: u32) -> Range {
     Range {
@@ -348,9 +348,11 @@ fn example_answers(now: Instant) -> Snapshot {
                 }],
                 v4: FamilyState::Fresh,
                 v6: FamilyState::Stale {
-                    answered: now - Duration::from_secs(7500),
+                    answered: (now - Duration::from_secs(7500)).into(),
                     error: "no answer within 3 s".into(),
                 },
+                good_v4: LastGood::default(),
+                good_v6: LastGood::default(),
             },
             NameSnapshot {
                 name: name("gone.example.com"),
@@ -359,6 +361,8 @@ fn example_answers(now: Instant) -> Snapshot {
                 refused: Vec::new(),
                 v4: failed(),
                 v6: failed(),
+                good_v4: LastGood::default(),
+                good_v6: LastGood::default(),
             },
         ],
     }
@@ -526,10 +530,19 @@ fn the_serialised_form_is_stable() {
 }
 
 #[test]
-fn durations_are_shown_in_their_largest_unit() {
-    let shown = |seconds| Elapsed(Duration::from_secs(seconds)).to_string();
+fn a_restored_name_is_stale_and_at_least_so_old() {
+    let now = Instant::now();
+    let shown = |age| {
+        let answered = LastAnswer::restored(age, now);
+        serde_json::to_value(super::answered(&FamilyState::Restored { answered }, now)).unwrap()
+    };
+    let error = "not asked yet since the start";
     assert_eq!(
-        [0, 59, 60, 3599, 3600, 7500, 86_400, 400_000].map(shown),
-        ["0 s", "59 s", "1 min", "59 min", "1 h", "2 h 5 min", "1 d", "4 d"]
+        shown(Age::at_least(Duration::from_secs(7500))),
+        serde_json::json!({"state": "stale", "age_s": 7500, "is_at_least": true, "error": error})
+    );
+    assert_eq!(
+        shown(Age::exact(Duration::from_secs(7500))),
+        serde_json::json!({"state": "stale", "age_s": 7500, "error": error})
     );
 }

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 
 use super::super::answer::{DnsName, Settled};
-use super::super::{Family, FamilyState, RefusedAddress, Standing, special};
+use super::super::saved::{SavedAddress, SavedFamily};
+use super::super::{
+    Age, Family, FamilyState, KnownAddress, LastAnswer, LastGood, RefusedAddress, Standing, special,
+};
 use super::{Limits, Next};
 
 /// How many retired addresses one family of a name may hold, in answers of the largest size. Those whose grace period
@@ -21,7 +24,7 @@ pub(super) struct Side {
     pub(super) held: BTreeMap<IpAddr, Held>,
     pub(super) refused: Vec<RefusedAddress>,
     /// When the last good answer came.
-    answered: Option<Instant>,
+    answered: Option<LastAnswer>,
     pub(super) state: FamilyState,
 }
 
@@ -34,6 +37,32 @@ pub(super) struct Held {
 impl Held {
     fn is_current(&self) -> bool {
         self.standing == Standing::Current
+    }
+
+    pub(super) fn known(self, address: IpAddr) -> KnownAddress {
+        KnownAddress {
+            address,
+            expires: self.expires,
+            standing: self.standing,
+        }
+    }
+
+    /// `None` when its grace period is over. Whatever was saved, nothing is held for longer than these limits say.
+    fn restored(saved: &SavedAddress, limits: Limits, now: Instant) -> Option<Self> {
+        let standing = match saved.grace_left_ms.map(Duration::from_millis) {
+            None => Standing::Current,
+            Some(left) => {
+                let left = left.min(limits.grace);
+                if left.is_zero() {
+                    return None;
+                }
+                Standing::Retired { until: now + left }
+            }
+        };
+        Some(Self {
+            expires: now + Duration::from_millis(saved.ttl_left_ms).min(limits.ttl_max),
+            standing,
+        })
     }
 
     pub(super) fn outlives(&self, other: &Self) -> bool {
@@ -91,7 +120,7 @@ impl Side {
                     self.fail(what);
                 } else {
                     self.chain = chain;
-                    self.answered = Some(now);
+                    self.answered = Some(now.into());
                     self.state = FamilyState::Empty;
                 }
                 Ok(Next::AfterNothing { ttl })
@@ -137,7 +166,7 @@ impl Side {
             self.held.retain(|_, held| held.is_current());
         }
         self.chain = chain;
-        self.answered = Some(now);
+        self.answered = Some(now.into());
         self.state = FamilyState::Fresh;
     }
 
@@ -157,6 +186,73 @@ impl Side {
                 self.held.remove(address);
             }
         }
+    }
+
+    /// Takes back what was saved, unless something is known already.
+    pub(super) fn restore(
+        &mut self,
+        saved: &SavedFamily,
+        family: Family,
+        private_link: &[IpNet],
+        limits: Limits,
+        now: Instant,
+    ) {
+        if self.state != FamilyState::Unasked || !self.held.is_empty() {
+            return;
+        }
+        let (mut had_current, mut has_current) = (false, false);
+        for saved in &saved.addresses {
+            let Some(held) = Held::restored(saved, limits, now) else {
+                continue;
+            };
+            had_current |= held.is_current();
+            match special::judge(saved.address, private_link) {
+                // An IPv4 address may come out of an AAAA record, never the other way round.
+                Ok(address) if family == Family::V6 || address.is_ipv4() => {
+                    has_current |= held.is_current();
+                    self.held.insert(address, held);
+                }
+                Err(why) if self.refused.len() < limits.addresses_max => self.refused.push(RefusedAddress {
+                    address: saved.address,
+                    why,
+                }),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        self.forget_current_beyond(limits.addresses_max);
+        self.forget_retired_beyond(limits.addresses_max.saturating_mul(RETIRED_ANSWERS_MAX));
+        if had_current && !has_current {
+            return;
+        }
+        self.chain.clone_from(&saved.chain);
+        // Addresses without an age were saved by nobody here; they are not fresh in any case.
+        let unknown = has_current.then_some(Age::at_least(Duration::ZERO));
+        let age = saved.age.map(Age::from).or(unknown);
+        self.answered = age.map(|age| LastAnswer::restored(age, now));
+        if let Some(answered) = self.answered {
+            self.state = FamilyState::Restored { answered };
+        }
+    }
+
+    /// What is held, to be saved.
+    pub(super) fn last_good(&self) -> LastGood {
+        LastGood {
+            answered: self.answered,
+            chain: self.chain.clone(),
+            addresses: self
+                .held
+                .iter()
+                .map(|(address, held)| held.known(*address))
+                .collect(),
+        }
+    }
+
+    fn forget_current_beyond(&mut self, max: usize) {
+        let mut count = 0;
+        self.held.retain(|_, held| {
+            count += usize::from(held.is_current());
+            !held.is_current() || count <= max
+        });
     }
 
     /// Notes a failure; whether anything changed by it.

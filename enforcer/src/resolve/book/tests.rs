@@ -174,7 +174,7 @@ fn no_failure_takes_an_address_away() {
         assert_eq!(bench.held(), ["198.51.100.1 60"]);
         match bench.known().v4 {
             FamilyState::Stale { answered: at, error } => {
-                assert_eq!(at, answered);
+                assert_eq!(at, answered.into());
                 assert!(error.contains(words), "{error}");
             }
             other => panic!("{other:?}"),
