@@ -98,8 +98,15 @@ impl Files for Folder {
 /// # Errors
 /// The file itself can not be read.
 pub fn load(path: &Path) -> Result<Parsed, LoadError> {
-    let text = read_text(File::open(path).map_err(from_io)?)?;
-    Ok(config::parse(path, &text, &Folder::of(path)))
+    Ok(config::parse(path, &read(path)?, &Folder::of(path)))
+}
+
+/// The text of the configuration at `path`, which may be a pipe as for [`load`].
+///
+/// # Errors
+/// The file can not be read.
+pub fn read(path: &Path) -> Result<String, LoadError> {
+    read_text(File::open(path).map_err(from_io)?)
 }
 
 fn open_regular(path: &Path) -> Result<File, LoadError> {

@@ -13,3 +13,4 @@ pub mod kernel;
 pub mod names;
 pub mod policy;
 pub mod resolve;
+pub mod state;

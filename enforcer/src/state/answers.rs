@@ -1,0 +1,141 @@
+//! The last good answers on disk: a copy in the state folder, one in the runtime folder, and the newest valid one counts.
+//!
+//! Answers are written often, and a state folder may be slow, full or worn out; what is in the runtime folder is enough
+//! for a restart. Which copy is newer is told by the boot and its clock, then by a counter of the saves.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::file::{self, Defect, WriteError};
+use super::form::Format;
+use super::{Folders, Moment};
+use crate::resolve::{Age, SavedAnswers};
+
+const FORMAT: Format = Format {
+    name: "answers",
+    version: 1,
+};
+
+/// One save.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Save {
+    /// Its number: each is higher than those that were readable when its process started.
+    pub number: u64,
+    /// When the answers were as they are here.
+    pub moment: Moment,
+    /// The answers.
+    pub answers: SavedAnswers,
+}
+
+/// What is there to start from.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Loaded {
+    /// The newest valid copy.
+    pub found: Option<Found>,
+    /// Copies that can not be used.
+    pub defects: Vec<Defect>,
+    /// The highest number of a save that could be read.
+    pub(super) number: u64,
+    /// When the copy in the state folder was saved.
+    pub(super) state: Option<Moment>,
+    /// When the copy in the runtime folder was saved.
+    pub(super) runtime: Option<Moment>,
+}
+
+/// Answers that an earlier process saved.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Found {
+    /// The answers, as old as they are now.
+    pub answers: SavedAnswers,
+    /// Time since they were saved.
+    pub age: Age,
+    /// Where they were.
+    pub path: PathBuf,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = match self.answers.names.len() {
+            1 => "1 name".to_owned(),
+            count => format!("{count} names"),
+        };
+        write!(
+            out,
+            "answers for {names}, saved {} ago in {}",
+            self.age,
+            self.path.display()
+        )
+    }
+}
+
+impl Loaded {
+    /// The answers to start from; none where nothing was found.
+    #[must_use]
+    pub fn answers(&self) -> SavedAnswers {
+        self.found
+            .as_ref()
+            .map(|found| found.answers.clone())
+            .unwrap_or_default()
+    }
+}
+
+/// Reads what was saved, as it is at `now`.
+#[must_use]
+pub fn load(folders: &Folders, now: &Moment) -> Loaded {
+    let [state, runtime] = [&folders.state, &folders.runtime].map(|folder| file::load(folder, FORMAT));
+    let mut loaded = Loaded::default();
+    let mut newest: Option<(Save, &Path)> = None;
+    for (copy, folder) in [(state, &folders.state), (runtime, &folders.runtime)] {
+        let save: Save = match copy {
+            Ok(Some(save)) => save,
+            Ok(None) => continue,
+            Err(defect) => {
+                loaded.defects.push(defect);
+                continue;
+            }
+        };
+        loaded.number = loaded.number.max(save.number);
+        let moment = Some(save.moment.clone());
+        if *folder == folders.state {
+            loaded.state = moment;
+        } else {
+            loaded.runtime = moment;
+        }
+        let is_newer = newest
+            .as_ref()
+            .is_none_or(|(other, _)| compare(&save, other, now) == Ordering::Greater);
+        if is_newer {
+            newest = Some((save, folder));
+        }
+    }
+    loaded.found = newest.map(|(save, folder)| {
+        let age = now.since(&save.moment);
+        Found {
+            answers: save.answers.aged(age),
+            age,
+            path: folder.join(FORMAT.name),
+        }
+    });
+    loaded
+}
+
+/// Writes one copy.
+///
+/// # Errors
+/// It can not be written; the one from before is as it was.
+pub fn save(folder: &Path, save: &Save) -> Result<(), WriteError> {
+    file::save(folder, FORMAT, save)
+}
+
+/// Which of two saves is the later one.
+fn compare(one: &Save, other: &Save, now: &Moment) -> Ordering {
+    now.compare(&one.moment, &other.moment)
+        .then(one.number.cmp(&other.number))
+}
+
+#[cfg(test)]
+mod tests;

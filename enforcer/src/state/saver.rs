@@ -1,0 +1,216 @@
+//! Saves what the daemon knows, beside it: nothing here keeps the daemon waiting, not even a disk that hangs.
+//!
+//! Each folder has a thread of its own with room for one save: a newer one replaces the one that waits. What goes wrong
+//! is told when it begins, when it changes and when it is over; enforcement does not depend on any of it.
+
+mod news;
+mod pace;
+mod worker;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use self::news::Copies;
+use self::worker::{Mailbox, Stamped, Target, Worker};
+use super::answers::{self, Save};
+use super::configuration;
+use super::file::WriteError;
+use super::{Folders, Loaded, Moment, SavedConfiguration};
+use crate::resolve::Snapshot;
+
+pub use news::News;
+
+/// What is told of the saving; called from the saver's threads as well.
+pub type Tell = Arc<dyn Fn(News) + Send + Sync>;
+
+/// One of the folders.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    State,
+    Runtime,
+}
+
+impl Place {
+    const BOTH: [Self; 2] = [Self::State, Self::Runtime];
+
+    /// Changes of what is granted are written no faster than this. The state folder may be on flash, and holds what
+    /// counts only after a reboot; an orderly one flushes.
+    fn interval(self) -> Duration {
+        match self {
+            Self::State => Duration::from_secs(10),
+            Self::Runtime => Duration::from_secs(1),
+        }
+    }
+
+    fn folder(self, folders: &Folders) -> &Path {
+        match self {
+            Self::State => &folders.state,
+            Self::Runtime => &folders.runtime,
+        }
+    }
+}
+
+/// The threads. Dropping it ends each after what it is doing; what waits is not written: see [`Self::flush`].
+pub struct Saver {
+    mailboxes: [Arc<Mailbox>; 2],
+    folders: Folders,
+    number: AtomicU64,
+    /// A moment of this boot.
+    boot: Moment,
+    copies: Arc<Copies>,
+    tell: Tell,
+}
+
+/// Not everything could be saved in time.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("what was learnt last is not saved: {}", .0.join("; "))]
+pub struct FlushError(Vec<String>);
+
+impl Saver {
+    /// Starts the threads. `loaded` is what the folders held: saves are counted on from there.
+    ///
+    /// # Errors
+    /// The system has no threads left.
+    pub fn start(folders: &Folders, loaded: &Loaded, tell: Tell) -> io::Result<Self> {
+        let target = |place: Place| FolderTarget(place.folder(folders).to_owned());
+        Self::start_with(folders, loaded, tell, Place::BOTH.map(target))
+    }
+
+    fn start_with<T: Target>(
+        folders: &Folders,
+        loaded: &Loaded,
+        tell: Tell,
+        targets: [T; 2],
+    ) -> io::Result<Self> {
+        let boot = Moment::now();
+        let copies = Arc::new(Copies::new(folders, loaded));
+        let saver = Self {
+            mailboxes: Default::default(),
+            folders: folders.clone(),
+            number: AtomicU64::new(loaded.number),
+            boot,
+            copies,
+            tell,
+        };
+        for ((place, mailbox), target) in Place::BOTH.into_iter().zip(&saver.mailboxes).zip(targets) {
+            let worker = Worker::new(
+                place,
+                Arc::clone(mailbox),
+                target,
+                Arc::clone(&saver.copies),
+                saver.boot.clone(),
+                Arc::clone(&saver.tell),
+            );
+            std::thread::Builder::new()
+                .name("saver".to_owned())
+                .spawn(move || worker.run())?;
+        }
+        Ok(saver)
+    }
+
+    /// Saves what `snapshot` knows, soon. To be called at once when it has come: times are taken now. Never blocks.
+    pub fn save(&self, snapshot: Arc<Snapshot>) {
+        let stamped = Stamped {
+            snapshot,
+            at: tokio::time::Instant::now().into_std(),
+            number: self.number.fetch_add(1, Ordering::Relaxed).saturating_add(1),
+            moment: self.boot.later(),
+        };
+        for mailbox in &self.mailboxes {
+            mailbox.put_answers(stamped.clone());
+        }
+        self.tell_slow(Instant::now());
+    }
+
+    /// Saves a configuration that came into force as the last good one, soon. Never blocks.
+    pub fn save_configuration(&self, configuration: SavedConfiguration) {
+        let [state, _] = &self.mailboxes;
+        state.put_configuration(configuration);
+    }
+
+    /// Waits until everything given so far is written, but no longer than `limit`. One folder that has the answers is
+    /// enough.
+    ///
+    /// # Errors
+    /// Neither folder has them, or the state folder lacks a configuration; in words for a log.
+    pub async fn flush(&self, limit: Duration) -> Result<(), FlushError> {
+        let deadline = tokio::time::Instant::now() + limit;
+        let waiting = self.mailboxes.each_ref().map(|mailbox| mailbox.flush());
+        let mut failures = Vec::new();
+        let mut is_answers_saved = false;
+        let mut is_configuration_lost = false;
+        for (place, waiting) in Place::BOTH.into_iter().zip(waiting) {
+            let folder = place.folder(&self.folders).display();
+            match tokio::time::timeout_at(deadline, waiting).await {
+                Ok(Ok(Flushed {
+                    answers,
+                    configuration,
+                })) => {
+                    is_answers_saved |= answers.is_ok();
+                    is_configuration_lost |= configuration.is_err();
+                    failures.extend([configuration, answers].into_iter().filter_map(Result::err));
+                }
+                Ok(Err(_)) => failures.push(format!("the thread for {folder} has ended")),
+                Err(_) => {
+                    is_configuration_lost |= place == Place::State && self.mailboxes[0].has_configuration();
+                    failures.push(format!(
+                        "{folder} was not written within {} s",
+                        limit.as_secs_f32()
+                    ));
+                }
+            }
+        }
+        if is_answers_saved && !is_configuration_lost {
+            return Ok(());
+        }
+        failures.dedup();
+        Err(FlushError(failures))
+    }
+
+    /// Tells, once each time, that writing to a folder takes suspiciously long at `now`.
+    fn tell_slow(&self, now: Instant) {
+        for (place, mailbox) in Place::BOTH.into_iter().zip(&self.mailboxes) {
+            if mailbox.is_newly_slow(now) {
+                (self.tell)(self.copies.slow(place, &self.boot.later()));
+            }
+        }
+    }
+}
+
+impl Drop for Saver {
+    fn drop(&mut self) {
+        for mailbox in &self.mailboxes {
+            mailbox.close();
+        }
+    }
+}
+
+/// How a flush ended in one folder. In words, where something is not written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Flushed {
+    answers: Result<(), String>,
+    configuration: Result<(), String>,
+}
+
+type Waiting = oneshot::Receiver<Flushed>;
+
+/// A folder on disk.
+struct FolderTarget(PathBuf);
+
+impl Target for FolderTarget {
+    fn answers(&mut self, save: &Save) -> Result<(), WriteError> {
+        answers::save(&self.0, save)
+    }
+
+    fn configuration(&mut self, configuration: &SavedConfiguration) -> Result<(), WriteError> {
+        configuration::save(&self.0, configuration)
+    }
+}
+
+#[cfg(test)]
+mod tests;
