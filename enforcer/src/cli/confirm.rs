@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::message::{Failure, print};
 use crate::kernel::pins;
+use crate::state::{Folders, Instance, confirmed};
 
 /// Confirm an enforcement that `enforcer run --confirm` would end
 ///
@@ -14,13 +15,13 @@ use crate::kernel::pins;
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The name that `enforcer run` was given
-    #[arg(long, value_name = "NAME", default_value = super::INSTANCE, value_parser = super::instance)]
-    instance: String,
+    #[arg(long, value_name = "NAME", default_value_t)]
+    instance: Instance,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let instance = &arguments.instance;
-    let confirmed = pins::confirm(instance).map_err(|error| {
+    let confirmed = pins::confirm(instance.as_str()).map_err(|error| {
         let hint = error.hint();
         Failure::new(
             format!("the instance `{instance}` can not be confirmed"),
@@ -33,6 +34,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let hint = "start it first: `enforcer run --config FILE --confirm 5m`, or the service";
         return Err(Failure::msg(message, hint).into());
     };
+    confirmed::set(&Folders::of(instance)).map_err(|error| {
+        Failure::new(
+            "the policy is enforced from here on, but that it was confirmed can not be saved",
+            "make the state folder writable and confirm again: otherwise a restart asks again",
+            error,
+        )
+    })?;
     if was_limited {
         print(format_args!(
             "confirmed: policy generation {} is enforced from here on\n",

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::message::{Failure, print, warning};
 use crate::kernel::{KernelError, Pins};
+use crate::state::Instance;
 
 /// End the enforcement that outlives `enforcer run`
 ///
@@ -17,8 +18,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     yes: bool,
     /// The name that `enforcer run` was given
-    #[arg(long, value_name = "NAME", default_value = super::INSTANCE, value_parser = super::instance)]
-    instance: String,
+    #[arg(long, value_name = "NAME", default_value_t)]
+    instance: Instance,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -32,7 +33,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let message = format!("the instance `{}` can not be detached", arguments.instance);
         Failure::new(message, hint, error).into()
     };
-    let Some(pins) = Pins::open_existing(&arguments.instance).map_err(failed)? else {
+    let Some(pins) = Pins::open_existing(arguments.instance.as_str()).map_err(failed)? else {
         print(format_args!(
             "nothing is attached: the instance `{}` has no pins\n",
             arguments.instance

@@ -82,22 +82,6 @@ fn block_on<F: Future>(future: F) -> anyhow::Result<F::Output> {
     Ok(runtime.block_on(future))
 }
 
-/// The instance without `--instance`.
-const INSTANCE: &str = "host";
-/// Longest name of an instance.
-const INSTANCE_LENGTH_MAX: usize = 32;
-
-/// The name of an instance, which folders are named after.
-fn instance(text: &str) -> Result<String, String> {
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if text.is_empty() || text.len() > INSTANCE_LENGTH_MAX || !text.chars().all(is_plain) {
-        return Err(format!(
-            "1 to {INSTANCE_LENGTH_MAX} lower-case letters, digits and hyphens are expected, for example build-agents"
-        ));
-    }
-    Ok(text.to_owned())
-}
-
 /// A time with its unit: `30s`, `5m`.
 fn duration(text: &str) -> Result<Duration, String> {
     crate::config::parse_duration(text)

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::daemon::log::{self, Format};
 use crate::daemon::notify::Notifier;
 use crate::daemon::run;
+use crate::state::Instance;
 
 /// Enforce a configuration until SIGTERM; SIGHUP reloads it
 ///
@@ -24,8 +25,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// Under which name pins and state are kept, for more than one enforcer on a host
-    #[arg(long, value_name = "NAME", default_value = super::INSTANCE, value_parser = super::instance)]
-    instance: String,
+    #[arg(long, value_name = "NAME", default_value_t)]
+    instance: Instance,
     /// Keep nothing: enforce from when the names are known until the process ends
     #[arg(long, conflicts_with_all = ["instance", "confirm"])]
     temporary: bool,

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::policy::Policy;
-use crate::resolve::{Service, Snapshot};
+use crate::resolve::{SavedAnswers, Service, Snapshot};
 
 /// A running resolver and its newest answers. Dropping it ends the asking.
 pub(super) struct Answers {
@@ -17,10 +17,16 @@ pub(super) struct Answers {
 impl Answers {
     /// Starts to ask for the names of `policy`.
     pub(super) fn start(policy: &Policy) -> anyhow::Result<Self> {
-        let service = Service::start(
+        Self::start_from(policy, &SavedAnswers::default())
+    }
+
+    /// As [`Self::start`], with what an earlier process knew: it is in the first answers.
+    pub(super) fn start_from(policy: &Policy, saved: &SavedAnswers) -> anyhow::Result<Self> {
+        let service = Service::start_from(
             policy.questions.clone(),
             &policy.config.resolver,
             policy.connect()?,
+            saved,
         );
         let snapshots = service.snapshots();
         Ok(Self { service, snapshots })

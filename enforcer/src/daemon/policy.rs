@@ -5,8 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::cli::{self, Failure};
-use crate::config::{Config, Problem, ServerNames, Upstream};
-use crate::config_file;
+use crate::config::{Config, Parsed, Problem, ServerNames, Upstream};
 use crate::endpoints::{self, Endpoint, GrantedName};
 use crate::kernel::Settings;
 use crate::policy::grants::grants;
@@ -14,6 +13,7 @@ use crate::policy::plan::Granted;
 use crate::policy::table::{Range, TableError, TableImage};
 use crate::resolve::failover::Failover;
 use crate::resolve::{Question, Snapshot, system, upstream};
+use crate::state::{SavedConfiguration, configuration};
 
 /// What a configuration file comes to.
 #[derive(Debug)]
@@ -50,22 +50,37 @@ impl Policy {
         Self::new(cli::load_configuration(file)?)
     }
 
-    /// As [`Policy::load`] for a process that logs: its problems, each in one line, are in the result.
+    /// As [`Policy::load`] for a process that logs: its problems, each in one line, and the policy with what it was made
+    /// of, to be saved as the last good configuration once it is in force.
     ///
     /// # Errors
     /// As for [`Policy::load`].
-    pub(super) fn reload(file: &Path) -> (Vec<String>, anyhow::Result<Self>) {
-        match config_file::load(file) {
-            Ok(parsed) => {
-                let problems = parsed.problems.iter().map(problem_line).collect();
-                let config = parsed.config.context("the configuration has errors");
-                (problems, config.and_then(Self::new))
+    pub fn load_recorded(file: &Path) -> (Vec<String>, anyhow::Result<(Self, SavedConfiguration)>) {
+        match configuration::read(file) {
+            Ok((parsed, recorded)) => {
+                let (problems, policy) = Self::of_parsed(parsed);
+                (problems, policy.map(|policy| (policy, recorded)))
             }
             Err(error) => {
                 let context = format!("can not read the configuration `{}`", file.display());
                 (Vec::new(), Err(anyhow::Error::new(error).context(context)))
             }
         }
+    }
+
+    /// The policy of the last good configuration, and its problems as for [`Policy::load_recorded`].
+    ///
+    /// # Errors
+    /// This enforcer finds an error in it that the one which saved it did not, or the system's name servers can not be
+    /// found.
+    pub fn of_saved(saved: &SavedConfiguration) -> (Vec<String>, anyhow::Result<Self>) {
+        Self::of_parsed(saved.parse())
+    }
+
+    fn of_parsed(parsed: Parsed) -> (Vec<String>, anyhow::Result<Self>) {
+        let problems = parsed.problems.iter().map(problem_line).collect();
+        let config = parsed.config.context("the configuration has errors");
+        (problems, config.and_then(Self::new))
     }
 
     fn new(config: Config) -> anyhow::Result<Self> {

@@ -5,6 +5,7 @@
 //! what is attached.
 
 mod health;
+mod kept;
 mod reload;
 mod start;
 mod words;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use self::health::Health;
+use self::kept::Kept;
 use self::reload::Reload;
 use self::words::tell_kept;
 use super::answers::Answers;
@@ -31,8 +33,9 @@ use super::policy::Policy;
 use super::report::counted;
 use super::signals::{self, Signals};
 use crate::kernel::cgroup::path_of_process;
-use crate::kernel::{Cgroup, CgroupError, Counters, Event, Events, Pins};
+use crate::kernel::{Cgroup, CgroupError, Counters, Event, Events};
 use crate::resolve::Snapshot;
+use crate::state::Instance;
 
 /// How long the first answers, and those for the new names of a reload, are waited for.
 const FIRST_ANSWERS: Duration = Duration::from_secs(10);
@@ -43,7 +46,7 @@ pub struct Options {
     /// The configuration.
     pub file: PathBuf,
     /// The name under which everything is kept; `None` to keep nothing.
-    pub instance: Option<String>,
+    pub instance: Option<Instance>,
     /// How long a first enforcement lasts that nobody confirms.
     pub confirm: Option<Duration>,
     /// The line to the service manager.
@@ -74,8 +77,10 @@ struct Daemon {
     policy: Policy,
     answers: Answers,
     enforcing: Enforcing,
-    /// Where everything is kept that outlives the process; `None` when nothing does.
-    pins: Option<Arc<Pins>>,
+    /// What outlives the process; `None` when nothing does.
+    kept: Option<Kept>,
+    /// How long a first enforcement lasts that nobody confirms.
+    confirm: Option<Duration>,
     /// What the programs are attached to.
     cgroup: Cgroup,
     health: Health,
@@ -102,10 +107,7 @@ impl Daemon {
             tokio::select! {
                 number = signals.next() => match number {
                     libc::SIGHUP => self.start_reload().await,
-                    _ => {
-                        self.tell_end(signals::name(number));
-                        return;
-                    }
+                    _ => return self.end(signals::name(number)).await,
                 },
                 event = next_event(&mut self.events) => self.tell_denial(event),
                 (snapshot, ends_reload) = next_answers(&mut self.answers, self.reload.as_ref()) => {
@@ -123,28 +125,27 @@ impl Daemon {
         }
     }
 
-    fn tell_end(&self, signal: &str) {
-        if self.pins.is_some() {
-            info!(
-                "{signal}: the daemon ends, the policy stays in force with the addresses of now; `enforcer detach` would \
-                 end it"
-            );
-            self.notifier.stopping("stopped; the policy stays in force");
-        } else {
-            info!("{signal}: detaching, nothing is judged from here on");
+    async fn end(&self, signal: &str) {
+        let Some(kept) = &self.kept else {
             self.notifier.stopping("stopped; nothing is judged");
-        }
+            return info!("{signal}: detaching, nothing is judged from here on");
+        };
+        self.notifier.stopping("stopped; the policy stays in force");
+        kept.flush().await;
+        info!(
+            "{signal}: the daemon ends, the policy stays in force with the addresses of now; `enforcer detach` would end it"
+        );
     }
 
     /// Brings new answers into force.
     fn follow(&mut self, snapshot: &Arc<Snapshot>) {
-        self.learn(snapshot);
-        if self.holds {
-            if !start::has_every_answer(snapshot) {
-                return;
-            }
+        if self.holds && start::has_every_answer(snapshot) {
             self.holds = false;
             info!("every name has an answer: the policy that was found in the kernel is replaced");
+        }
+        self.learn(snapshot);
+        if self.holds {
+            return;
         }
         match self.enforcing.update(&self.policy, snapshot) {
             Ok(update) => self.tell_update(update.as_ref()),
@@ -163,6 +164,10 @@ impl Daemon {
             }
         }
         self.told = Arc::clone(snapshot);
+        // While the policy of before is held, these answers are less than what is in force.
+        if let Some(kept) = self.kept.as_ref().filter(|_| !self.holds) {
+            kept.save(snapshot);
+        }
     }
 
     fn tell_update(&self, update: Option<&Update>) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::super::report::counted;
+use super::kept::Kept;
 use super::{Daemon, target};
 use crate::config::{Mode, Tamper};
 use crate::kernel::Damage;
@@ -152,14 +153,18 @@ impl Daemon {
         self.health.wrong.is_none()
     }
 
-    /// Lets a first enforcement end by itself after `limit`, unless somebody confirms it.
-    pub(super) fn limit(&mut self, limit: Option<Duration>) {
+    /// Lets a first enforcement end by itself, where the command line asks for it and nobody has confirmed it. To be called
+    /// before a policy with this mode comes into force.
+    pub(super) fn limit(&mut self, mode: Mode) {
         let pending = self.enforcing.revert();
-        let limit = limit.filter(|_| self.policy.config.mode == Mode::Enforce);
-        let Some(limit) = limit else {
+        let limit = self.confirm.filter(|_| mode == Mode::Enforce);
+        let is_confirmed = self.kept.as_ref().is_none_or(Kept::is_confirmed);
+        let Some(limit) = limit.filter(|_| !is_confirmed) else {
             if pending.is_some() {
                 self.enforcing.set_revert(None);
             }
+            self.health.revert = None;
+            self.health.has_reverted = false;
             return;
         };
         // A restart neither prolongs the time nor turns an enforcement on again that has ended.
@@ -181,6 +186,9 @@ impl Daemon {
         }
         let Some(revert) = self.enforcing.revert() else {
             info!("confirmed: the policy is enforced from here on");
+            if let Some(kept) = &self.kept {
+                kept.confirm();
+            }
             self.health.revert = None;
             self.health.has_reverted = false;
             return;

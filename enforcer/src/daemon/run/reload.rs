@@ -16,10 +16,13 @@ use crate::daemon::enforcing::Enforcing;
 use crate::daemon::policy::Policy;
 use crate::kernel::{Cgroup, Counters, Pins};
 use crate::resolve::Snapshot;
+use crate::state::SavedConfiguration;
 
 /// A policy whose names are being asked for.
 pub(super) struct Reload {
     policy: Policy,
+    /// What it was made of.
+    recorded: SavedConfiguration,
     /// When it comes into force with what is known until then.
     pub(super) deadline: Instant,
 }
@@ -28,9 +31,9 @@ impl Daemon {
     /// Reads the file again. A file with problems changes nothing.
     pub(super) async fn start_reload(&mut self) {
         self.notifier.reloading();
-        let (problems, policy) = Policy::reload(&self.file);
-        let policy = match policy {
-            Ok(policy) => policy,
+        let (problems, policy) = Policy::load_recorded(&self.file);
+        let (policy, recorded) = match policy {
+            Ok(read) => read,
             Err(failed) => {
                 tell_refused(&failed);
                 for problem in &problems {
@@ -52,18 +55,24 @@ impl Daemon {
         info!("reloading {}", self.file.display());
         self.reload = Some(Reload {
             policy,
+            recorded,
             deadline: Instant::now() + FIRST_ANSWERS,
         });
     }
 
     /// Brings the new policy into force, or goes back to asking for the names of the old one.
     pub(super) async fn finish_reload(&mut self, snapshot: &Arc<Snapshot>) {
-        let Some(Reload { policy, .. }) = self.reload.take() else {
+        let Some(Reload { policy, recorded, .. }) = self.reload.take() else {
             return;
         };
         self.learn(snapshot);
         match self.replace(&policy, snapshot) {
-            Ok(()) => self.policy = policy,
+            Ok(()) => {
+                self.policy = policy;
+                if let Some(kept) = &self.kept {
+                    kept.save_configuration(recorded);
+                }
+            }
             Err(failed) => tell_refused(&failed),
         }
         self.notifier.ready(&self.status());
@@ -74,14 +83,15 @@ impl Daemon {
     }
 
     fn replace(&mut self, policy: &Policy, snapshot: &Snapshot) -> anyhow::Result<()> {
-        let (new, old) = (&policy.config.enforce, &self.policy.config.enforce);
         let cgroup = target(policy)?;
+        self.limit(policy.config.mode);
+        let (new, old) = (&policy.config.enforce, &self.policy.config.enforce);
         // The same path may lead to another cgroup than before, with no programs on it.
         if new.ports == old.ports && cgroup.id() == self.cgroup.id() {
             let update = self.enforcing.update(policy, snapshot)?;
             banner(policy, &cgroup);
             self.tell_update(update.as_ref());
-        } else if let Some(pins) = self.pins.clone() {
+        } else if let Some(pins) = self.kept.as_ref().map(|kept| Arc::clone(&kept.pins)) {
             self.move_pinned(&pins, policy, &cgroup, snapshot)?;
         } else {
             let mut enforcing = Enforcing::load(policy)?;

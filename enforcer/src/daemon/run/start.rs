@@ -18,10 +18,11 @@ use super::super::names::History;
 use super::super::policy::Policy;
 use super::super::signals::{self, Signals};
 use super::health::Health;
+use super::kept::{self, Kept};
 use super::words::{banner, tell_enforcing, tell_found};
 use super::{Daemon, FIRST_ANSWERS, Options, target};
-use crate::kernel::{Counters, Pins};
-use crate::resolve::Snapshot;
+use crate::kernel::Counters;
+use crate::resolve::{SavedAnswers, Snapshot};
 
 /// Enforces for the time of the process, once the names are known or have had their time. `None` when a signal ended it
 /// before.
@@ -51,7 +52,8 @@ pub(super) async fn temporary(options: Options, signals: &mut Signals) -> anyhow
         reload: None,
         health: Health::new(options.notifier.watchdog_interval()),
         notifier: options.notifier,
-        pins: None,
+        kept: None,
+        confirm: None,
         holds: false,
         cgroup,
         file: options.file,
@@ -74,17 +76,18 @@ pub(super) async fn temporary(options: Options, signals: &mut Signals) -> anyhow
 /// Takes over what an instance has pinned, or makes it, and enforces before anything is asked.
 pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> {
     let instance = options.instance.unwrap_or_default();
-    let policy = Policy::load(&options.file)?;
+    let (policy, recorded) = kept::policy(&options.file, &instance)?;
     let cgroup = target(&policy).map_err(failure::of_cgroup)?;
-    let pins = Arc::new(Pins::open(&instance).map_err(failure::of_kernel)?);
-    let (mut enforcing, maps) = Enforcing::load_pinned(&policy, &pins).map_err(failure::of_kernel)?;
+    let (kept, saved) = Kept::open(&instance)?;
+    let saved = saved.filter(|saved| !saved.names.is_empty());
+    let (mut enforcing, maps) = Enforcing::load_pinned(&policy, &kept.pins).map_err(failure::of_kernel)?;
     banner(&policy, &cgroup);
 
     let has_policy = enforcing.adopt().map_err(failure::of_kernel)?;
     let counted = enforcing.counters().map_err(failure::of_kernel)?;
-    let answers = Answers::start(&policy)?;
+    let answers = Answers::start_from(&policy, saved.as_ref().unwrap_or(&SavedAnswers::default()))?;
     let snapshot = answers.known();
-    let has_saved = false;
+    let lacks_answers = saved.is_none() && !has_every_answer(&snapshot);
     let mut daemon = Daemon {
         events: None,
         ending: Ending::start(|words| warn!("{words}")),
@@ -94,9 +97,10 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
         reload: None,
         health: Health::new(options.notifier.watchdog_interval()),
         notifier: options.notifier,
-        pins: Some(pins),
+        kept: Some(kept),
+        confirm: options.confirm,
         // Nothing would be granted for names without an answer: the policy of before is the better one.
-        holds: has_policy && !has_saved && !has_every_answer(&snapshot),
+        holds: has_policy && lacks_answers,
         cgroup,
         file: options.file,
         policy,
@@ -110,17 +114,20 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
         );
         None
     } else {
-        if !has_saved && !has_every_answer(&snapshot) {
+        if lacks_answers {
             warn!("there are no saved answers: names are denied until they have been asked for");
         }
         daemon.enforcing.update(&daemon.policy, &snapshot)?
     };
-    daemon.limit(options.confirm);
+    daemon.limit(daemon.policy.config.mode);
     let links = daemon
         .enforcing
         .attach(&daemon.cgroup)
         .map_err(failure::of_kernel)?;
     daemon.events = Some(daemon.enforcing.take_events().map_err(failure::of_kernel)?);
+    if let (Some(kept), Some(recorded)) = (&daemon.kept, recorded) {
+        kept.save_configuration(recorded);
+    }
     tell_found(&maps, &links);
     daemon.tell_update(update.as_ref());
     daemon.is_in_force();

@@ -1,0 +1,123 @@
+//! What a service keeps beyond its process: pins in the kernel, answers and configuration on disk.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tracing::{error, info, warn};
+
+use super::super::failure;
+use super::super::policy::Policy;
+use crate::kernel::Pins;
+use crate::resolve::{SavedAnswers, Snapshot};
+use crate::state::saver::News;
+use crate::state::{Folders, Instance, Moment, SavedConfiguration, Saver, answers, configuration, confirmed};
+
+/// How long the end of the process waits for a disk.
+const FLUSH_LIMIT: Duration = Duration::from_secs(3);
+
+/// The pins and folders of an instance.
+pub(super) struct Kept {
+    pub(super) pins: Arc<Pins>,
+    folders: Folders,
+    saver: Saver,
+}
+
+impl Kept {
+    /// Takes the instance, and what its last process saved.
+    pub(super) fn open(instance: &Instance) -> anyhow::Result<(Self, Option<SavedAnswers>)> {
+        let pins = Arc::new(Pins::open(instance.as_str()).map_err(failure::of_kernel)?);
+        let folders = Folders::of(instance);
+        let loaded = answers::load(&folders, &Moment::now());
+        for defect in &loaded.defects {
+            error!("{defect}: it is not used; {}", defect.hint());
+        }
+        if let Some(found) = &loaded.found {
+            info!("{found}");
+        }
+        let saver = Saver::start(&folders, &loaded, Arc::new(tell)).context("no thread can be started")?;
+        let saved = loaded.found.map(|found| found.answers);
+        let kept = Self { pins, folders, saver };
+        Ok((kept, saved))
+    }
+
+    /// Saves what is known now.
+    pub(super) fn save(&self, snapshot: &Arc<Snapshot>) {
+        self.saver.save(Arc::clone(snapshot));
+    }
+
+    /// Saves the configuration that has come into force.
+    pub(super) fn save_configuration(&self, recorded: SavedConfiguration) {
+        self.saver.save_configuration(recorded);
+    }
+
+    /// Waits for the disk, but not for long.
+    pub(super) async fn flush(&self) {
+        if let Err(failed) = self.saver.flush(FLUSH_LIMIT).await {
+            warn!("{failed}");
+        }
+    }
+
+    /// Whether somebody has confirmed that the enforcement does not lock him out.
+    pub(super) fn is_confirmed(&self) -> bool {
+        confirmed::is_set(&self.folders).unwrap_or_else(|defect| {
+            error!("{defect}: it counts as not confirmed; {}", defect.hint());
+            false
+        })
+    }
+
+    /// Remembers that somebody has.
+    pub(super) fn confirm(&self) {
+        if let Err(failed) = confirmed::set(&self.folders) {
+            warn!(
+                "that it was confirmed can not be saved ({failed}): after a restart it has to be confirmed again"
+            );
+        }
+    }
+}
+
+fn tell(news: News) {
+    if news.is_bad {
+        warn!("{}", news.text);
+    } else {
+        info!("{}", news.text);
+    }
+}
+
+/// The policy of `file`; where that has errors, the one that was in force last. With what is to be saved of it.
+pub(super) fn policy(
+    file: &Path,
+    instance: &Instance,
+) -> anyhow::Result<(Policy, Option<SavedConfiguration>)> {
+    let (problems, outcome) = Policy::load_recorded(file);
+    let failed = match outcome {
+        Ok((policy, recorded)) => {
+            problems.iter().for_each(|problem| warn!("{problem}"));
+            return Ok((policy, Some(recorded)));
+        }
+        Err(failed) => failed,
+    };
+    problems.iter().for_each(|problem| error!("{problem}"));
+    let saved = configuration::load(&Folders::of(instance)).unwrap_or_else(|defect| {
+        error!("{defect}: it is not used; {}", defect.hint());
+        None
+    });
+    let Some(saved) = saved.filter(|saved| saved.path == file) else {
+        return Err(failed.context(crate::cli::Failure::msg(
+            format!("`{}` can not be enforced", file.display()),
+            format!(
+                "mend it, and look again with `enforcer check {}`; what an earlier run has pinned stays in force",
+                file.display()
+            ),
+        )));
+    };
+    let (_, policy) = Policy::of_saved(&saved);
+    let policy = policy.context("neither can the configuration that was in force last")?;
+    error!(
+        "`{}` can not be used ({failed:#}): the configuration that was in force last is enforced instead; mend the file \
+         and reload",
+        file.display()
+    );
+    Ok((policy, None))
+}
