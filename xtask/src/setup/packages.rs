@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::machine::{Machine, find_program};
 
 /// A program, the package it comes in, and what the lab does with it.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("ip", "iproute2"),                        // makes the namespaces
     ("nft", "nftables"),                       // counts and drops packets inside them
     ("skopeo", "skopeo"),                      // the registry client
@@ -18,6 +18,7 @@ const PROGRAMS: [(&str, &str); 12] = [
     ("certutil", "libnss3-tools"),             // tells the browser whom to trust
     ("c++", "g++"),                            // compiles the fuzzer
     ("qemu-system-x86_64", "qemu-system-x86"), // boots other kernels
+    ("systemd-analyze", "systemd"),            // judges the unit
     ("busybox", "busybox-static"),             // is all that these have around the enforcer
     // A browser; without its windows, and so without the libraries that draw them.
     ("chromium-headless-shell", "chromium-headless-shell"),

@@ -1,0 +1,3 @@
+//! What is installed: the systemd unit and the Debian package.
+
+mod unit;
