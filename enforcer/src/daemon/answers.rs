@@ -123,7 +123,7 @@ mod tests {
             .collect();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        Policy::reload(file.path()).1.unwrap()
+        Policy::load_recorded(file.path()).1.unwrap().0
     }
 
     async fn answered(policy: &Policy) -> Answers {

@@ -125,12 +125,13 @@ mod tests {
 
     #[test]
     fn the_packets_are_what_the_programs_read() {
-        use enforcer_common::packet::{Family, parse};
+        use enforcer_common::packet::{Family, Packet, parse};
         for to in ["192.0.2.1", "2001:db8::1"] {
             let to: IpAddr = to.parse().unwrap();
             let frame = syn(to, 443);
             let family = if to.is_ipv4() { Family::V4 } else { Family::V6 };
-            let packet = parse(&&frame[14..], family).unwrap();
+            let mut packet = Packet::default();
+            parse(&frame[14..], family, &mut packet).unwrap();
             assert_eq!(IpAddr::from(packet.destination), to);
             assert_eq!((packet.ports.source, packet.ports.destination), (0, 443));
         }
