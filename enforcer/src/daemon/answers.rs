@@ -44,11 +44,6 @@ impl Answers {
         Ok(())
     }
 
-    /// The newest answers, whatever is known by now.
-    pub(super) fn known(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshots.borrow())
-    }
-
     /// The newest answers, once every name has been asked for or at `deadline`; what is missing then counts as failed.
     /// Safe to cancel.
     pub(super) async fn settled(&mut self, deadline: Instant) -> Arc<Snapshot> {
@@ -66,7 +61,7 @@ impl Answers {
         tokio::select! {
             biased;
             snapshot = self.service.settled(limit) => (snapshot, true),
-            Ok(()) = self.snapshots.changed() => (Arc::clone(&self.snapshots.borrow_and_update()), false),
+            Ok(()) = self.snapshots.changed() => (self.newest(), false),
         }
     }
 
@@ -76,6 +71,11 @@ impl Answers {
             // The task has ended, which it does only with this value: nothing will ever change.
             std::future::pending::<()>().await;
         }
+        self.newest()
+    }
+
+    /// The answers as they are now; right after the start what was saved of them.
+    pub(super) fn newest(&mut self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshots.borrow_and_update())
     }
 }
@@ -160,6 +160,21 @@ mod tests {
         let snapshot = answers.changed().await;
         assert_eq!(addresses(&snapshot, "a.example.com"), 2);
         assert_eq!(addresses(&snapshot, "b.example.com"), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_saved_is_there_before_anybody_was_asked() {
+        let policy = policy(&["a.example.com"]);
+        let snapshot = answered(&policy).await.newest();
+        let saved = SavedAnswers::of(&snapshot, Instant::now().into_std());
+        // Its own upstream is dead.
+        let mut answers = Answers::start_from(&policy, &saved).unwrap();
+        let snapshot = answers.newest();
+        assert_eq!(addresses(&snapshot, "a.example.com"), 2);
+        assert!(matches!(snapshot.names[0].v6, FamilyState::Restored { .. }));
+        let settled = answers.settled(Instant::now() + Duration::from_secs(60)).await;
+        assert_eq!(addresses(&settled, "a.example.com"), 2);
+        assert!(matches!(settled.names[0].v6, FamilyState::Stale { .. }));
     }
 
     #[tokio::test(start_paused = true)]

@@ -85,8 +85,8 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
 
     let has_policy = enforcing.adopt().map_err(failure::of_kernel)?;
     let counted = enforcing.counters().map_err(failure::of_kernel)?;
-    let answers = Answers::start_from(&policy, saved.as_ref().unwrap_or(&SavedAnswers::default()))?;
-    let snapshot = answers.known();
+    let mut answers = Answers::start_from(&policy, saved.as_ref().unwrap_or(&SavedAnswers::default()))?;
+    let snapshot = answers.newest();
     let lacks_answers = saved.is_none() && !has_every_answer(&snapshot);
     let mut daemon = Daemon {
         events: None,
@@ -136,9 +136,9 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
 
 /// Whether something is known of every name that was asked for, be it that it has no address.
 pub(super) fn has_every_answer(snapshot: &Snapshot) -> bool {
-    use crate::resolve::FamilyState::{Empty, Fresh, Stale};
+    use crate::resolve::FamilyState::{Empty, Fresh, Restored, Stale};
     snapshot.names.iter().all(|name| {
-        let is_known = |state: &_| matches!(state, Fresh | Empty | Stale { .. });
+        let is_known = |state: &_| matches!(state, Fresh | Empty | Stale { .. } | Restored { .. });
         is_known(&name.v4) && is_known(&name.v6)
     })
 }
