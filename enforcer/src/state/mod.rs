@@ -9,7 +9,7 @@
 //! The wall clock is not read in this room. Ages are told by the time since boot and the boot's id ([`clock`]).
 //!
 //! [`instance`], [`clock`], [`form`], `saver::{pace, news}` and most of [`answers`] and [`configuration`] are pure;
-//! [`file`] and [`saver`] are the shell around them.
+//! [`mod@file`] and [`saver`] are the shell around them.
 
 pub mod answers;
 pub mod clock;
