@@ -7,6 +7,7 @@ mod ending;
 mod load;
 mod network;
 mod object;
+mod pinned;
 mod scenes;
 mod verdicts;
 mod visit;
@@ -108,6 +109,7 @@ fn run(modules: &[&str]) {
         }
         Err(error) => tell_failure(error),
     }
+    told(pinned::run());
     told(ending::run(modules));
     told(scenes::run());
     tell(&Line::End);

@@ -26,7 +26,7 @@ pub struct Policy {
     pub names: Vec<GrantedName>,
     /// The names to ask for.
     pub questions: Vec<Question>,
-    /// Whom to ask: the configured upstreams, or the system's.
+    /// Whom to ask: the configured upstreams, or the system's; none while the system names none.
     pub upstreams: Vec<Upstream>,
     /// Whether enforcer itself is judged, so that its upstreams need a grant where their port is filtered.
     pub judges_enforcer: bool,
@@ -47,7 +47,11 @@ impl Policy {
     /// # Errors
     /// The file can not be read, one of its problems is an error, or the system's name servers can not be found.
     pub fn load(file: &Path) -> anyhow::Result<Self> {
-        Self::new(cli::load_configuration(file)?)
+        let policy = Self::new(cli::load_configuration(file)?);
+        if policy.upstreams.is_empty() && !policy.questions.is_empty() {
+            policy.system_upstreams()?;
+        }
+        Ok(policy)
     }
 
     /// As [`Policy::load`] for a process that logs: its problems, each in one line, and the policy with what it was made
@@ -80,26 +84,45 @@ impl Policy {
     fn of_parsed(parsed: Parsed) -> (Vec<String>, anyhow::Result<Self>) {
         let problems = parsed.problems.iter().map(problem_line).collect();
         let config = parsed.config.context("the configuration has errors");
-        (problems, config.and_then(Self::new))
+        (problems, config.map(Self::new))
     }
 
-    fn new(config: Config) -> anyhow::Result<Self> {
+    fn new(config: Config) -> Self {
         let endpoints = endpoints::expand(&config);
         let names = endpoints::granted_names(&config, &endpoints);
         let questions = endpoints::questions(&config, &endpoints);
-        let upstreams = if config.resolver.servers.is_empty() && !questions.is_empty() {
-            system_upstreams()?
-        } else {
-            config.resolver.servers.clone()
-        };
-        Ok(Self {
+        let upstreams = config.resolver.servers.clone();
+        let mut policy = Self {
             config,
             endpoints,
             names,
             questions,
             upstreams,
             judges_enforcer: true,
-        })
+        };
+        policy.follow_system();
+        policy
+    }
+
+    /// Takes over the system's name servers, where the configuration names none; whether they are others than before. A
+    /// system that names none right now, as before the network is up, changes nothing.
+    pub(super) fn follow_system(&mut self) -> bool {
+        match self.system_upstreams() {
+            Ok(found) if found != self.upstreams => {
+                self.upstreams = found;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Those that the configuration names, otherwise those of the system.
+    fn system_upstreams(&self) -> anyhow::Result<Vec<Upstream>> {
+        if self.config.resolver.servers.is_empty() && !self.questions.is_empty() {
+            system_upstreams()
+        } else {
+            Ok(self.config.resolver.servers.clone())
+        }
     }
 
     /// The upstreams, ready to be asked.
@@ -146,9 +169,12 @@ impl Policy {
     /// What its user must know beside the problems of the file, a sentence each: server names that are not looked at,
     /// patterns without addresses.
     pub(super) fn cautions(&self) -> Vec<String> {
+        let nobody = self.upstreams.is_empty() && !self.questions.is_empty();
+        let nobody = nobody.then(|| NOBODY_TO_ASK.to_owned());
         let off = (self.config.enforce.server_names == ServerNames::Off).then(|| SERVER_NAMES_OFF.to_owned());
         let unaddressed = endpoints::unaddressed(&self.config, &self.endpoints);
         off.into_iter()
+            .chain(nobody)
             .chain(unaddressed.iter().map(endpoints::Unaddressed::words))
             .collect()
     }
@@ -167,6 +193,10 @@ impl Policy {
 /// What `server_name = "off"` means.
 const SERVER_NAMES_OFF: &str = "server names are not looked at (`server_name = \"off\"` under [enforce]): whoever shares an \
                                 address with what is granted is reached too";
+
+/// What no name server at all means.
+const NOBODY_TO_ASK: &str =
+    "the system names no name server to ask (/etc/resolv.conf); names are asked for as soon as it does";
 
 /// The name servers of the system.
 fn system_upstreams() -> anyhow::Result<Vec<Upstream>> {

@@ -119,6 +119,7 @@ impl Daemon {
                 }
                 _ = look.tick() => {
                     self.tell_suppressed();
+                    self.look_at_upstreams().await;
                     self.look_after();
                 }
             }

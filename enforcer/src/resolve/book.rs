@@ -100,6 +100,15 @@ impl Book {
         self.entries.iter().map(|entry| &entry.question.name)
     }
 
+    /// The names of which the last question failed, or that were not asked for yet.
+    pub fn failing(&self) -> impl Iterator<Item = &ServerName> {
+        let is_good = |state: &FamilyState| matches!(state, FamilyState::Fresh | FamilyState::Empty);
+        self.entries
+            .iter()
+            .filter(move |entry| !is_good(&entry.v4.state) || !is_good(&entry.v6.state))
+            .map(|entry| &entry.question.name)
+    }
+
     /// Replaces the questions and the limits. What is known of names that stay is kept, except addresses that
     /// `private_link` no longer covers. Returns the names of which something has to be asked at once: those whose
     /// `private_link` changed. (New names are for the caller to see.)

@@ -241,6 +241,13 @@ impl Driver {
         for name in &changed {
             self.schedule.hurry(name, now());
         }
+        if !self.upstreams.labels().eq(order.upstreams.labels()) {
+            // What the old ones could not answer does not wait out its back-off.
+            let failing: Vec<_> = self.book.failing().cloned().collect();
+            for name in &failing {
+                self.schedule.hurry(name, now());
+            }
+        }
         self.upstreams = order.upstreams;
         self.told = None;
         self.publish(now());

@@ -67,6 +67,28 @@ impl Daemon {
         self.tell_status();
     }
 
+    /// Name servers of the system come and go with its networks. Those that the configuration names stay.
+    pub(super) async fn look_at_upstreams(&mut self) {
+        // A reload reads them by itself, and asks for more names than this policy has.
+        if self.reload.is_some() || !self.policy.follow_system() {
+            return;
+        }
+        let servers: Vec<_> = self
+            .policy
+            .upstreams
+            .iter()
+            .map(|upstream| upstream.address.ip().to_string())
+            .collect();
+        info!("the system's name servers are now {}", servers.join(", "));
+        match self.answers.switch(&self.policy, None).await {
+            Ok(()) => {
+                let snapshot = self.answers.newest();
+                self.follow(&snapshot);
+            }
+            Err(failed) => error!("{failed:#}"),
+        }
+    }
+
     /// A cgroup that is removed takes the programs with it. One that is there again under its name is judged again.
     fn look_at_cgroup(&mut self) {
         if !self.cgroup.is_removed() {

@@ -253,6 +253,30 @@ async fn a_reload_keeps_what_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn other_upstreams_are_asked_at_once_for_what_failed() {
+    let nobody = Failover::new(Vec::new(), &config());
+    let service = Service::start(questions(&["a.test"]), &config(), nobody);
+    // Long enough for the back-off to reach its end.
+    pass(3600).await;
+    assert!(matches!(
+        service.snapshots().borrow().names[0].v4,
+        FamilyState::Failed { .. }
+    ));
+    let world = World::new(&[("a.test", "198.51.100.1", 3600)]);
+    service
+        .reload(questions(&["a.test"]), &config(), world.failover())
+        .await;
+    pass(1).await;
+    assert_eq!(held(&service.snapshots().borrow(), "a.test"), ["198.51.100.1"]);
+    let asked = world.asked();
+    service
+        .reload(questions(&["a.test"]), &config(), world.failover())
+        .await;
+    pass(1).await;
+    assert_eq!(world.asked(), asked, "the same upstreams are no reason to ask");
+}
+
+#[tokio::test(start_paused = true)]
 async fn once_ends_at_its_limit_and_tells_what_is_missing() {
     let world = World::new(&[("a.test", "198.51.100.1", 60)]);
     let mut names = vec!["a.test".to_owned()];
