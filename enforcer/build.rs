@@ -44,15 +44,16 @@ fn build(workspace: &Path) -> Result<PathBuf, String> {
         "bpfel"
     };
     let triple = format!("{endian}-unknown-none");
-    let flags = [
-        &format!("--cfg=bpf_target_arch=\"{architecture}\""),
-        "-Cdebuginfo=2",
-        "-Clink-arg=--btf",
+    let mut flags = vec![
+        format!("--cfg=bpf_target_arch=\"{architecture}\""),
+        "-Cdebuginfo=2".to_owned(),
+        "-Clink-arg=--btf".to_owned(),
         // 32-bit registers and jumps: every kernel with ring buffers has them (Linux 5.1).
-        "-Ctarget-cpu=v3",
-        &format!("-Clinker={}", linker.display()),
-    ]
-    .join("\x1f");
+        "-Ctarget-cpu=v3".to_owned(),
+        format!("-Clinker={}", linker.display()),
+    ];
+    flags.extend(remapped(workspace));
+    let flags = flags.join("\x1f");
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
     cargo
         .current_dir(workspace)
@@ -92,6 +93,32 @@ fn build(workspace: &Path) -> Result<PathBuf, String> {
     std::fs::copy(&built, &object)
         .map_err(|error| format!("{} can not be copied: {error}", built.display()))?;
     Ok(object)
+}
+
+/// Flags that give the folders of this machine names that are the same everywhere: debug information is full of paths, and
+/// the same sources are to give the same object wherever they lie.
+fn remapped(workspace: &Path) -> Vec<String> {
+    let cargo_home = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+    let sysroot = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+        .args(["--print", "sysroot"])
+        .output()
+        .ok()
+        .and_then(|output| String::from_utf8(output.stdout).ok());
+    let core = sysroot.map(|sysroot| Path::new(sysroot.trim()).join("lib/rustlib/src/rust"));
+    // Where the source of `core` is a link, the compiler may tell either path.
+    let linked = core.as_ref().and_then(|core| std::fs::canonicalize(core).ok());
+    let folders = [
+        (Some(workspace.to_owned()), "/usr/src/enforcer"),
+        (cargo_home, "/usr/src/cargo"),
+        (core, "/usr/src/rust"),
+        (linked, "/usr/src/rust"),
+    ];
+    folders
+        .into_iter()
+        .filter_map(|(from, to)| Some(format!("--remap-path-prefix={}={to}", from?.display())))
+        .collect()
 }
 
 /// Where bpf-linker lies: the variable, the set-up's folder, the search path.
