@@ -1,10 +1,12 @@
 //! The command line: one file a command.
 
 mod check;
+mod completion;
 mod configuration;
 mod confirm;
 mod detach;
 mod exec;
+mod man;
 mod message;
 mod plan;
 mod run;
@@ -12,7 +14,7 @@ mod run;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use configuration::load as load_configuration;
 pub use message::Failure;
@@ -40,6 +42,8 @@ enum Command {
     Exec(exec::Arguments),
     Confirm(confirm::Arguments),
     Detach(detach::Arguments),
+    Completion(completion::Arguments),
+    Man(man::Arguments),
     /// Started by `exec` itself: ends a command's cgroup when enforcer is killed
     #[command(name = COMMAND_GUARD, hide = true)]
     Guard {
@@ -64,6 +68,8 @@ pub fn main() -> ExitCode {
         Command::Exec(arguments) => exec::run(arguments),
         Command::Confirm(arguments) => confirm::run(&arguments),
         Command::Detach(arguments) => detach::run(&arguments),
+        Command::Completion(arguments) => completion::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
         Command::Guard { name } => crate::daemon::exec::watch(&name)
             .map(|()| ExitCode::SUCCESS)
             .map_err(anyhow::Error::from),
@@ -72,6 +78,25 @@ pub fn main() -> ExitCode {
         Ok(status) => status,
         Err(error) => message::report(&error),
     }
+}
+
+/// The command line without what is not for people, for pages and shells: hidden commands are still offered by some of them.
+fn visible() -> clap::Command {
+    let whole = Arguments::command();
+    let shown: Vec<_> = whole
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+        .cloned()
+        .collect();
+    let mut visible = clap::Command::new("enforcer")
+        .version(env!("CARGO_PKG_VERSION"))
+        .propagate_version(true)
+        .subcommand_required(true)
+        .subcommands(shown);
+    if let Some(about) = whole.get_about() {
+        visible = visible.about(about.clone());
+    }
+    visible
 }
 
 /// Runs `future` on a runtime of one thread.

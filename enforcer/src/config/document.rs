@@ -40,7 +40,7 @@ impl Text<'_> {
 }
 
 /// The keys of every table, for telling where a key that is in the wrong one belongs.
-pub(super) const KEYS: [(&str, &[&str]); 5] = [
+pub(crate) const KEYS: [(&str, &[&str]); 5] = [
     (
         "the top of the file",
         &["mode", "registry", "allow", "enforce", "resolver"],

@@ -43,6 +43,8 @@ use toml::de::DeTable;
 use crate::names::{DomainPattern, NameRule, ServerName};
 
 pub use cloud::Cloud;
+#[cfg(test)]
+pub(crate) use document::KEYS;
 pub use login_server::{LoginServer, LoginServerError, MCR_DATA_SUFFIX, MCR_LOGIN_SERVER};
 pub use lower::RULES_MAX;
 #[cfg(test)]
