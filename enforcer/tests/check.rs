@@ -28,7 +28,7 @@ fn written(content: impl AsRef<[u8]>) -> (tempfile::TempDir, PathBuf) {
 
 #[test]
 fn the_examples_are_fine() {
-    for name in ["build-agent.toml", "iot-edge.toml"] {
+    for name in ["build-agent.toml", "enforcer.toml", "iot-edge.toml"] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config").join(name);
         let assert = check(&file, &["--strict"]).success();
         assert_eq!(stderr(&assert), "", "{name}");

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::failure::Failure;
 use crate::machine::Machine;
-use crate::{failure, fuzz, setup, shell, vm};
+use crate::{failure, fuzz, package, setup, shell, vm};
 
 /// How long the fuzz targets run, all together.
 const FUZZ_SECONDS: u32 = 60;
@@ -28,6 +28,8 @@ pub(crate) enum Name {
     Unit,
     /// The documentation has no dead link, and its examples work
     Doc,
+    /// The Debian package is packed twice into the same bytes, and is what it should be
+    Package,
     /// The parsers stand a minute of fuzzing
     Fuzz,
     /// Tests of whole programs, of the kernel's programs and in the lab; they need root
@@ -83,6 +85,7 @@ fn title(name: Name) -> &'static str {
         Name::Build => "build",
         Name::Unit => "unit tests",
         Name::Doc => "documentation",
+        Name::Package => "package",
         Name::Fuzz => "fuzzing",
         Name::Lab => "kernel and lab tests",
         Name::Vm => "other kernels",
@@ -147,6 +150,7 @@ fn check(machine: &Machine, name: Name) -> Result<()> {
             )?;
             shell::run(&mut cargo(&["test", "--locked", "--no-fail-fast", "--doc"]))
         }
+        Name::Package => package::check(machine),
         Name::Fuzz => fuzz::run(machine, FUZZ_SECONDS),
         Name::Lab => {
             let mut command = cargo(&["test", "--locked", "--no-fail-fast", "--test", "*"]);

@@ -1,4 +1,4 @@
-//! The repository's own commands: `cargo xtask setup`, `test`, `fuzz`, `vm` and `demo`.
+//! The repository's own commands: `cargo xtask setup`, `test`, `fuzz`, `vm`, `package` and `demo`.
 //!
 //! It depends on no other crate of the workspace, since those need the set-up before they compile.
 
@@ -8,6 +8,7 @@ mod failure;
 mod fuzz;
 mod kernels;
 mod machine;
+mod package;
 mod setup;
 mod shell;
 mod vm;
@@ -52,6 +53,12 @@ enum Command {
         #[arg(long, value_name = "VERSION")]
         kernel: Vec<String>,
     },
+    /// Set up, build, and make the Debian package in target/package
+    Package {
+        /// What it is for; the machine itself if not given
+        #[arg(long)]
+        arch: Option<package::Arch>,
+    },
     /// Set up, build, and show the enforcer at work between namespaces of this machine
     Demo {
         /// Given to the demo as they are
@@ -67,6 +74,7 @@ fn main() -> ExitCode {
         Command::Test { only } => check::run(&machine, &only),
         Command::Fuzz { seconds } => setup::run(&machine, false).and_then(|()| fuzz::run(&machine, seconds)),
         Command::Vm { kernel } => setup::run(&machine, false).and_then(|()| vm::run(&machine, &kernel)),
+        Command::Package { arch } => package::run(&machine, arch),
         Command::Demo { arguments } => demo::run(&machine, &arguments),
     });
     match outcome {

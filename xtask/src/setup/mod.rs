@@ -5,6 +5,7 @@
 
 mod apt;
 mod cargo_tool;
+pub(crate) mod cross;
 mod kernels;
 mod packages;
 mod registry;
@@ -45,7 +46,6 @@ enum State {
 /// When a step failed. The steps that do not depend on it have been done all the same, and each failure has been
 /// printed with its hint.
 pub(crate) fn run(machine: &Machine, dry_run: bool) -> Result<()> {
-    let begin = Instant::now();
     // The order is that of need: the mirror that apt knows serves the later steps.
     let steps: [&dyn Step; 9] = [
         &toolchain::Toolchain,
@@ -60,8 +60,26 @@ pub(crate) fn run(machine: &Machine, dry_run: bool) -> Result<()> {
     ];
 
     eprintln!("set-up: what building and testing need");
+    run_steps(machine, &steps, dry_run)
+}
+
+/// What building for `target`, another kind of machine, takes on top.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn cross(machine: &Machine, target: &str) -> Result<()> {
+    eprintln!("set-up: what building for {target} needs");
+    run_steps(
+        machine,
+        &[&cross::Target(target), &cross::Compiler, &cross::Emulator],
+        false,
+    )
+}
+
+fn run_steps(machine: &Machine, steps: &[&dyn Step], dry_run: bool) -> Result<()> {
+    let begin = Instant::now();
     let mut missing = Vec::new();
-    for step in steps {
+    for &step in steps {
         match step.look(machine)? {
             State::There(found) => eprintln!("  there  {:<16} {found}", step.name()),
             State::Missing(plan) => {
