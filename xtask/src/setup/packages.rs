@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::machine::{Machine, find_program};
 
 /// A program, the package it comes in, and what the lab does with it.
-const PROGRAMS: [(&str, &str); 15] = [
+const PROGRAMS: [(&str, &str); 16] = [
     ("ip", "iproute2"),                        // makes the namespaces
     ("nft", "nftables"),                       // counts and drops packets inside them
     ("skopeo", "skopeo"),                      // the registry client
@@ -19,6 +19,7 @@ const PROGRAMS: [(&str, &str); 15] = [
     ("c++", "g++"),                            // compiles the fuzzer
     ("qemu-system-x86_64", "qemu-system-x86"), // boots other kernels
     ("systemd-analyze", "systemd"),            // judges the unit
+    ("bpftool", "bpftool"),                    // takes links away
     ("shellcheck", "shellcheck"),              // reads the package's scripts
     ("groff", "groff-base"),                   // reads the manual pages
     ("busybox", "busybox-static"),             // is all that these have around the enforcer

@@ -27,6 +27,8 @@ pub(super) struct Health {
     revert: Option<Duration>,
     /// Whether that time has come, and that was told.
     has_reverted: bool,
+    /// What the service manager was told last.
+    status: String,
 }
 
 impl Health {
@@ -39,6 +41,7 @@ impl Health {
             wrong: None,
             revert: None,
             has_reverted: false,
+            status: String::new(),
         }
     }
 
@@ -259,8 +262,13 @@ impl Daemon {
         )
     }
 
-    pub(super) fn tell_status(&self) {
-        self.notifier.status(&self.status());
+    /// Tells it when it is news.
+    pub(super) fn tell_status(&mut self) {
+        let status = self.status();
+        if status != self.health.status {
+            self.notifier.status(&status);
+            self.health.status = status;
+        }
     }
 }
 
