@@ -106,8 +106,7 @@ impl Pins {
     /// # Errors
     /// As for [`Self::open`].
     pub fn open_existing(instance: &str) -> Result<Option<Self>, KernelError> {
-        let folder = folder::of(instance)?;
-        if folder.symlink_metadata().is_ok() {
+        if folder::is_there(&folder::of(instance)?)? {
             Self::open(instance).map(Some)
         } else {
             Ok(None)

@@ -54,6 +54,15 @@ fn mounted(mounts: &str) -> Option<PathBuf> {
     usual.or(places.first()).map(PathBuf::from)
 }
 
+/// Whether something is there. Who may not look is not told that nothing is.
+pub(super) fn is_there(path: &Path) -> Result<bool, KernelError> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed("looked at", path, error)),
+    }
+}
+
 /// Makes the folder where it is missing, and locks it.
 pub(super) fn lock(folder: &Path, instance: &str) -> Result<OwnedFd, KernelError> {
     for _ in 0..ATTEMPTS {

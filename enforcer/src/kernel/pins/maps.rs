@@ -228,7 +228,7 @@ fn header(path: &Path) -> Result<Mapped<Header>, KernelError> {
 /// [`KernelError`] when the header can not be reached.
 pub fn confirm(instance: &str) -> Result<Option<(bool, Generation)>, KernelError> {
     let path = folder::of(instance)?.join(GROUPS[0].name()).join("HEADER");
-    if path.symlink_metadata().is_err() {
+    if !folder::is_there(&path)? {
         return Ok(None);
     }
     let mut header = header(&path)?;
