@@ -33,13 +33,24 @@ impl Kept {
         for defect in &loaded.defects {
             error!("{defect}: it is not used; {}", defect.hint());
         }
-        if let Some(found) = &loaded.found {
+        let found = loaded
+            .found
+            .as_ref()
+            .filter(|found| !found.answers.names.is_empty());
+        if let Some(found) = found {
             info!("{found}");
         }
+        let saved = found.map(|found| found.answers.clone());
         let saver = Saver::start(&folders, &loaded, Arc::new(tell)).context("no thread can be started")?;
-        let saved = loaded.found.map(|found| found.answers);
         let kept = Self { pins, folders, saver };
         Ok((kept, saved))
+    }
+
+    /// Whether `recorded` is known to be another configuration than the one that came into force last.
+    pub(super) fn is_changed(&self, recorded: Option<&SavedConfiguration>) -> bool {
+        let Some(recorded) = recorded else { return false };
+        // What can not be read has been told when it was needed, or will be replaced.
+        configuration::load(&self.folders).is_ok_and(|last| last.is_some_and(|last| last != *recorded))
     }
 
     /// Saves what is known now.
@@ -91,6 +102,11 @@ pub(super) fn policy(
     instance: &Instance,
 ) -> anyhow::Result<(Policy, Option<SavedConfiguration>)> {
     let (problems, outcome) = Policy::load_recorded(file);
+    let outcome = outcome.and_then(|(policy, recorded)| {
+        // What is too large without any answer will not fit with them either.
+        policy.desired(&Snapshot::default())?;
+        Ok((policy, recorded))
+    });
     let failed = match outcome {
         Ok((policy, recorded)) => {
             problems.iter().for_each(|problem| warn!("{problem}"));

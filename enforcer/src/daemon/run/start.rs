@@ -19,7 +19,7 @@ use super::super::policy::Policy;
 use super::super::signals::{self, Signals};
 use super::health::Health;
 use super::kept::{self, Kept};
-use super::words::{banner, tell_enforcing, tell_found};
+use super::words::{banner, tell_enforcing, tell_found, tell_kept};
 use super::{Daemon, FIRST_ANSWERS, Options, target};
 use crate::kernel::Counters;
 use crate::resolve::{SavedAnswers, Snapshot};
@@ -79,7 +79,6 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
     let (policy, recorded) = kept::policy(&options.file, &instance)?;
     let cgroup = target(&policy).map_err(failure::of_cgroup)?;
     let (kept, saved) = Kept::open(&instance)?;
-    let saved = saved.filter(|saved| !saved.names.is_empty());
     let (mut enforcing, maps) = Enforcing::load_pinned(&policy, &kept.pins).map_err(failure::of_kernel)?;
     banner(&policy, &cgroup);
 
@@ -88,6 +87,9 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
     let mut answers = Answers::start_from(&policy, saved.as_ref().unwrap_or(&SavedAnswers::default()))?;
     let snapshot = answers.newest();
     let lacks_answers = saved.is_none() && !has_every_answer(&snapshot);
+    // Nothing would be granted for names without an answer: what is in force is the better policy, unless somebody has
+    // changed the configuration meanwhile.
+    let holds = has_policy && lacks_answers && !kept.is_changed(recorded.as_ref());
     let mut daemon = Daemon {
         events: None,
         ending: Ending::start(|words| warn!("{words}")),
@@ -99,8 +101,7 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
         notifier: options.notifier,
         kept: Some(kept),
         confirm: options.confirm,
-        // Nothing would be granted for names without an answer: the policy of before is the better one.
-        holds: has_policy && lacks_answers,
+        holds,
         cgroup,
         file: options.file,
         policy,
@@ -117,7 +118,14 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
         if lacks_answers {
             warn!("there are no saved answers: names are denied until they have been asked for");
         }
-        daemon.enforcing.update(&daemon.policy, &snapshot)?
+        match daemon.enforcing.update(&daemon.policy, &snapshot) {
+            Ok(update) => update,
+            Err(failed) if has_policy => {
+                tell_kept(&failed);
+                None
+            }
+            Err(failed) => return Err(failed.into()),
+        }
     };
     daemon.limit(daemon.policy.config.mode);
     let links = daemon
@@ -134,12 +142,12 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
     Ok(Some(daemon))
 }
 
-/// Whether something is known of every name that was asked for, be it that it has no address.
+/// Whether something is known of every name that was asked for: an address, or that it has none.
 pub(super) fn has_every_answer(snapshot: &Snapshot) -> bool {
     use crate::resolve::FamilyState::{Empty, Fresh, Restored, Stale};
     snapshot.names.iter().all(|name| {
         let is_known = |state: &_| matches!(state, Fresh | Empty | Stale { .. } | Restored { .. });
-        is_known(&name.v4) && is_known(&name.v6)
+        !name.addresses.is_empty() || (is_known(&name.v4) && is_known(&name.v6))
     })
 }
 
