@@ -1,5 +1,6 @@
 //! The certificate authority of the lab. No trust store of the host ever hears of it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -7,9 +8,12 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::sign::any_ecdsa_type;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore};
 
 /// A certificate authority that lives as long as the lab.
 pub(crate) struct Ca {
@@ -53,4 +57,19 @@ impl Ca {
             any_ecdsa_type(&secret)?,
         )))
     }
+}
+
+/// How a client of rustls is set up that trusts the certificates in `file` and no others.
+///
+/// # Errors
+/// When the file has none.
+pub fn trusting(file: &Path, provider: CryptoProvider) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file)? {
+        roots.add(certificate?)?;
+    }
+    Ok(ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
 }

@@ -48,6 +48,14 @@ pub(crate) fn caller_program() -> Result<PathBuf> {
     built("caller", "cargo build -p enforcer-lab")
 }
 
+/// The load of the fault table; see [`crate::load`].
+///
+/// # Errors
+/// When it has not been built.
+pub(crate) fn load_program() -> Result<PathBuf> {
+    built("load", "cargo build -p enforcer-lab")
+}
+
 /// The real registry, as the set-up unpacks it.
 pub(crate) fn docker_registry_program() -> Result<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/bin/docker-registry");

@@ -7,10 +7,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use enforcer_lab::hybrid;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use enforcer_lab::{hybrid, trusting};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 
 fn main() -> ExitCode {
     match ask() {
@@ -28,15 +27,8 @@ fn ask() -> Result<()> {
     let name = arguments.next().context(usage)?;
     let count: u32 = arguments.next().context(usage)?.parse().context(usage)?;
 
-    let mut roots = RootCertStore::empty();
     let file = std::env::var_os("SSL_CERT_FILE").context("SSL_CERT_FILE names nobody to trust")?;
-    for certificate in CertificateDer::pem_file_iter(file)? {
-        roots.add(certificate?)?;
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(hybrid::provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = trusting(file.as_ref(), hybrid::provider())?;
     let session = ClientConnection::new(Arc::new(config), ServerName::try_from(name.clone())?)?;
     let socket = TcpStream::connect((name.as_str(), 443)).context("connect")?;
     let mut stream = BufReader::new(StreamOwned::new(session, socket));

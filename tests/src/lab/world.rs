@@ -122,7 +122,7 @@ address add 192.0.2.129/25 dev eth1
 address add 2001:db8:0:1::1/64 dev eth1 nodad";
 
 /// Every address of a service, without those of the name server.
-pub(super) fn service_addresses() -> impl Iterator<Item = IpAddr> {
+pub(crate) fn service_addresses() -> impl Iterator<Item = IpAddr> {
     CONTOSO_ADDRESSES
         .iter()
         .chain(&CONTOSO_DATA_ADDRESSES)
