@@ -114,7 +114,7 @@ impl Daemon {
                     if ends_reload {
                         self.finish_reload(&snapshot).await;
                     } else {
-                        self.follow(&snapshot);
+                        self.follow(&snapshot).await;
                     }
                 }
                 _ = look.tick() => {
@@ -138,8 +138,8 @@ impl Daemon {
         );
     }
 
-    /// Brings new answers into force.
-    fn follow(&mut self, snapshot: &Arc<Snapshot>) {
+    /// Brings new answers into force, once a restart would find them.
+    async fn follow(&mut self, snapshot: &Arc<Snapshot>) {
         if self.holds && start::has_every_answer(snapshot) {
             self.holds = false;
             info!("every name has an answer: the policy that was found in the kernel is replaced");
@@ -147,6 +147,11 @@ impl Daemon {
         self.learn(snapshot);
         if self.holds {
             return;
+        }
+        if let Some(kept) = &self.kept
+            && self.enforcing.would_change(&self.policy, snapshot)
+        {
+            kept.keep().await;
         }
         match self.enforcing.update(&self.policy, snapshot) {
             Ok(update) => self.tell_update(update.as_ref()),

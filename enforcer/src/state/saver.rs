@@ -172,6 +172,14 @@ impl Saver {
         Err(FlushError(failures))
     }
 
+    /// Waits until the answers given so far are where a restart looks for them, in the runtime folder, but no longer than
+    /// `limit`. Whether they are; why they are not is told by the thread.
+    pub async fn keep(&self, limit: Duration) -> bool {
+        let [_, runtime] = &self.mailboxes;
+        let flushed = tokio::time::timeout(limit, runtime.flush()).await;
+        matches!(flushed, Ok(Ok(Flushed { answers: Ok(()), .. })))
+    }
+
     /// Tells, once each time, that writing to a folder takes suspiciously long at `now`.
     fn tell_slow(&self, now: Instant) {
         for (place, mailbox) in Place::BOTH.into_iter().zip(&self.mailboxes) {

@@ -86,7 +86,7 @@ impl Daemon {
         match self.answers.switch(&self.policy, None).await {
             Ok(()) => {
                 let snapshot = self.answers.newest();
-                self.follow(&snapshot);
+                self.follow(&snapshot).await;
             }
             Err(failed) => error!("{failed:#}"),
         }

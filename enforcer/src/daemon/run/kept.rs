@@ -16,6 +16,8 @@ use crate::state::{Folders, Instance, Moment, SavedConfiguration, Saver, answers
 
 /// How long the end of the process waits for a disk.
 const FLUSH_LIMIT: Duration = Duration::from_secs(3);
+/// How long new answers wait for the runtime folder, which is in memory as a rule, before they come into force.
+const KEEP_LIMIT: Duration = Duration::from_millis(500);
 
 /// The pins and folders of an instance.
 pub(super) struct Kept {
@@ -56,6 +58,13 @@ impl Kept {
     /// Saves what is known now.
     pub(super) fn save(&self, snapshot: &Arc<Snapshot>) {
         self.saver.save(Arc::clone(snapshot));
+    }
+
+    /// Waits until what was saved survives the process, but not for long: who is killed between granting an address and
+    /// saving it would take it away again with the next start, from connections that use it.
+    pub(super) async fn keep(&self) {
+        // What is wrong with the folder is told by the saver, and no reason not to grant.
+        let _kept = self.saver.keep(KEEP_LIMIT).await;
     }
 
     /// Saves the configuration that has come into force.

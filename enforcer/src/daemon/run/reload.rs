@@ -66,6 +66,9 @@ impl Daemon {
             return;
         };
         self.learn(snapshot);
+        if let Some(kept) = &self.kept {
+            kept.keep().await;
+        }
         match self.replace(&policy, snapshot) {
             Ok(()) => {
                 self.policy = policy;

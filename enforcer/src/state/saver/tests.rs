@@ -124,6 +124,23 @@ async fn what_is_saved_is_found_in_both_folders() {
 }
 
 #[tokio::test]
+async fn what_is_kept_is_in_the_runtime_folder_each_time() {
+    let bench = Bench::new();
+    let saver = bench.start();
+    // Faster than the pace at which changes are written otherwise.
+    for number in 0..10 {
+        let new = format!("198.51.100.{number}");
+        saver.save(snapshot(&new));
+        assert!(saver.keep(LIMIT).await);
+        assert_eq!(address(&bench.load().answers()), new);
+    }
+    fs::remove_dir_all(&bench.folders.runtime).unwrap();
+    fs::write(&bench.folders.runtime, "in its way").unwrap();
+    saver.save(snapshot("198.51.100.99"));
+    assert!(!saver.keep(LIMIT).await);
+}
+
+#[tokio::test]
 async fn one_folder_is_enough_and_each_failure_is_told_once_until_it_is_over() {
     let bench = Bench::new();
     fs::write(&bench.folders.state, b"mine").unwrap();
