@@ -17,7 +17,7 @@ use super::counters::{CounterReader, Counters};
 use super::error::KernelError;
 use super::events::Events;
 use super::links::{Link, POINTS, Point};
-use super::pins::{Damage, LinkFound, MapsFound, Pinned, Pins, program_id};
+use super::pins::{Damage, LinkFound, MapsFound, Pinned, Pins, Was, program_id};
 use super::preflight;
 use super::sys;
 use super::tables::{Loaded, Tables};
@@ -132,6 +132,9 @@ impl Enforcement {
         }
         let mut loaded = Self::load_with(&mut loader, &constants)?;
         let found = pins.finish_maps(prepared)?;
+        if found.flows == Was::Taken && loaded.tables.generation() == Generation(0) {
+            loaded.tables.go_on_above_all();
+        }
         loaded.pinned = Some(Pinned::new(Arc::clone(pins), &loaded.ebpf)?);
         Ok((loaded, found))
     }

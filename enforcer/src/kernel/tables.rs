@@ -39,6 +39,8 @@ pub(super) struct Tables {
     name_head: Mapped<NameHead>,
     name_table: Mapped<NameEntry>,
     name_text: Mapped<u64>,
+    /// A new policy gets a generation above this one.
+    floor: Generation,
 }
 
 /// Elements of both halves.
@@ -74,6 +76,7 @@ impl Tables {
             name_head: mapped(&of, "NAME_HEAD", 2, writable)?,
             name_table: mapped(&of, "NAME_TABLE", both(NAMES), writable)?,
             name_text: mapped(&of, "NAME_TEXT", both(TEXT_WORDS), writable)?,
+            floor: Generation(0),
         })
     }
 
@@ -105,9 +108,20 @@ impl Tables {
         self.header.word().generation()
     }
 
+    /// Has new maps go on above every generation that maps before them can have had since the boot. What is kept with a
+    /// socket says by the generation alone under which policy it was judged: under one that comes back, with other maps,
+    /// it would pass whatever it was granted then.
+    pub(super) fn go_on_above_all(&mut self) {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+        let milliseconds = u64::try_from(now.tv_nsec / 1_000_000).unwrap_or_default();
+        // Nobody publishes a thousand policies a second.
+        self.floor = Generation(seconds * 1000 + milliseconds);
+    }
+
     /// Puts a policy into force at one store: writes the half that nobody reads, then the word.
     pub(super) fn publish(&mut self, image: &TableImage, settings: Settings) -> Generation {
-        let next = self.header.word().generation().next();
+        let next = self.header.word().generation().max(self.floor).next();
         let half = next.half().index() as usize;
         self.index_v4.write(half * BLOCKS as usize, &image.index_v4);
         self.table_v4
