@@ -15,6 +15,8 @@ use crate::lab::Lab;
 /// For everything that should take a few seconds, on a machine that does something else as well.
 pub const LIMIT: Duration = Duration::from_secs(120);
 
+/// Lines of [`Daemon::log`].
+const LOG_LINES: usize = 30;
 /// How often a process that should end is looked at.
 const POLL: Duration = Duration::from_millis(1);
 
@@ -94,7 +96,7 @@ impl Daemon {
         while found.iter().any(Option::is_none) {
             let left = LIMIT.saturating_sub(begin.elapsed());
             let Ok(line) = self.lines.recv_timeout(left) else {
-                panic!("not all of {texts:?} was logged, only {:#?}", self.seen);
+                panic!("not all of {texts:?} was logged, only\n{}", self.log());
             };
             let line = self.note(line);
             for (text, found) in texts.iter().zip(&mut found) {
@@ -115,6 +117,29 @@ impl Daemon {
             .iter()
             .filter(|line| message(line).contains(text))
             .count()
+    }
+
+    /// The newest message so far that contains `text`, with its line.
+    pub fn last(&mut self, text: &str) -> Option<Value> {
+        self.told("");
+        self.seen
+            .iter()
+            .rev()
+            .find(|line| message(line).contains(text))
+            .cloned()
+    }
+
+    /// What has been read of its log, for people: the end of it, without what was denied.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let lines = self.seen.iter().filter(|line| line["reason"].is_null());
+        let lines: Vec<String> = lines
+            .map(|line| {
+                let level = line["level"].as_str().unwrap_or("-");
+                format!("{level:<5} {}", message(line))
+            })
+            .collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
 
     fn note(&mut self, line: String) -> Value {
@@ -171,7 +196,7 @@ impl Daemon {
             }
             if begin.elapsed() > LIMIT {
                 self.told("");
-                panic!("it did not end: {:#?}", self.seen);
+                panic!("it did not end:\n{}", self.log());
             }
             std::thread::sleep(POLL);
         }

@@ -20,6 +20,7 @@
 //! To run it inside a network namespace, bind the sockets on a thread that has entered the namespace ([`bind`]) and
 //! give them to [`NameServer::with_sockets`]: a socket stays in the namespace it was made in.
 
+mod garbage;
 mod handler;
 mod zone;
 
@@ -32,6 +33,7 @@ use std::time::Duration;
 
 use hickory_server::Server;
 
+pub use garbage::Garbage;
 pub use hickory_proto::rr::RecordType;
 pub use zone::{Fault, Zone};
 

@@ -32,9 +32,9 @@ pub(crate) struct Sizes {
 impl Default for Sizes {
     fn default() -> Self {
         Self {
-            kills: 40,
-            upgrades: 20,
-            reloads: 20,
+            kills: 25,
+            upgrades: 12,
+            reloads: 12,
             seed: 4,
         }
     }

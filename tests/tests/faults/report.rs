@@ -94,7 +94,7 @@ impl Line {
 /// The head of the table.
 pub(crate) fn head() -> String {
     format!(
-        "{:<10} {:<54} {:>6} {:>8} {:>7} {:>10} {:>7} {:>10} {:>7} {:>8} {:>7}",
+        "{:<10} {:<62} {:>6} {:>8} {:>7} {:>10} {:>7} {:>10} {:>7} {:>8} {:>7}",
         "fault",
         "",
         "kills",
@@ -113,7 +113,7 @@ impl std::fmt::Display for Line {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             out,
-            "{:<10} {:<54} {:>6} {:>8} {:>7} {:>10} {:>7} {:>10} {:>7} {:>5} ms {:>5.1} s  {}",
+            "{:<10} {:<62} {:>6} {:>8} {:>7} {:>10} {:>7} {:>10} {:>7} {:>5} ms {:>5.1} s  {}",
             self.key,
             self.title,
             self.kills,
