@@ -154,25 +154,30 @@ fn check(machine: &Machine, name: Name) -> Result<()> {
         Name::Fuzz => fuzz::run(machine, FUZZ_SECONDS),
         Name::Lab => {
             let mut command = cargo(&["test", "--locked", "--no-fail-fast", "--test", "*"]);
-            if !machine.is_root {
-                become_root_once(machine)?;
-                command.env(runner_variable(&machine.rust_host), "sudo --preserve-env --");
-            }
+            by_root(machine, &mut command, "cargo xtask test --only lab")?;
             shell::run(&mut command)
         }
         Name::Vm => vm::run(machine, &vm::OLDEST_AND_NEWEST.map(str::to_owned)),
     }
 }
 
-/// Finds out whether sudo lets this user be root, and has it ask for the password before cargo's output begins.
-fn become_root_once(machine: &Machine) -> Result<()> {
-    let by_hand = "cargo xtask test --only lab";
+/// Has root run the test programs of `command`, a `cargo test`. Finds out before whether sudo lets this user be root, and
+/// has it ask for the password before cargo's output begins. `by_hand` is the command for the hint.
+///
+/// # Errors
+/// When it does not.
+pub(crate) fn by_root(machine: &Machine, command: &mut Command, by_hand: &str) -> Result<()> {
+    if machine.is_root {
+        return Ok(());
+    }
     shell::run(&mut machine.as_root("true", by_hand)?).with_context(|| {
         Failure::new(
             "the kernel and lab tests need root, and sudo does not give it",
-            format!("run `cargo xtask test` in a terminal, where sudo can ask for a password, or as root: {by_hand}"),
+            format!("run it in a terminal, where sudo can ask for a password, or as root: {by_hand}"),
         )
-    })
+    })?;
+    command.env(runner_variable(&machine.rust_host), "sudo --preserve-env --");
+    Ok(())
 }
 
 /// clippy over the kernel programs, for the target that they are compiled for.

@@ -1,4 +1,4 @@
-//! The repository's own commands: `cargo xtask setup`, `test`, `fuzz`, `vm`, `package` and `demo`.
+//! The repository's own commands: `cargo xtask setup`, `test`, `fuzz`, `soak`, `vm`, `package` and `demo`.
 //!
 //! It depends on no other crate of the workspace, since those need the set-up before they compile.
 
@@ -11,6 +11,7 @@ mod machine;
 mod package;
 mod setup;
 mod shell;
+mod soak;
 mod vm;
 
 use std::process::ExitCode;
@@ -47,6 +48,8 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = 60)]
         seconds: u32,
     },
+    /// Set up, build, and play the fault table under load: kills, upgrades, dead resolvers, full disks, ... a line each
+    Soak(soak::Sizes),
     /// Set up, build, and try the enforcer on other kernels, each in an emulated machine: Linux 5.10, 6.1, 6.12 and newest
     Vm {
         /// Only this kernel, such as `5.10` or `newest`; may be given several times
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Command::Setup { dry_run } => setup::run(&machine, dry_run),
         Command::Test { only } => check::run(&machine, &only),
         Command::Fuzz { seconds } => setup::run(&machine, false).and_then(|()| fuzz::run(&machine, seconds)),
+        Command::Soak(sizes) => soak::run(&machine, &sizes),
         Command::Vm { kernel } => setup::run(&machine, false).and_then(|()| vm::run(&machine, &kernel)),
         Command::Package { arch } => package::run(&machine, arch),
         Command::Demo { arguments } => demo::run(&machine, &arguments),
