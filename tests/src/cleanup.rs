@@ -28,6 +28,8 @@ const RMDIR_PAUSE: Duration = Duration::from_millis(5);
 pub(crate) enum Made {
     /// A network namespace, by name; the processes in it go with it.
     Namespace(String),
+    /// A name of a network namespace that was there before.
+    Name(String),
     /// A cgroup and those below it; the processes in them go as well.
     Cgroup(PathBuf),
     /// A folder and what is in it.
@@ -126,16 +128,22 @@ fn undo(made: &Made) {
             for pid in namespace::processes_in(name) {
                 kill(pid);
             }
-            let _gone = Command::new("ip")
-                .args(["netns", "delete", name])
-                .stderr(Stdio::null())
-                .status();
+            delete_name(name);
         }
+        Made::Name(name) => delete_name(name),
         Made::Cgroup(path) => remove_cgroup(path),
         Made::Folder(path) => {
             let _gone = fs::remove_dir_all(path);
         }
     }
+}
+
+/// Takes the name of a network namespace away; the namespace goes when nobody is in it.
+fn delete_name(name: &str) {
+    let _gone = Command::new("ip")
+        .args(["netns", "delete", name])
+        .stderr(Stdio::null())
+        .status();
 }
 
 fn kill(pid: Pid) {

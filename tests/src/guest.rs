@@ -5,6 +5,7 @@
 
 mod ending;
 mod load;
+mod machine;
 mod network;
 mod object;
 mod pinned;
@@ -33,6 +34,12 @@ enum Line<'a> {
     Lab(usize, usize),
     /// Denied sessions are ended: their clients knew after so many milliseconds at most.
     Ended(u64),
+    /// A step of the scenario with systemd: whether it went well, its name, and its figures or its error.
+    Step(bool, &'a str, &'a str),
+    /// This boot is done and the next may begin, once the machine has turned itself off.
+    Next,
+    /// The power is to be taken away, now.
+    Cut,
     /// Something went wrong.
     Failed(&'a str),
     /// Something worth knowing.
@@ -50,6 +57,10 @@ impl Display for Line<'_> {
             Self::Vectors(good, all) => write!(out, "{MARK} vectors {good} {all}"),
             Self::Lab(good, all) => write!(out, "{MARK} lab {good} {all}"),
             Self::Ended(took_ms) => write!(out, "{MARK} ended {took_ms}"),
+            Self::Step(true, name, words) => write!(out, "{MARK} passed {name}: {words}"),
+            Self::Step(false, name, words) => write!(out, "{MARK} missed {name}: {words}"),
+            Self::Next => write!(out, "{MARK} next"),
+            Self::Cut => write!(out, "{MARK} cut"),
             Self::Failed(words) => write!(out, "{MARK} failed {words}"),
             Self::Note(words) => write!(out, "{MARK} note {words}"),
             Self::End => write!(out, "{MARK} end"),
@@ -73,6 +84,7 @@ fn tell_failure(words: impl Display) {
 ///   can be ended are loaded on the way
 /// - `object FILE [WORD]`: loads the programs of an object, or those with the word in their name, and shows what the
 ///   verifier says
+/// - `machine early|serve|drive`: the parts of the scenario on a machine with systemd
 /// - `visit CA NAME@ADDRESS:PORT ..`: TLS sessions, each under a server name
 pub fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -84,9 +96,10 @@ pub fn main() -> ExitCode {
         }
         ["object", file] => object::load(Path::new(file), ""),
         ["object", file, word] => object::load(Path::new(file), word),
+        ["machine", ref part @ ..] => machine::run(part),
         ["visit", ca, ref sessions @ ..] => visit::visit(Path::new(ca), sessions),
         _ => Err(anyhow::anyhow!(
-            "usage: guest run [MODULE ..] | object FILE [WORD] | visit CA NAME@ADDRESS:PORT .."
+            "usage: guest run [MODULE ..] | object FILE [WORD] | machine PART | visit CA NAME@ADDRESS:PORT .."
         )),
     };
     match outcome {

@@ -62,9 +62,21 @@ impl Lab {
     /// Without root, and when a program of the lab is missing (`cargo xtask setup` installs them).
     pub fn start() -> Result<Self> {
         cleanup::sweep();
+        Self::start_for(Namespace::new("client")?)
+    }
+
+    /// Builds the lab around the network that the calling process is in: it becomes the client. Only for a machine that
+    /// was made for the lab, which gets a cable `eth0`, addresses and routes.
+    ///
+    /// # Errors
+    /// As [`Self::start`], and when there is an `eth0` already.
+    pub(crate) fn start_for_this_machine() -> Result<Self> {
+        Self::start_for(Namespace::of_this_machine("lab-client")?)
+    }
+
+    fn start_for(client: Namespace) -> Result<Self> {
         let (folder, folder_guard) = cleanup::folder("lab")?;
         let server = Namespace::new("server")?;
-        let client = Namespace::new("client")?;
         namespace::join(&client, &server, "eth0")?;
         server.ip(world::SERVER_NETWORK)?;
         client.ip(world::CLIENT_NETWORK)?;

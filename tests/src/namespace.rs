@@ -43,6 +43,24 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// The one that the calling process is in, under `name`. Dropping it takes the name away and nothing else.
+    ///
+    /// # Errors
+    /// Without root, and when iproute2 is missing.
+    pub(crate) fn of_this_machine(name: &str) -> Result<Self> {
+        // Not a unique name of the lab: a sweep takes those to be hosts, and ends what runs in them.
+        let name = name.to_owned();
+        let guard = Guard::new(Made::Name(name.clone()))?;
+        ip(&["netns", "attach", &name, &std::process::id().to_string()], "")?;
+        let path = Path::new(FOLDER).join(&name);
+        let file = File::open(&path).with_context(|| format!("{} cannot be opened", path.display()))?;
+        Ok(Self {
+            name,
+            file: file.into(),
+            _guard: guard,
+        })
+    }
+
     /// Its name, as `ip netns` shows it.
     #[must_use]
     pub fn name(&self) -> &str {

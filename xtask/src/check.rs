@@ -36,6 +36,8 @@ pub(crate) enum Name {
     Lab,
     /// The oldest and the newest kernel load the programs and enforce with them, in emulated machines
     Vm,
+    /// The package does its work on a Debian with systemd, from its installation to its purge, in an emulated machine
+    Boot,
 }
 
 /// How a check ended.
@@ -89,6 +91,7 @@ fn title(name: Name) -> &'static str {
         Name::Fuzz => "fuzzing",
         Name::Lab => "kernel and lab tests",
         Name::Vm => "other kernels",
+        Name::Boot => "boot with systemd",
     }
 }
 
@@ -158,6 +161,7 @@ fn check(machine: &Machine, name: Name) -> Result<()> {
             shell::run(&mut command)
         }
         Name::Vm => vm::run(machine, &vm::OLDEST_AND_NEWEST.map(str::to_owned)),
+        Name::Boot => vm::boot(machine, None),
     }
 }
 

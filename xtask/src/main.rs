@@ -3,6 +3,7 @@
 //! It depends on no other crate of the workspace, since those need the set-up before they compile.
 
 mod check;
+mod debian;
 mod demo;
 mod failure;
 mod fuzz;
@@ -14,6 +15,7 @@ mod shell;
 mod soak;
 mod vm;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -50,11 +52,18 @@ enum Command {
     },
     /// Set up, build, and play the fault table under load: kills, upgrades, dead resolvers, full disks, ... a line each
     Soak(soak::Sizes),
-    /// Set up, build, and try the enforcer on other kernels, each in an emulated machine: Linux 5.10, 6.1, 6.12 and newest
+    /// Set up, build, and try the enforcer in emulated machines: on Linux 5.10, 6.1, 6.12 and newest, and its package on a
+    /// Debian with systemd
     Vm {
         /// Only this kernel, such as `5.10` or `newest`; may be given several times
         #[arg(long, value_name = "VERSION")]
         kernel: Vec<String>,
+        /// Only the package: installed, rebooted, killed, upgraded, without power, removed
+        #[arg(long, conflicts_with = "kernel")]
+        boot: bool,
+        /// The package, instead of that of these sources
+        #[arg(long, value_name = "FILE", requires = "boot")]
+        deb: Option<PathBuf>,
     },
     /// Set up, build, and make the Debian package in target/package
     Package {
@@ -77,7 +86,19 @@ fn main() -> ExitCode {
         Command::Test { only } => check::run(&machine, &only),
         Command::Fuzz { seconds } => setup::run(&machine, false).and_then(|()| fuzz::run(&machine, seconds)),
         Command::Soak(sizes) => soak::run(&machine, &sizes),
-        Command::Vm { kernel } => setup::run(&machine, false).and_then(|()| vm::run(&machine, &kernel)),
+        Command::Vm { kernel, boot, deb } => setup::run(&machine, false).and_then(|()| {
+            if boot {
+                return vm::boot(&machine, deb);
+            }
+            let kernels = vm::run(&machine, &kernel);
+            if !kernel.is_empty() {
+                return kernels;
+            }
+            if let Err(error) = &kernels {
+                failure::report(error);
+            }
+            vm::boot(&machine, None).and(kernels)
+        }),
         Command::Package { arch } => package::run(&machine, arch),
         Command::Demo { arguments } => demo::run(&machine, &arguments),
     });

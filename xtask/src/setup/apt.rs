@@ -113,6 +113,15 @@ fn mirror_of_lists() -> Result<Option<String>> {
         .map(str::to_owned))
 }
 
+/// The line of apt's sources for `suite` of `mirror`.
+pub(super) fn source(mirror: &str, suite: &str) -> String {
+    let keyring = ARCHIVE_KEYRINGS.iter().find(|file| Path::new(file).exists());
+    let signed_by = keyring
+        .map(|file| format!("[signed-by={file}] "))
+        .unwrap_or_default();
+    format!("deb {signed_by}{mirror} {suite} main")
+}
+
 /// apt's lists of one suite in a folder of their own: the system's stay as they are.
 pub(super) struct PrivateState {
     folder: Scratch,
@@ -125,13 +134,9 @@ impl PrivateState {
         for part in ["lists/partial", "cache/archives/partial", "none"] {
             fs::create_dir_all(folder.0.join(part))?;
         }
-        let keyring = ARCHIVE_KEYRINGS.iter().find(|file| Path::new(file).exists());
-        let signed_by = keyring
-            .map(|file| format!("[signed-by={file}] "))
-            .unwrap_or_default();
         fs::write(
             folder.0.join("sources.list"),
-            format!("deb {signed_by}{mirror} {suite} main\n"),
+            format!("{}\n", source(mirror, suite)),
         )?;
         let state = Self { folder };
         shell::run(

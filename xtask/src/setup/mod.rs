@@ -6,6 +6,7 @@
 mod apt;
 mod cargo_tool;
 pub(crate) mod cross;
+mod debian;
 mod kernels;
 mod packages;
 mod registry;
@@ -47,11 +48,12 @@ enum State {
 /// printed with its hint.
 pub(crate) fn run(machine: &Machine, dry_run: bool) -> Result<()> {
     // The order is that of need: the mirror that apt knows serves the later steps.
-    let steps: [&dyn Step; 9] = [
+    let steps: [&dyn Step; 10] = [
         &toolchain::Toolchain,
         &packages::Packages,
         &registry::DockerRegistry,
         &kernels::Kernels,
+        &debian::Debian,
         &skopeo::NewSkopeo,
         &rust_src::RustSource,
         &cargo_tool::BPF_LINKER,

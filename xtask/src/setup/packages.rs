@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::machine::{Machine, find_program};
 
 /// A program, the package it comes in, and what the lab does with it.
-const PROGRAMS: [(&str, &str); 18] = [
+const PROGRAMS: [(&str, &str); 20] = [
     ("ip", "iproute2"),                        // makes the namespaces
     ("nft", "nftables"),                       // counts and drops packets inside them
     ("skopeo", "skopeo"),                      // the registry client
@@ -25,6 +25,8 @@ const PROGRAMS: [(&str, &str); 18] = [
     ("shellcheck", "shellcheck"),              // reads the package's scripts
     ("groff", "groff-base"),                   // reads the manual pages
     ("busybox", "busybox-static"),             // is all that these have around the enforcer
+    ("mmdebstrap", "mmdebstrap"),              // unpacks a Debian for the boot test
+    ("mkfs.ext4", "e2fsprogs"),                // makes its disks
     // A browser; without its windows, and so without the libraries that draw them.
     ("chromium-headless-shell", "chromium-headless-shell"),
 ];

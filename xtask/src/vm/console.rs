@@ -1,9 +1,9 @@
 //! What a virtual machine says on its console: the lines of `tests/src/guest.rs` between the kernel's own.
 
 /// What every line of the guest program begins with.
-const MARK: &str = "@vm ";
+pub(super) const MARK: &str = "@vm ";
 /// Lines of the console that are shown when a machine did not come to its end.
-const LAST_LINES: usize = 25;
+pub(super) const LAST_LINES: usize = 25;
 
 /// What was found on one kernel.
 #[derive(Debug, Default, Eq, PartialEq)]

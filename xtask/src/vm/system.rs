@@ -57,7 +57,7 @@ pub(super) fn archive(machine: &Machine, kernel: &Unpacked) -> Result<Vec<u8>> {
 }
 
 /// Adds those of the modules that are not part of the image: their files, in the order of the names.
-fn add_modules(archive: &mut Archive, kernel: &Unpacked, names: &[&str]) -> Result<Vec<String>> {
+pub(super) fn add_modules(archive: &mut Archive, kernel: &Unpacked, names: &[&str]) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for name in names {
         if let Some(file) = kernel.module(name)? {
@@ -93,7 +93,8 @@ busybox poweroff -f
     )
 }
 
-fn program(name: &str, package: &str) -> Result<PathBuf> {
+/// A program of this machine, and the package that has it.
+pub(super) fn program(name: &str, package: &str) -> Result<PathBuf> {
     find_program(name).with_context(|| {
         Failure::new(
             format!("`{name}` is missing"),
