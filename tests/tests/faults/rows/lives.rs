@@ -16,15 +16,14 @@ use crate::{Shared, Sizes};
 /// After so many lives the load is looked at.
 const LOOKS: u64 = 10;
 
-/// How long a daemon takes until it judges, when another has been there before.
-fn start_time(stage: &Stage) -> Duration {
+/// How long a daemon takes until it judges, when another has been there before. One lives in the end.
+fn start_time(stage: &Stage, daemon: &mut Daemon) -> Duration {
     let mut times: Vec<Duration> = (0..5)
         .map(|_| {
+            stage.kill(daemon);
             let begin = Instant::now();
-            let mut daemon = stage.start();
-            let took = begin.elapsed();
-            daemon.kill();
-            took
+            *daemon = stage.start();
+            begin.elapsed()
         })
         .collect();
     times.sort();
@@ -38,8 +37,8 @@ pub(crate) fn killed(sizes: &Sizes, line: &Shared) {
     let mut dice = fastrand::Rng::with_seed(sizes.seed);
     let mut daemon = stage.start();
     stage.load();
+    let life = start_time(&stage, &mut daemon).mul_f64(1.5);
     stage.kill(&mut daemon);
-    let life = start_time(&stage).mul_f64(1.5);
     for number in 1..=sizes.kills {
         stage.other_answer(number);
         let mut daemon = stage.begin();
@@ -133,6 +132,22 @@ pub(crate) fn changed(sizes: &Sizes, line: &Shared) {
             stage.advance();
         }
     }
+    // And killed on the way to another layout.
+    let mut dice = fastrand::Rng::with_seed(sizes.seed);
+    let life = start_time(&stage, &mut daemon).mul_f64(1.5);
+    for number in 1..=sizes.kills.div_ceil(4) {
+        stage.end(&mut daemon, true);
+        stage.age_layout();
+        stage.other_answer(number);
+        daemon = stage.begin();
+        std::thread::sleep(life.mul_f64(dice.f64()));
+        if number % LOOKS == 0 {
+            stage.restart(&mut daemon);
+            stage.advance();
+        }
+    }
+    stage.restart(&mut daemon);
+    stage.follows(&mut daemon);
     stage.advance();
     stage.finish();
     stage.grants_no_longer(&mut daemon);
@@ -210,13 +225,16 @@ impl Stage {
     /// Makes the pinned maps of the policy look like those of an older version.
     fn age_layout(&self) {
         let folders = fs::read_dir(self.instance.pins()).unwrap();
-        let abi = folders
-            .map(|entry| entry.unwrap().path())
-            .find(|path| {
-                path.file_name()
-                    .is_some_and(|name| name.to_string_lossy().starts_with("abi-"))
-            })
-            .expect("the maps are pinned");
-        fs::rename(abi, self.instance.pins().join("abi-1")).unwrap();
+        let old = self.instance.pins().join("abi-1");
+        let abi = folders.map(|entry| entry.unwrap().path()).find(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("abi-") && *path != old
+        });
+        // One that was killed early has not made any of its own.
+        let Some(abi) = abi else { return };
+        if old.exists() {
+            fs::remove_dir_all(&old).unwrap();
+        }
+        fs::rename(abi, old).unwrap();
     }
 }
