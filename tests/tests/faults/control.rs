@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use enforcer_lab::daemon::wait_until;
+use enforcer_lab::daemon::{Daemon, wait_until};
 use enforcer_lab::load;
 
-use super::stage::Stage;
+use super::stage::{JUDGES, Stage};
 use super::{Shared, Sizes, Work};
 
-pub(crate) const ROWS: [(&str, &str, Work); 2] = [
+pub(crate) const ROWS: [(&str, &str, Work); 3] = [
     (
         "off",
         "control: nothing is enforced, so all that is sent leaks",
@@ -18,6 +18,11 @@ pub(crate) const ROWS: [(&str, &str, Work); 2] = [
         "nothing",
         "control: nothing is granted, so all is dropped",
         nothing,
+    ),
+    (
+        "temporary",
+        "control: killed although it keeps nothing, so it leaks",
+        temporary,
     ),
 ];
 
@@ -74,4 +79,26 @@ fn nothing(_sizes: &Sizes, line: &Shared) {
     let tally = stage.tally();
     assert_eq!(tally.all_leaked(), 0, "{:?}", tally.leaked);
     assert!(!stage.connects(load::PLAIN[0]));
+}
+
+/// What is enforced goes with its daemon and comes back with the next: both are seen.
+fn temporary(_sizes: &Sizes, line: &Shared) {
+    let mut stage = Stage::new(line);
+    let start = |stage: &Stage| {
+        let mut command = Daemon::command(&stage.lab, &stage.config()).unwrap();
+        command.arg("--temporary");
+        let mut daemon = Daemon::spawn(command).unwrap();
+        daemon.wait_for(JUDGES);
+        daemon
+    };
+    let mut daemon = start(&stage);
+    stage.load();
+    stage.kill(&mut daemon);
+    let _daemon = start(&stage);
+    // The flows are ones from before to it.
+    wait_until("broken flows", || stage.wrongly_dropped("flow named 4") > 0);
+    let tally = stage.tally();
+    for (kind, count) in &tally.leaked {
+        assert!(*count > 0, "no {kind} was seen to leak: {:?}", tally.leaked);
+    }
 }
