@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::machine::{Machine, find_program};
 
 /// A program, the package it comes in, and what the lab does with it.
-const PROGRAMS: [(&str, &str); 20] = [
+const PROGRAMS: [(&str, &str); 19] = [
     ("ip", "iproute2"),                        // makes the namespaces
     ("nft", "nftables"),                       // counts and drops packets inside them
     ("skopeo", "skopeo"),                      // the registry client
@@ -15,7 +15,6 @@ const PROGRAMS: [(&str, &str); 20] = [
     ("wget", "wget"),                          // a client with GnuTLS
     ("python3", "python3"),                    // a client
     ("node", "nodejs"),                        // a client
-    ("bpftool", "bpftool"),                    // takes away what a daemon has attached
     ("faketime", "faketime"),                  // gives a daemon another time
     ("certutil", "libnss3-tools"),             // tells the browser whom to trust
     ("c++", "g++"),                            // compiles the fuzzer
