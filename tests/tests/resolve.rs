@@ -167,7 +167,8 @@ async fn the_next_upstream_is_asked_on_failure_refusal_and_silence() {
 async fn an_upstream_where_nobody_listens_or_that_talks_nonsense_is_passed_over() {
     let good = server();
     good.script(|zone| zone.addresses("a.example.com", 60, &["198.51.100.1"]));
-    let deserted = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // At an address of its own, where no other test can come to listen on the port meanwhile.
+    let deserted = UdpSocket::bind("127.0.77.1:0").unwrap().local_addr().unwrap();
     let snapshot = once(&[deserted, good.address()], HURRIED, &["a.example.com"]).await;
     assert_eq!(addresses(&snapshot.names[0]), ["198.51.100.1"]);
 

@@ -36,8 +36,6 @@ pub(crate) enum Name {
     Lab,
     /// The oldest and the newest kernel load the programs and enforce with them, in emulated machines
     Vm,
-    /// The package does its work on a Debian with systemd, from its installation to its purge, in an emulated machine
-    Boot,
 }
 
 /// How a check ended.
@@ -91,7 +89,6 @@ fn title(name: Name) -> &'static str {
         Name::Fuzz => "fuzzing",
         Name::Lab => "kernel and lab tests",
         Name::Vm => "other kernels",
-        Name::Boot => "boot with systemd",
     }
 }
 
@@ -161,7 +158,6 @@ fn check(machine: &Machine, name: Name) -> Result<()> {
             shell::run(&mut command)
         }
         Name::Vm => vm::run(machine, &vm::OLDEST_AND_NEWEST.map(str::to_owned)),
-        Name::Boot => vm::boot(machine, None),
     }
 }
 

@@ -10,8 +10,9 @@ use crate::machine::Machine;
 
 /// The release that the package is tried on.
 pub(crate) const SUITE: &str = "bookworm";
-/// Its own kernel.
-const KERNEL: &str = "6.1";
+/// The kernel of the next release, as Debian backports it: its verifier is done in a fifth of the time of the release's own,
+/// which counts where a processor is emulated. That one is among those of `cargo xtask vm`.
+const KERNEL: &str = "6.12";
 /// What a small server has, and what the test does there.
 pub(crate) const PACKAGES: [&str; 8] = [
     "systemd",

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use crate::failure::Failure;
 use crate::kernels::{KERNELS, Kernel};
 use crate::machine::Machine;
-use crate::{package, shell};
+use crate::{package, setup, shell};
 use console::Found;
 use emulator::{End, Guest, Heard};
 
@@ -93,6 +93,7 @@ pub(crate) fn run(machine: &Machine, names: &[String]) -> Result<()> {
 /// When something of it went wrong.
 pub(crate) fn boot(machine: &Machine, deb: Option<PathBuf>) -> Result<()> {
     check(machine)?;
+    setup::boot(machine)?;
     build(machine)?;
     let deb = match deb {
         Some(deb) => deb,

@@ -48,12 +48,11 @@ enum State {
 /// printed with its hint.
 pub(crate) fn run(machine: &Machine, dry_run: bool) -> Result<()> {
     // The order is that of need: the mirror that apt knows serves the later steps.
-    let steps: [&dyn Step; 10] = [
+    let steps: [&dyn Step; 9] = [
         &toolchain::Toolchain,
         &packages::Packages,
         &registry::DockerRegistry,
         &kernels::Kernels,
-        &debian::Debian,
         &skopeo::NewSkopeo,
         &rust_src::RustSource,
         &cargo_tool::BPF_LINKER,
@@ -76,6 +75,15 @@ pub(crate) fn cross(machine: &Machine, target: &str) -> Result<()> {
         &[&cross::Target(target), &cross::Compiler, &cross::Emulator],
         false,
     )
+}
+
+/// What booting a whole Debian takes on top.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn boot(machine: &Machine) -> Result<()> {
+    eprintln!("set-up: what booting a Debian needs");
+    run_steps(machine, &[&debian::Debian], false)
 }
 
 fn run_steps(machine: &Machine, steps: &[&dyn Step], dry_run: bool) -> Result<()> {
