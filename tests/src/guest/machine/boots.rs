@@ -8,6 +8,7 @@ mod second;
 mod third;
 
 use std::fs;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -181,7 +182,8 @@ fn enforces() -> Result<String> {
 /// Nobody judges: whatever is asked for is reached.
 fn lets_everything_pass() -> Result<()> {
     for to in world::STORAGE_ADDRESSES.map(world::address) {
-        ensure!(load::is_reached(to), "the foreign address {to} is not reached");
+        let reached = TcpStream::connect_timeout(&SocketAddr::new(to, 443), LIMIT);
+        reached.with_context(|| format!("the foreign address {to} is not reached"))?;
     }
     Ok(())
 }

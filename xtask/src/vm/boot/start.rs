@@ -45,7 +45,7 @@ const CHANGE: &str = "enforcer.service.d/lab.conf";
 /// The archive.
 pub(super) fn archive(kernel: &Unpacked) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
-    for folder in ["/proc", "/dev", "/root"] {
+    for folder in ["/proc", "/dev", "/disk"] {
         archive.folder(Path::new(folder));
     }
     let busybox = system::program("busybox", "busybox-static")?;
@@ -77,15 +77,15 @@ busybox mount -t devtmpfs dev /dev
 for module in {modules}; do
     busybox insmod $module || echo \"@vm failed the module $module can not be loaded\"
 done
-busybox mount -t ext4 /dev/vda /root || echo \"@vm failed the disk with Debian can not be mounted\"
-busybox mount -t ext4 -o ro /dev/vdb /root/lab || echo \"@vm failed the disk of the lab can not be mounted\"
-busybox mount -t tmpfs -o mode=755 run /root/run
-units=/root/run/systemd/system
-busybox mkdir -p /root/run/lab $units
+busybox mount -t ext4 /dev/vda /disk || echo \"@vm failed the disk with Debian can not be mounted\"
+busybox mount -t ext4 -o ro /dev/vdb /disk/lab || echo \"@vm failed the disk of the lab can not be mounted\"
+busybox mount -t tmpfs -o mode=755 run /disk/run
+units=/disk/run/systemd/system
+busybox mkdir -p /disk/run/lab $units
 busybox cp -r /units/* $units/
-{wants}busybox ln -sf /lab/docker-registry /root/usr/local/bin/docker-registry
+{wants}busybox ln -sf /lab/docker-registry /disk/usr/local/bin/docker-registry
 busybox umount /proc
-exec busybox switch_root /root /lib/systemd/systemd
+exec busybox switch_root /disk /lib/systemd/systemd
 ",
         modules = modules.join(" "),
         wants = wants.concat(),
