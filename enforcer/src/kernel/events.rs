@@ -9,6 +9,7 @@ use enforcer_common::Reason;
 use enforcer_common::abi::{self, Hook};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::task::coop::consume_budget;
 
 use super::error::KernelError;
 use crate::config::RuleId;
@@ -94,9 +95,13 @@ impl Events {
 
     /// The next denial, as soon as there is one. Cancel-safe.
     ///
+    /// Of a flood, others have their turn every now and then: signals and timers are not even looked at while a task goes on
+    /// without waiting, and a daemon that is kept from its signs of life is taken for dead.
+    ///
     /// # Errors
     /// When the descriptor can not be waited for.
     pub async fn next(&mut self) -> io::Result<Event> {
+        consume_budget().await;
         loop {
             if let Some(event) = self.try_next() {
                 return Ok(event);

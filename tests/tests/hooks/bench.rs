@@ -1,9 +1,11 @@
 //! A process under a policy, and everything that can be seen of its traffic.
 
 use std::fs::File;
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::pin::pin;
 
 use enforcer::config::{Existing, Mode, Quic, RuleId};
 use enforcer::endpoints::Condition;
@@ -48,7 +50,7 @@ pub(crate) struct Bench {
     pub(crate) caller: Caller,
     pub(crate) cgroup: Cgroup,
     pub(crate) wire: Wire,
-    _runtime: tokio::runtime::Runtime,
+    runtime: tokio::runtime::Runtime,
 }
 
 /// What was seen of a few calls.
@@ -114,7 +116,7 @@ impl Bench {
             caller,
             cgroup,
             wire,
-            _runtime: runtime,
+            runtime,
         }
     }
 
@@ -153,6 +155,22 @@ impl Bench {
             self.must(line);
         }
         self.look(|caller| caller.call(last))
+    }
+
+    /// Waits for `count` events as the daemon does, and gives how often the waiting task was given a turn.
+    pub(crate) fn turns_for(&mut self, count: usize) -> usize {
+        let events = &mut self.events;
+        let mut taking = pin!(async {
+            for _ in 0..count {
+                events.next().await.unwrap();
+            }
+        });
+        let mut turns = 0;
+        self.runtime.block_on(poll_fn(|context| {
+            turns += 1;
+            taking.as_mut().poll(context)
+        }));
+        turns
     }
 
     /// What is seen while `act` runs.

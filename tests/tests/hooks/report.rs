@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 
 use enforcer::kernel::{Event, loaded};
 use enforcer_common::Reason::{AddressNotGranted, QuicDenied};
+use enforcer_common::abi::EVENT_BURST;
 use enforcer_common::abi::Hook::{Connect, Egress, Sendmsg};
 use enforcer_lab::vectors::policy;
 
@@ -105,6 +106,17 @@ fn of_ten_thousand_denials_none_is_lost() {
         let told: u64 = seen.events.iter().map(|event| u64::from(event.suppressed)).sum();
         assert!(told <= bench.enforcement().counters().unwrap().suppressed());
     }
+}
+
+/// Without it neither a signal nor the watchdog's timer would be looked at.
+#[test]
+fn a_flood_of_denials_leaves_others_their_turn() {
+    let mut bench = Bench::new(ENFORCE);
+    bench.must("socket s inet dgram 0");
+    bench.must(&format!("flood s {FOREIGN} 1000"));
+    // As many as there are at least, so that none is waited for.
+    let turns = bench.turns_for(EVENT_BURST as usize);
+    assert!(turns > 1, "{EVENT_BURST} events in one turn");
 }
 
 #[test]
