@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask bench` builds and starts it. Each section is a module that adds its figures to one report.
 
+mod program;
 mod report;
 
 use std::path::PathBuf;
@@ -22,7 +23,8 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let report = Report::default();
+    let mut report = Report::default();
+    program::run(&mut report, &[100, 10_000, 100_000])?;
     let text = serde_json::to_string_pretty(&report).context("the report can not be written as JSON")?;
     std::fs::write(&arguments.report, text)
         .with_context(|| format!("the report can not be written to {}", arguments.report.display()))

@@ -29,7 +29,7 @@ pub(crate) struct Figure {
 /// The unit of a figure.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "no section measures yet")]
+#[expect(dead_code, reason = "few sections measure yet")]
 pub(crate) enum Unit {
     Nanoseconds,
     Bytes,

@@ -6,7 +6,7 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::Reason;
 use enforcer_common::abi::{Hook, NextProgram};
-use enforcer_common::bytes::Bytes as _;
+use enforcer_common::bytes::Bytes;
 use enforcer_common::packet::{self, Family, protocol};
 use enforcer_common::table::GrantWord;
 use enforcer_common::verdict::{Judgement, Transport, Verdict, deny, judge_packet};
@@ -17,7 +17,8 @@ use crate::skb::Skb;
 use crate::socket::Socket;
 use crate::tables::{Maps, word};
 
-pub(crate) const PASS: i32 = 1;
+/// The packet passes this program.
+pub const PASS: i32 = 1;
 const DROP: i32 = 0;
 
 /// `ETH_P_IP` and `ETH_P_IPV6` (Linux `include/uapi/linux/if_ether.h`), in the network order of `__sk_buff::protocol`.
@@ -36,7 +37,7 @@ pub(crate) fn enforcer_egress(program: SkBuffContext) -> i32 {
             Outcome::denied(&judgement, Reason::NotIp, Transport::default()).0
         }
     });
-    if outcome.0 == Outcome::PASS.0 {
+    if outcome.passes() {
         return PASS;
     }
     if outcome.0 == Outcome::SESSION.0 {
@@ -52,19 +53,20 @@ pub(crate) fn enforcer_egress(program: SkBuffContext) -> i32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn enforcer_packet_v4(context: *mut __sk_buff) -> u64 {
-    judge(context, Family::V4).0
+    judge(&Skb { context }, context, Family::V4).0
 }
 
 /// As [`enforcer_packet_v4`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn enforcer_packet_v6(context: *mut __sk_buff) -> u64 {
-    judge(context, Family::V6).0
+    judge(&Skb { context }, context, Family::V6).0
 }
 
+/// Judges the packet of a context by its bytes.
 #[inline(always)]
-fn judge(context: *mut __sk_buff, family: Family) -> Outcome {
-    let (judgement, told) = judge_packet(&Skb { context }, family, &Ports, &Maps, &mut Socket::of(context));
+pub fn judge<B: Bytes>(bytes: &B, context: *mut __sk_buff, family: Family) -> Outcome {
+    let (judgement, told) = judge_packet(bytes, family, &Ports, &Maps, &mut Socket::of(context));
     match judgement.verdict {
         Verdict::Ignored | Verdict::Granted => Outcome::PASS,
         Verdict::Session => Outcome::SESSION,
@@ -75,13 +77,20 @@ fn judge(context: *mut __sk_buff, family: Family) -> Outcome {
 /// What becomes of a packet, in one word, as it comes out of a global function: from the right a byte for the kind, the
 /// reason and the protocol, 24 bits for the rule, and 16 for the offset of the ports.
 #[derive(Clone, Copy)]
-pub(crate) struct Outcome(u64);
+pub struct Outcome(u64);
 
 impl Outcome {
     const PASS: Self = Self(0);
     const SESSION: Self = Self(1);
     const DENIED: u64 = 2;
     const AUDIT: u64 = 4;
+
+    /// Whether the packet passes without another look.
+    #[inline(always)]
+    #[must_use]
+    pub const fn passes(self) -> bool {
+        self.0 == Self::PASS.0
+    }
 
     #[inline(always)]
     pub(crate) fn denied(judgement: &Judgement, reason: Reason, told: Transport) -> Self {

@@ -1,26 +1,10 @@
-//! The kernel programs: one thin function a hook. What they decide is in `enforcer-common`.
-//!
-//! - [`egress`]: every packet that a socket below the cgroup sends; the authority
-//! - [`session`]: what egress goes on with where an address asks for a granted server name
-//! - [`hello`]: the same by hand, for tests
-//! - [`connect`]: `connect` and `sendmsg`, so that a denied call fails at once instead of hanging
-//! - [`maps`], [`tables`], [`skb`], [`socket`], [`pieces`]: what the verdict is reached with
-//! - [`report`]: counters and events
+//! The object that is loaded: the programs of the library, all of them.
 
 #![no_std]
 #![no_main]
-#![feature(asm_experimental_arch)]
 
-mod connect;
-mod egress;
-mod hello;
-mod maps;
-mod pieces;
-mod report;
-mod session;
-mod skb;
-mod socket;
-mod tables;
+// Nothing here calls them: they are what the object exports.
+use enforcer_ebpf as _;
 
 /// What the kernel asks for before it lends its GPL-only helpers.
 #[unsafe(link_section = "license")]

@@ -70,7 +70,7 @@ pub(crate) static PIECES_3: SkStorage<Kept> = SkStorage::new();
 static PORTS: [u16; PORTS_MAX] = [0; PORTS_MAX];
 
 /// [`PORTS`] as the verdict asks for them.
-pub(crate) struct Ports;
+pub struct Ports;
 
 impl FilteredPorts for Ports {
     #[inline(always)]

@@ -9,8 +9,9 @@ use enforcer_common::bytes::{Bytes, NEAR};
 use enforcer_common::names::Name;
 
 /// A packet, from its IP header on.
-pub(crate) struct Skb {
-    pub(crate) context: *mut __sk_buff,
+pub struct Skb {
+    /// The context of the program that judges it.
+    pub context: *mut __sk_buff,
 }
 
 impl Bytes for Skb {

@@ -189,6 +189,8 @@ fn clippy_for_the_kernel(machine: &Machine) -> Command {
             "--locked",
             "--package",
             "enforcer-ebpf",
+            "--package",
+            "enforcer-bench-programs",
             "--target",
             "bpfel-unknown-none",
         ])

@@ -1,0 +1,197 @@
+//! Section 1: what the kernel program takes for a packet (`BPF_PROG_TEST_RUN`), beside a hash map and an LPM trie with the
+//! same content.
+//!
+//! Every round runs every program once, [`REPEAT`] times in a row, and what a figure says is a difference to the empty
+//! program of the same round. With one destination ("hot") that is the program as it is attached, over a packet as TCP
+//! sends it. For random destinations the packet's is replaced by the next of a list, as
+//! `bench/programs/src/main.rs` tells, and the difference is to a program that takes the next and lets the packet pass.
+//!
+//! A denial is measured as it is: it counts, and tells an event within the rate limit. In a test run there is no socket
+//! that storage could hang on; what an established session under a name condition takes with one is in section 5.
+
+mod drawn;
+mod programs;
+
+use anyhow::{Result, ensure};
+use enforcer_lab::packets::{tcp4, tcp6};
+
+use self::drawn::{Drawn, FOREIGN, FOREIGN_V6, NAMED};
+use self::programs::{Program, Programs};
+use crate::report::{Figure, Report, Target, Unit};
+
+/// Runs of a program for one sample.
+const REPEAT: u32 = 400_000;
+/// Samples of every figure.
+const ROUNDS: usize = 11;
+/// Any number: the same prefixes each time.
+const SEED: u64 = 0x7061_7468;
+
+const ENFORCER: &str = "enforcer";
+const HASH: &str = "hash map";
+const TRIE: &str = "LPM trie";
+
+/// One program over one packet.
+struct Case {
+    what: &'static str,
+    subject: &'static str,
+    program: Program,
+    frame: Vec<u8>,
+    passes: bool,
+    /// The case that a figure is the difference to, by its position.
+    floor: usize,
+}
+
+/// Measures with each number of prefixes in turn, ascending.
+pub(crate) fn run(report: &mut Report, sizes: &[usize]) -> Result<()> {
+    for &size in sizes {
+        let drawn = Drawn::new(size, SEED);
+        let mut programs = Programs::new(&drawn)?;
+        let cases = cases(&drawn);
+        let samples = measure(&mut programs, &cases)?;
+        add(report, size, &cases, &samples);
+    }
+    if let Some(&size) = sizes.last() {
+        targets(report, size);
+    }
+    Ok(())
+}
+
+/// The cases, floors in front of what stands on them.
+fn cases(drawn: &Drawn) -> Vec<Case> {
+    const EMPTY: usize = 0;
+    const NEXT: usize = 1;
+    const NEXT_V6: usize = 2;
+    let granted = drawn.keys_v4[0];
+    let granted_v6 = drawn.keys_v6[0];
+    let hot = tcp4(granted, 443).frame();
+    let hot_v6 = tcp6(granted_v6, 443).frame();
+    let case = |what, subject, program, frame: &Vec<u8>, passes, floor| Case {
+        what,
+        subject,
+        program,
+        frame: frame.clone(),
+        passes,
+        floor,
+    };
+    let enforcer =
+        |what, frame: &Vec<u8>, passes| case(what, ENFORCER, Program::Enforcer, frame, passes, EMPTY);
+    let bench = |what, subject, name, frame: &Vec<u8>, floor| {
+        case(what, subject, Program::Bench(name), frame, true, floor)
+    };
+    vec![
+        bench("nothing", "empty program", "bench_empty", &hot, EMPTY),
+        bench("next destination", "empty program", "bench_next", &hot, NEXT),
+        bench(
+            "next destination, IPv6",
+            "empty program",
+            "bench_next_v6",
+            &hot_v6,
+            NEXT_V6,
+        ),
+        enforcer("not a filtered port", &tcp4(granted, 80).frame(), true),
+        enforcer("granted, hot", &hot, true),
+        bench("granted, hot", HASH, "bench_hash", &hot, EMPTY),
+        bench("granted, hot", TRIE, "bench_trie", &hot, EMPTY),
+        enforcer(
+            "granted under a name condition, hot",
+            &tcp4(NAMED, 443).frame(),
+            true,
+        ),
+        bench("granted, random", ENFORCER, "bench_enforcer_random", &hot, NEXT),
+        bench("granted, random", HASH, "bench_hash_random", &hot, NEXT),
+        bench("granted, random", TRIE, "bench_trie_random", &hot, NEXT),
+        enforcer("denied", &tcp4(FOREIGN, 443).frame(), false),
+        enforcer("not a filtered port, IPv6", &tcp6(granted_v6, 80).frame(), true),
+        enforcer("granted, hot, IPv6", &hot_v6, true),
+        bench(
+            "granted, random, IPv6",
+            ENFORCER,
+            "bench_enforcer_random_v6",
+            &hot_v6,
+            NEXT_V6,
+        ),
+        enforcer("denied, IPv6", &tcp6(FOREIGN_V6, 443).frame(), false),
+    ]
+}
+
+/// Samples of each case, a row a round. The rounds start at another case each, so that none always follows the same.
+fn measure(programs: &mut Programs, cases: &[Case]) -> Result<Vec<Vec<f64>>> {
+    let mut samples = vec![vec![0.0; cases.len()]; ROUNDS];
+    // Once without looking: what is loaded is cold.
+    for case in cases {
+        let (_, passed) = programs.run(case.program, &case.frame, REPEAT / 10)?;
+        ensure!(
+            passed == case.passes,
+            "{} ({}) passes: {passed}",
+            case.what,
+            case.subject
+        );
+    }
+    for (round, row) in samples.iter_mut().enumerate() {
+        for turn in 0..cases.len() {
+            let at = (round + turn) % cases.len();
+            let case = &cases[at];
+            (row[at], _) = programs.run(case.program, &case.frame, REPEAT)?;
+        }
+    }
+    Ok(samples)
+}
+
+fn add(report: &mut Report, size: usize, cases: &[Case], samples: &[Vec<f64>]) {
+    let figure = |what: String, subject: &str, samples: Vec<f64>| Figure {
+        section: 1,
+        what,
+        subject: subject.to_owned(),
+        size: Some(size as u64),
+        unit: Unit::Nanoseconds,
+        samples,
+    };
+    for (at, case) in cases.iter().enumerate() {
+        let all = samples.iter().map(|row| row[at]).collect();
+        report
+            .figures
+            .push(figure(case.what.to_owned(), case.subject, all));
+        if at != case.floor {
+            let above = samples.iter().map(|row| row[at] - row[case.floor]).collect();
+            let what = format!("{}{ABOVE}", case.what);
+            report.figures.push(figure(what, case.subject, above));
+        }
+    }
+}
+
+/// What a figure is called that is a difference.
+const ABOVE: &str = ", above the empty program";
+
+/// The targets, over the largest size.
+fn targets(report: &mut Report, size: usize) {
+    for (what, most) in [
+        ("not a filtered port", 3.0),
+        ("granted, hot", 8.0),
+        ("granted, random", 35.0),
+    ] {
+        let Some(reached) = above(report, size, what) else {
+            continue;
+        };
+        report.targets.push(Target {
+            what: format!("program time above the empty program: {what}, {size} prefixes"),
+            wanted: format!("at most {most} ns"),
+            reached,
+            met: reached <= most,
+        });
+    }
+}
+
+/// The median of the enforcer's difference to the empty program.
+fn above(report: &Report, size: usize, what: &str) -> Option<f64> {
+    let what = format!("{what}{ABOVE}");
+    let figure = report.figures.iter().find(|figure| {
+        figure.what == what && figure.subject == ENFORCER && figure.size == Some(size as u64)
+    })?;
+    Some(median(&figure.samples))
+}
+
+fn median(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,24 @@
+//! The kernel programs: one thin function a hook. What they decide is in `enforcer-common`.
+//!
+//! - [`egress`]: every packet that a socket below the cgroup sends; the authority
+//! - [`session`]: what egress goes on with where an address asks for a granted server name
+//! - [`hello`]: the same by hand, for tests
+//! - [`connect`]: `connect` and `sendmsg`, so that a denied call fails at once instead of hanging
+//! - [`maps`], [`tables`], [`skb`], [`socket`], [`pieces`]: what the verdict is reached with
+//! - [`report`]: counters and events
+//!
+//! A library, so that the programs of the benchmark can be made of the very same parts.
+
+#![no_std]
+#![feature(asm_experimental_arch)]
+
+mod connect;
+pub mod egress;
+mod hello;
+pub mod maps;
+mod pieces;
+mod report;
+mod session;
+pub mod skb;
+mod socket;
+mod tables;
