@@ -26,6 +26,12 @@ pub trait Bytes {
         Some(words)
     }
 
+    /// The first `N` words, where they can be read in place. `None` says nothing: they may be there all the same.
+    #[inline(always)]
+    fn near<const N: usize>(&self) -> Option<[u32; N]> {
+        self.words(0)
+    }
+
     /// Copies `length` bytes at `offset`, 1 to 255 of them, to the start of `name`; whether all of them are there. What is
     /// behind them in `name` stays.
     #[inline(always)]

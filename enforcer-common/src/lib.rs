@@ -10,12 +10,14 @@
 //! - [`names`]: server name to scopes
 //! - [`flow`], [`session`]: the segments of a connection to verdicts, where a server name is asked for
 //! - [`verdict`]: flow and grant to verdict
+//! - [`at_once`]: the same for nearly every packet, in few steps
 //! - [`reason`]: why something was denied
 //! - [`abi`]: what lies in maps and ring buffers
 
 #![no_std]
 
 pub mod abi;
+pub mod at_once;
 pub mod bytes;
 pub mod client_hello;
 pub mod flow;

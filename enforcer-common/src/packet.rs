@@ -35,7 +35,7 @@ pub mod protocol {
     pub(super) const HOP_BY_HOP: u8 = 0;
     pub(super) const ROUTING: u8 = 43;
     pub(super) const FRAGMENT: u8 = 44;
-    pub(super) const AUTHENTICATION: u8 = 51;
+    pub(crate) const AUTHENTICATION: u8 = 51;
     pub(super) const NO_NEXT_HEADER: u8 = 59;
     pub(super) const DESTINATION_OPTIONS: u8 = 60;
     pub(super) const MOBILITY: u8 = 135;

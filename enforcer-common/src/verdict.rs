@@ -155,22 +155,6 @@ fn judge_segment<T: Tables, F: Flows + ?Sized>(
     flows: &mut F,
 ) -> Judgement {
     let opens = segment.opens();
-    if !opens
-        && let Some(flow) = flows.kept()
-        && flow.judged != 0
-        && let Some(header) = tables.header()
-    {
-        let word = tables.word(header, 0);
-        if word.generation().0 == flow.judged {
-            // Judged before, under this very policy. Which rule it was nobody asks of a packet that passes.
-            return Judgement {
-                verdict: Verdict::Granted,
-                settings: word.settings(),
-                generation: word.generation(),
-                grant: GrantWord::default(),
-            };
-        }
-    }
     let mut judgement = judge_destination(destination, protocol::TCP, tables);
     if !matches!(judgement.verdict, Verdict::Granted) {
         return judgement;
@@ -186,10 +170,11 @@ fn judge_segment<T: Tables, F: Flows + ?Sized>(
             }
             Verdict::Granted
         }
-    } else if !has_condition {
-        if let Some(flow) = flows.kept() {
-            flow.judged = judgement.generation.0;
-        }
+    } else if !has_condition
+        || flows
+            .kept()
+            .is_some_and(|flow| flow.judged == judgement.generation.0)
+    {
         Verdict::Granted
     } else if segment.length != 0 {
         if !flows.is_tcp() {

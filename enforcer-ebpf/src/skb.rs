@@ -71,6 +71,19 @@ impl Bytes for Skb {
     }
 
     #[inline(always)]
+    fn near<const N: usize>(&self) -> Option<[u32; N]> {
+        // SAFETY: the verifier allows these two fields in cgroup_skb programs.
+        let (data, end) = unsafe { ((*self.context).data as usize, (*self.context).data_end as usize) };
+        if data + N * 4 > end {
+            return None;
+        }
+        Some(core::array::from_fn(|at| {
+            // SAFETY: just checked against the end of the linear part.
+            u32::from_be(unsafe { *((data + at * 4) as *const u32) })
+        }))
+    }
+
+    #[inline(always)]
     fn copy_name(&self, offset: u32, length: u32, name: &mut Name) -> bool {
         // SAFETY: at most 256 bytes, the size of the name; the helper writes so many or fails.
         let status = unsafe {

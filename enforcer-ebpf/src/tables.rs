@@ -46,13 +46,18 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn word(&self, header: Self::Header, after: u64) -> PolicyWord {
+    fn word_as_written(&self, header: Self::Header, after: u64) -> PolicyWord {
         // The address is computed from everything that was read before, so that the read can not be done before that.
         #[expect(clippy::cast_possible_truncation, reason = "zero")]
         let header = header.wrapping_byte_add(zero(after) as usize);
         // SAFETY: the map's element is alive for as long as the program runs; the word is aligned, and the daemon
         // writes it whole. Volatile, since it changes under the program.
-        let word = PolicyWord(unsafe { read_volatile(&raw const (*header).word) });
+        PolicyWord(unsafe { read_volatile(&raw const (*header).word) })
+    }
+
+    #[inline(always)]
+    fn word(&self, header: Self::Header, after: u64) -> PolicyWord {
+        let word = self.word_as_written(header, after);
         // SAFETY: as above.
         let revert_ns = unsafe { read_volatile(&raw const (*header).revert_ns) };
         // Almost always zero: the clock is asked only while somebody may have locked himself out.

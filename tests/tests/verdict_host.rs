@@ -5,19 +5,28 @@ use std::sync::LazyLock;
 
 use enforcer::policy::table::{HostTables, TableImage};
 use enforcer_common::Reason;
+use enforcer_common::at_once::passes_at_once;
+use enforcer_common::flow::Flow;
 use enforcer_common::packet::{self, Family, Packet};
 use enforcer_common::table::{Generation, Settings};
 use enforcer_common::verdict::{Judgement, Verdict, judge_packet};
-use enforcer_lab::vectors::{Expected, PORTS, policy, vectors};
+use enforcer_lab::packets::{tcp4, tcp6};
+use enforcer_lab::vectors::{
+    Expected, FOREIGN_V4, FOREIGN_V6, GRANTED_V4, GRANTED_V6, PORTS, policy, vectors,
+};
 use proptest::prelude::*;
 
-fn judge(bytes: &[u8], family: Family, settings: u32, generation: u64) -> Judgement {
+fn tables(settings: u32, generation: u64) -> HostTables<'static> {
     static IMAGE: LazyLock<TableImage> = LazyLock::new(|| policy().unwrap());
-    let tables = HostTables {
+    HostTables {
         image: &IMAGE,
         settings: Settings(settings),
         generation: Generation(generation),
-    };
+    }
+}
+
+fn judge(bytes: &[u8], family: Family, settings: u32, generation: u64) -> Judgement {
+    let tables = tables(settings, generation);
     judge_packet(bytes, family, PORTS.as_slice(), &tables, &mut ()).0
 }
 
@@ -91,6 +100,41 @@ fn with_quic_allowed_udp_is_judged_by_its_address() {
     }
 }
 
+/// Not that any other would be wrong, but it would be slow.
+#[test]
+fn what_is_sent_all_the_time_passes_at_once() {
+    let payload = |mut packet: enforcer_lab::packets::Packet| {
+        packet.bytes.extend([0; 100]);
+        packet
+    };
+    let named = std::net::Ipv4Addr::new(192, 0, 2, 200);
+    let mut judged = Flow {
+        judged: 1,
+        ..Flow::default()
+    };
+    for packet in [
+        tcp4(FOREIGN_V4, 80),
+        tcp6(FOREIGN_V6, 80),
+        tcp4(GRANTED_V4, 443),
+        tcp6(GRANTED_V6, 443),
+        payload(tcp4(GRANTED_V4, 443)),
+        payload(tcp6(GRANTED_V6, 443)),
+        tcp4(named, 443),
+        payload(tcp4(named, 443)),
+    ] {
+        assert!(
+            passes_at_once(
+                packet.bytes.as_slice(),
+                packet.family,
+                PORTS.as_slice(),
+                &tables(0, 1),
+                &mut judged
+            ),
+            "{packet:?}"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
 
@@ -104,6 +148,47 @@ proptest! {
             prop_assert!(parsed.options <= packet::IPV4_OPTIONS_BYTES_MAX);
             let _ = packet::check_options(bytes.as_slice(), parsed.options);
         }
+    }
+
+    /// What passes at once would pass anyhow, whatever it is, whatever is kept with its socket, and nothing is kept that
+    /// would have been.
+    #[test]
+    fn passing_at_once_is_passing(
+        at in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        length in prop::option::of(0_usize..80),
+        settings in 0_u32..8,
+        generation in 0_u64..3,
+        judged in prop::option::of(0_u64..3),
+    ) {
+        let all = vectors();
+        let mut packet = at.get(&all).packet.clone();
+        for (at, byte) in changes {
+            let at = at.index(packet.bytes.len().min(64));
+            packet.bytes[at] = byte;
+        }
+        if let Some(length) = length {
+            packet = packet.cut(length);
+        }
+        let (bytes, tables) = (packet.bytes.as_slice(), tables(settings, generation));
+        let (at_once, verdict) = match judged {
+            None => (
+                passes_at_once(bytes, packet.family, PORTS.as_slice(), &tables, &mut ()),
+                judge_packet(bytes, packet.family, PORTS.as_slice(), &tables, &mut ()).0.verdict,
+            ),
+            Some(judged) => {
+                let before = Flow { judged, ..Flow::default() };
+                let (mut one, mut other) = (before, before);
+                let at_once = passes_at_once(bytes, packet.family, PORTS.as_slice(), &tables, &mut one);
+                let verdict = judge_packet(bytes, packet.family, PORTS.as_slice(), &tables, &mut other).0.verdict;
+                if at_once {
+                    prop_assert_eq!(one, other);
+                }
+                (at_once, verdict)
+            }
+        };
+        let passes = matches!(verdict, Verdict::Ignored | Verdict::Granted);
+        prop_assert!(passes || !at_once, "{:?}", verdict);
     }
 
     /// A packet that is cut short is judged as before or denied, never let through where it was denied.

@@ -78,18 +78,23 @@ fn bench_trie_random(program: SkBuffContext) -> i32 {
 #[cgroup_skb(egress)]
 fn bench_enforcer_random(program: SkBuffContext) -> i32 {
     let bytes = Redirected::new(skb(&program), keys::next());
-    passes(egress::judge(&bytes, context(&program), Family::V4))
+    in_enforcer(&bytes, context(&program), Family::V4)
 }
 
 #[cgroup_skb(egress)]
 fn bench_enforcer_random_v6(program: SkBuffContext) -> i32 {
     let bytes = RedirectedV6::new(skb(&program), keys::next_v6());
-    passes(egress::judge(&bytes, context(&program), Family::V6))
+    in_enforcer(&bytes, context(&program), Family::V6)
 }
 
+/// As [`egress`] does it.
 #[inline(always)]
-fn passes(outcome: egress::Outcome) -> i32 {
-    if outcome.passes() { PASS } else { DROP }
+fn in_enforcer<B: Bytes>(bytes: &B, context: *mut __sk_buff, family: Family) -> i32 {
+    if egress::passes(bytes, context, family) || egress::judge(bytes, context, family).passes() {
+        PASS
+    } else {
+        DROP
+    }
 }
 
 #[inline(always)]

@@ -14,6 +14,14 @@ impl Redirected {
     pub(crate) fn new(packet: Skb, destination: u32) -> Self {
         Self { packet, destination }
     }
+
+    /// The destination is the fifth word (RFC 791 section 3.1).
+    #[inline(always)]
+    fn redirect(&self, words: &mut [u32]) {
+        if let Some(word) = words.get_mut(4) {
+            *word = self.destination;
+        }
+    }
 }
 
 impl Bytes for Redirected {
@@ -27,15 +35,19 @@ impl Bytes for Redirected {
         self.packet.read(offset)
     }
 
-    /// The header is read from its start, with the destination for its fifth word (RFC 791 section 3.1).
     #[inline(always)]
     fn words<const N: usize>(&self, offset: u32) -> Option<[u32; N]> {
         let mut words = self.packet.words::<N>(offset)?;
-        if offset == 0
-            && let Some(word) = words.get_mut(4)
-        {
-            *word = self.destination;
+        if offset == 0 {
+            self.redirect(&mut words);
         }
+        Some(words)
+    }
+
+    #[inline(always)]
+    fn near<const N: usize>(&self) -> Option<[u32; N]> {
+        let mut words = self.packet.near::<N>()?;
+        self.redirect(&mut words);
         Some(words)
     }
 }
@@ -51,6 +63,16 @@ impl RedirectedV6 {
     pub(crate) fn new(packet: Skb, destination: [u64; 2]) -> Self {
         Self { packet, destination }
     }
+
+    /// The destination is the last four words of the header (RFC 8200 section 3).
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of a word")]
+    fn redirect(&self, words: &mut [u32]) {
+        let [high, low] = self.destination;
+        if let Some([d0, d1, d2, d3]) = words.get_mut(6..10) {
+            [*d0, *d1, *d2, *d3] = [(high >> 32) as u32, high as u32, (low >> 32) as u32, low as u32];
+        }
+    }
 }
 
 impl Bytes for RedirectedV6 {
@@ -64,22 +86,19 @@ impl Bytes for RedirectedV6 {
         self.packet.read(offset)
     }
 
-    /// The header is read from its start, with the destination for its last four words (RFC 8200 section 3).
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "the halves of a word")]
     fn words<const N: usize>(&self, offset: u32) -> Option<[u32; N]> {
         let mut words = self.packet.words::<N>(offset)?;
-        let [high, low] = self.destination;
-        if offset == 0 && N >= 10 {
-            for (at, word) in [(high >> 32) as u32, high as u32, (low >> 32) as u32, low as u32]
-                .into_iter()
-                .enumerate()
-            {
-                if let Some(place) = words.get_mut(6 + at) {
-                    *place = word;
-                }
-            }
+        if offset == 0 {
+            self.redirect(&mut words);
         }
+        Some(words)
+    }
+
+    #[inline(always)]
+    fn near<const N: usize>(&self) -> Option<[u32; N]> {
+        let mut words = self.packet.near::<N>()?;
+        self.redirect(&mut words);
         Some(words)
     }
 }
