@@ -1,13 +1,16 @@
 //! Reads configurations, and what they refer to, from the file system.
 
-use std::fs::{File, OpenOptions};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::config::{self, Files, Parsed};
 
-/// Most bytes of a configuration, and of a file that it refers to.
+/// Most bytes of a configuration.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Why a file could not be read.
@@ -25,9 +28,12 @@ pub enum LoadError {
     /// The user may not read it.
     #[error("permission denied")]
     Permission,
-    /// It has more than [`FILE_BYTES_MAX`].
-    #[error("it is larger than {} KiB", FILE_BYTES_MAX / 1024)]
-    TooLarge,
+    /// It has more bytes than such a file may have.
+    #[error("it is larger than {} KiB", .bytes_max / 1024)]
+    TooLarge {
+        /// The limit.
+        bytes_max: u64,
+    },
     /// It starts with the byte order mark of UTF-16.
     #[error("it is UTF-16, not UTF-8")]
     Utf16,
@@ -53,7 +59,7 @@ impl LoadError {
             Self::Directory => "name the file in it",
             Self::NotRegular => "write it to a file, and name that",
             Self::Permission => "run as a user who may read it",
-            Self::TooLarge => "is this the right file?",
+            Self::TooLarge { .. } => "is this the right file?",
             Self::Utf16 => {
                 "convert it, for example with `iconv -f UTF-16 -t UTF-8`; older PowerShells write UTF-16 with `>`"
             }
@@ -63,10 +69,46 @@ impl LoadError {
     }
 }
 
+/// What tells two states of a file apart without reading it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    /// Seconds and nanoseconds of the last change of its content, and of the last change at all.
+    times: [i64; 4],
+}
+
+impl Stamp {
+    /// Of the file that `path` leads to now; `None` when it leads nowhere.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().as_ref().map(Self::new)
+    }
+
+    fn new(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            times: [
+                metadata.mtime(),
+                metadata.mtime_nsec(),
+                metadata.ctime(),
+                metadata.ctime_nsec(),
+            ],
+        }
+    }
+}
+
+/// Files by their paths, as they were when they were read; `None` for one that could not be opened.
+pub type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
+
 /// The folder of a configuration: what its relative paths are relative to.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    stamps: RefCell<Stamps>,
 }
 
 impl Folder {
@@ -75,14 +117,27 @@ impl Folder {
     pub fn of(file: &Path) -> Self {
         Self {
             path: file.parent().unwrap_or(Path::new("")).to_owned(),
+            stamps: RefCell::default(),
         }
+    }
+
+    /// The files that were read.
+    #[must_use]
+    pub fn into_stamps(self) -> Stamps {
+        self.stamps.into_inner()
     }
 }
 
 impl Files for Folder {
-    fn read(&self, path: &Path) -> Result<String, String> {
-        open_regular(&self.path.join(path))
-            .and_then(read_text)
+    fn read(&self, path: &Path, bytes_max: u64) -> Result<Arc<str>, String> {
+        let path = self.path.join(path);
+        let file = open_regular(&path);
+        // Of what is being read, not of what has taken its place meanwhile.
+        let metadata = file.as_ref().ok().and_then(|file| file.metadata().ok());
+        let stamp = metadata.as_ref().map(Stamp::new);
+        self.stamps.borrow_mut().insert(path, stamp);
+        file.and_then(|file| read_text(file, bytes_max))
+            .map(Arc::from)
             .map_err(|error| match &error {
                 LoadError::Utf16 => format!("{error} ({})", error.hint()),
                 _ => error.to_string(),
@@ -106,7 +161,7 @@ pub fn load(path: &Path) -> Result<Parsed, LoadError> {
 /// # Errors
 /// The file can not be read.
 pub fn read(path: &Path) -> Result<String, LoadError> {
-    read_text(File::open(path).map_err(from_io)?)
+    read_text(File::open(path).map_err(from_io)?, FILE_BYTES_MAX)
 }
 
 fn open_regular(path: &Path) -> Result<File, LoadError> {
@@ -122,14 +177,18 @@ fn open_regular(path: &Path) -> Result<File, LoadError> {
     }
 }
 
-fn read_text(file: File) -> Result<String, LoadError> {
-    let mut bytes = Vec::new();
+fn read_text(file: File, bytes_max: u64) -> Result<String, LoadError> {
+    let size = file
+        .metadata()
+        .map_or(0, |metadata| metadata.len())
+        .min(bytes_max);
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
     // One byte more than allowed tells a file that is too large, also one that says nothing of its size.
-    file.take(FILE_BYTES_MAX + 1)
+    file.take(bytes_max + 1)
         .read_to_end(&mut bytes)
         .map_err(from_io)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE_BYTES_MAX) {
-        return Err(LoadError::TooLarge);
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > bytes_max) {
+        return Err(LoadError::TooLarge { bytes_max });
     }
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err(LoadError::Utf16);

@@ -12,5 +12,6 @@ pub mod endpoints;
 pub mod kernel;
 pub mod names;
 pub mod policy;
+pub mod prefixes;
 pub mod resolve;
 pub mod state;

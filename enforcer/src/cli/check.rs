@@ -2,13 +2,14 @@
 
 mod json;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::config::{Config, Existing, Mode, Quic, ServerNames, Transport};
-use crate::endpoints::{self, Asked, Endpoint, Target, Unaddressed};
+use crate::config::{Config, Existing, Mode, Quic, RuleId, ServerNames, Transport};
+use crate::endpoints::{self, Asked, Condition, Endpoint, Target, Unaddressed};
+use crate::names::DomainPattern;
 
 use self::json::Checked;
 use super::configuration::{self, plural};
@@ -96,14 +97,18 @@ fn write_summary(out: &mut String, config: &Config) -> std::fmt::Result {
     let endpoints = endpoints::expand(config);
     let granted = endpoints::granted_names(config, &endpoints);
     let unaddressed = endpoints::unaddressed(config, &endpoints);
+    let needs = by_pattern(&unaddressed);
+    let of_rule = endpoints::by_rule(&endpoints);
+    let mut asked: HashMap<Condition, Asked> = HashMap::new();
     for rule in &config.rules {
+        let endpoints = of_rule.get(&rule.id).copied().unwrap_or_default();
         writeln!(
             out,
             "rule {}  {}  (line {})",
             rule.id.0, rule.kind, rule.place.line
         )?;
-        for endpoint in endpoints.iter().filter(|endpoint| endpoint.rule == rule.id) {
-            let note = match needs(&unaddressed, endpoint) {
+        for endpoint in endpoints {
+            let note = match needed(&needs, endpoint) {
                 Some(_) => "  NO ADDRESSES YET, see below",
                 None => "",
             };
@@ -114,16 +119,20 @@ fn write_summary(out: &mut String, config: &Config) -> std::fmt::Result {
                 target_words(endpoint)
             )?;
         }
-        let asked = endpoints
-            .iter()
-            .find(|endpoint| endpoint.rule == rule.id && matches!(endpoint.target, Target::Prefix(_)))
-            .map(|endpoint| Asked::of(endpoint.condition, &granted));
-        if let Some(asked) = asked {
+        let has_addresses = rule.kind.names_at_addresses().is_some();
+        if let Some(endpoint) = endpoints.first().filter(|_| has_addresses) {
+            let condition = endpoint.condition;
+            let asked = asked.entry(condition);
+            let asked = asked.or_insert_with(|| Asked::of(condition, &granted));
             writeln!(out, "  {:<22} {asked}", "server names")?;
         }
         if !rule.private_link.is_empty() {
             let prefixes: Vec<String> = rule.private_link.iter().map(ToString::to_string).collect();
             writeln!(out, "  {:<22} {}", "answers may lie in", prefixes.join(", "))?;
+        }
+        if !rule.sanity_tags.is_empty() {
+            let tags: Vec<&str> = rule.sanity_tags.iter().map(|tag| tag.name.as_str()).collect();
+            writeln!(out, "  {:<22} {}", "public answers lie in", tags.join(", "))?;
         }
         if let Some(reason) = &rule.accepted_risk {
             writeln!(out, "  {:<22} {reason}", "EXFILTRATION RISK")?;
@@ -140,6 +149,12 @@ fn write_summary(out: &mut String, config: &Config) -> std::fmt::Result {
             "name server, {kind}, granted for itself: {}",
             upstream.address
         )?;
+    }
+    for file in &config.tag_files {
+        writeln!(out, "service tags {file}")?;
+    }
+    for open in endpoints::open_tags(config) {
+        writeln!(out, "CAUTION: {open}")?;
     }
     let names = endpoints::questions(config, &endpoints).len();
     writeln!(
@@ -164,26 +179,33 @@ fn write_needs(out: &mut String, unaddressed: &[Unaddressed]) -> std::fmt::Resul
             out,
             "\n`{pattern}` (rule {}) has no addresses yet, for a pattern can not be resolved: its names pass only at\n\
              addresses that other rules grant. Say where its hosts are:\n\n  \
-             [[allow]]\n  name = \"{pattern}\"\n  prefix = [\"PREFIX\", \"PREFIX\"]",
-            needing.rule.0
+             [[allow]]\n  name = \"{pattern}\"\n  {}",
+            needing.rule.0,
+            if needing.is_mcr {
+                format!("{}\n  file = \"ServiceTags_Public.json\"", endpoints::MCR_TAGS)
+            } else {
+                "prefix = [\"PREFIX\", \"PREFIX\"]".to_owned()
+            }
         )?;
-        if needing.is_mcr {
-            writeln!(
-                out,
-                "\nfor example with the prefixes of the service tags MicrosoftContainerRegistry and AzureFrontDoor.FirstParty."
-            )?;
-        }
     }
     Ok(())
 }
 
-fn needs<'a>(unaddressed: &'a [Unaddressed], endpoint: &Endpoint) -> Option<&'a Unaddressed> {
-    let Target::Pattern(pattern) = &endpoint.target else {
-        return None;
-    };
-    unaddressed
+/// What is without addresses, by the rule and the pattern.
+type Needs<'a> = HashMap<(RuleId, &'a DomainPattern), &'a Unaddressed>;
+
+fn by_pattern(unaddressed: &[Unaddressed]) -> Needs<'_> {
+    let of_pattern = unaddressed
         .iter()
-        .find(|known| known.rule == endpoint.rule && known.pattern == *pattern)
+        .map(|known| ((known.rule, &known.pattern), known));
+    of_pattern.collect()
+}
+
+fn needed<'a>(needs: &Needs<'a>, endpoint: &'a Endpoint) -> Option<&'a Unaddressed> {
+    match &endpoint.target {
+        Target::Pattern(pattern) => needs.get(&(endpoint.rule, pattern)).copied(),
+        Target::Name(_) | Target::Prefix(_) | Target::Tag(_) => None,
+    }
 }
 
 fn target_words(endpoint: &Endpoint) -> String {
@@ -191,5 +213,6 @@ fn target_words(endpoint: &Endpoint) -> String {
         Target::Name(name) => name.to_string(),
         Target::Pattern(pattern) => pattern.to_string(),
         Target::Prefix(prefix) => prefix.to_string(),
+        Target::Tag(tag) => tag.0.to_string(),
     }
 }

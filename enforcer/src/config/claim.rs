@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 
@@ -27,6 +28,8 @@ pub(super) enum Claimed {
     Name(ServerName),
     Pattern(DomainPattern),
     Prefix(IpNet, Asked),
+    /// A service tag of a file.
+    Tag(PathBuf, String, Asked),
 }
 
 /// Which server names a rule asks for at its prefixes.
@@ -48,6 +51,7 @@ impl Claimed {
             Self::Name(name) => format!("`{name}`"),
             Self::Pattern(pattern) => format!("`{pattern}`"),
             Self::Prefix(prefix, _) => format!("`{prefix}`"),
+            Self::Tag(_, name, _) => format!("the service tag `{name}`"),
         }
     }
 }

@@ -40,10 +40,10 @@ impl Text<'_> {
 }
 
 /// The keys of every table, for telling where a key that is in the wrong one belongs.
-pub(crate) const KEYS: [(&str, &[&str]); 5] = [
+pub(crate) const KEYS: [(&str, &[&str]); 6] = [
     (
         "the top of the file",
-        &["mode", "registry", "allow", "enforce", "resolver"],
+        &["mode", "registry", "allow", "service_tags", "enforce", "resolver"],
     ),
     (
         "[[registry]]",
@@ -54,6 +54,8 @@ pub(crate) const KEYS: [(&str, &[&str]); 5] = [
             "data_regions",
             "regional_login_servers",
             "private_link",
+            "sanity_tag",
+            "file",
             "accept_exfiltration_risk",
         ],
     ),
@@ -62,13 +64,14 @@ pub(crate) const KEYS: [(&str, &[&str]); 5] = [
         &[
             "name",
             "prefix",
+            "service_tag",
+            "file",
             "server_name",
             "private_link",
             "accept_exfiltration_risk",
-            "service_tag",
-            "file",
         ],
     ),
+    ("[service_tags]", &["file"]),
     (
         "[enforce]",
         &["ports", "cgroup", "quic", "server_name", "existing", "tamper"],

@@ -2,15 +2,18 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
 use super::claim::{self, Claim};
 use super::document::{KEYS, Section, Value};
+use super::lower_tags::Tags;
 use super::report::Report;
 use super::server_names::Lists;
 use super::{Config, Enforce, Files, Mode, Resolver, Rule, RuleId, RuleKind, ServerNames};
+use super::{ServiceTag, TagFileSummary};
 use super::{lower_allow, lower_enforce, lower_registry, lower_resolver};
 
 /// Most rules of one configuration.
@@ -23,6 +26,8 @@ pub(super) struct Context<'a> {
     /// The folder of the configuration, as the user named it.
     pub(super) folder: &'a Path,
     pub(super) claims: Vec<Claim>,
+    /// The service tags of the file so far.
+    pub(super) tags: Tags,
     /// The lists of server names of the file so far.
     pub(super) lists: Lists,
     /// `server_name` of `[enforce]`.
@@ -35,6 +40,7 @@ pub(super) struct Context<'a> {
 pub(super) struct Lowered {
     pub(super) kind: RuleKind,
     pub(super) private_link: Vec<IpNet>,
+    pub(super) sanity_tags: Vec<Arc<ServiceTag>>,
     pub(super) accepted_risk: Option<String>,
 }
 
@@ -50,7 +56,9 @@ pub(super) fn document(table: &DeTable<'_>, folder: &Path, files: &dyn Files, re
         .unwrap_or_default();
     let enforce = single(&top, "enforce", "[enforce]", report)
         .map_or_else(Enforce::default, |section| lower_enforce::lower(&section, report));
-    let rules = rules(&top, folder, files, enforce.server_names, report);
+    let tags = single(&top, "service_tags", "[service_tags]", report);
+    let tags = Tags::new(tags.as_ref(), report);
+    let (rules, tag_files) = rules(&top, folder, files, tags, enforce.server_names, report);
     let resolver = single(&top, "resolver", "[resolver]", report).map_or_else(Resolver::default, |section| {
         lower_resolver::lower(&section, report)
     });
@@ -59,6 +67,7 @@ pub(super) fn document(table: &DeTable<'_>, folder: &Path, files: &dyn Files, re
         rules,
         enforce,
         resolver,
+        tag_files,
     }
 }
 
@@ -66,9 +75,10 @@ fn rules(
     top: &Section<'_>,
     folder: &Path,
     files: &dyn Files,
+    tags: Tags,
     server_names: ServerNames,
     report: &mut Report,
-) -> Vec<Rule> {
+) -> (Vec<Rule>, Vec<TagFileSummary>) {
     let errors_before = report.errors();
     let mut sections = repeated(top, "registry", "[[registry]]", report);
     sections.extend(repeated(top, "allow", "[[allow]]", report));
@@ -88,6 +98,7 @@ fn rules(
         files,
         folder,
         claims: Vec::new(),
+        tags,
         lists: Lists::default(),
         server_names,
         first_require: None,
@@ -105,18 +116,20 @@ fn rules(
                 place: context.report.span(&section.span).place(),
                 kind: lowered.kind,
                 private_link: lowered.private_link,
+                sanity_tags: lowered.sanity_tags,
                 accepted_risk: lowered.accepted_risk,
             });
         }
     }
     let Context {
         claims,
+        tags,
         report,
         first_require,
         ..
     } = context;
     claim::check(&claims, report);
-    let is_prefixes = |rule: &Rule| matches!(rule.kind, RuleKind::Prefixes { .. });
+    let is_prefixes = |rule: &Rule| rule.kind.names_at_addresses().is_some();
     if let Some(span) = first_require
         && rules.len() == sections.len()
         && rules.iter().all(is_prefixes)
@@ -127,7 +140,7 @@ fn rules(
             "list the names here: `server_name = [\"a.example.com\"]`, or add a `[[registry]]` or an `[[allow]] name`",
         ));
     }
-    rules
+    (rules, tags.summaries())
 }
 
 /// The tables of an array of tables.

@@ -9,61 +9,92 @@ use super::open_names::{self, Instead, OpenName, Openness};
 use super::problem::Problem;
 use super::report::Report;
 use super::risk::Risk;
-use super::{Names, RuleKind, ServerNames, name, prefix, server_names};
+use super::{
+    Names, RuleKind, ServerNames, ServiceTag, Tenants, lower_tags, name, prefix, server_names, tenants,
+};
 use crate::names::{DomainPattern, NameRule, ServerName};
 
 pub(super) fn lower(section: &Section<'_>, context: &mut Context<'_>) -> Option<Lowered> {
     let mut risk = Risk::read(section, context.report);
-    let has_tag = refuse_service_tags(section, context.report);
+    lower_tags::refuse_file(section, "service_tag", context.report);
     let private_link = section
         .texts("private_link", "[\"10.20.0.0/16\"]", context.report)
         .map(|texts| prefix::read_private_link(&texts, context.report))
         .unwrap_or_default();
-    let (has_name, has_prefix) = (section.get("name").is_some(), section.get("prefix").is_some());
+    let has_name = section.get("name").is_some();
+    let addresses = addresses(section, context.report);
     let name = section
         .text("name", "\"updates.example.com\"", context.report)
         .and_then(|text| Some((name_rule(&text, &mut risk, context)?, text.span)));
-    let kind = if has_prefix {
-        refuse_beside_prefix(section, context.report);
+    let kind = if let Some(addresses) = addresses {
+        refuse_beside(addresses, section, context.report);
         let (names, key) = if has_name {
             (name.map(|(name, _)| Names::List(vec![name])), "name")
         } else {
             (server_names::read(section, &mut risk, context), "server_name")
         };
-        by_prefix(section, names, key, &mut risk, context)
+        let asked = names.as_ref().map(|names| asked(names, section, key, context));
+        if addresses == "service_tag" {
+            by_tags(section, names, asked, &mut risk, context)
+        } else {
+            by_prefix(section, names, asked, &mut risk, context)
+        }
     } else {
         refuse_server_name(section, has_name, context.report);
         name.map(|(name, span)| by_name(name, &span, context))
     };
-    if !has_name && !has_prefix && !has_tag {
+    if !has_name && addresses.is_none() && section.get("file").is_none() {
         let problem = context
             .report
             .error(&section.span, "this `[[allow]]` does not say what is allowed");
         context.report.push_missing(
-            problem.hint("write `name = \"updates.example.com\"` or `prefix = \"10.30.0.0/24\"`"),
+            problem.hint("write `name = \"updates.example.com\"`, `prefix = \"10.30.0.0/24\"` or `service_tag = \"AzureContainerRegistry\"`"),
         );
     }
     let accepted_risk = risk.finish(context.report);
     Some(Lowered {
         kind: kind?,
         private_link,
+        sanity_tags: Vec::new(),
         accepted_risk,
     })
 }
 
-/// Reports keys that can not stand beside `prefix`, or not all of them together.
-fn refuse_beside_prefix(section: &Section<'_>, report: &mut Report) {
+/// The key that says which addresses the rule has of its own, if it has any.
+fn addresses(section: &Section<'_>, report: &mut Report) -> Option<&'static str> {
+    let present = ["prefix", "service_tag"].map(|key| section.get(key).is_some());
+    if present == [true, true] {
+        let problem = report.error(
+            &section.key_span("service_tag"),
+            "`prefix` and `service_tag` say two things about which addresses are meant",
+        );
+        let related = report.span(&section.key_span("prefix"));
+        report.push(
+            problem
+                .related(related, "the other one")
+                .hint("write an `[[allow]]` for each"),
+        );
+    }
+    match present {
+        [_, true] => Some("service_tag"),
+        [true, false] => Some("prefix"),
+        [false, false] => None,
+    }
+}
+
+/// Reports keys that can not stand beside `addresses`, or not all of them together.
+fn refuse_beside(addresses: &str, section: &Section<'_>, report: &mut Report) {
     if section.get("private_link").is_some() {
         let problem = report.error(
             &section.key_span("private_link"),
-            "`private_link` has no meaning beside `prefix`, which resolves no name",
+            format!("`private_link` has no meaning beside `{addresses}`, which resolves no name"),
         );
         report.push(problem.hint("take it away"));
     }
     if section.get("name").is_some() && section.get("server_name").is_some() {
         let problem = report.error(
             &section.key_span("server_name"),
-            "`name` and `server_name` beside a `prefix` say two things about which names are let through there",
+            format!("`name` and `server_name` beside a `{addresses}` say two things about which names are let through there"),
         );
         let related = report.span(&section.key_span("name"));
         report.push(
@@ -79,7 +110,7 @@ fn refuse_server_name(section: &Section<'_>, has_name: bool, report: &mut Report
     if section.get("server_name").is_some() {
         let problem = report.error(
             &section.key_span("server_name"),
-            "`server_name` has no meaning without `prefix`",
+            "`server_name` has no meaning without `prefix` or `service_tag`",
         );
         report.push(problem.hint(if has_name {
             "take it away: where a name resolves to, a granted name is asked for anyway"
@@ -87,20 +118,6 @@ fn refuse_server_name(section: &Section<'_>, has_name: bool, report: &mut Report
             "say where these names are: `prefix = \"10.30.0.0/24\"`, or write `name` to have one resolved"
         }));
     }
-}
-
-/// Whether the rule is about a service tag.
-fn refuse_service_tags(section: &Section<'_>, report: &mut Report) -> bool {
-    let key = ["service_tag", "file"]
-        .into_iter()
-        .find(|key| section.get(key).is_some());
-    let Some(key) = key else { return false };
-    let problem = report.error(
-        &section.key_span(key),
-        format!("`{key}`: service tags are not supported by this version"),
-    );
-    report.push(problem.hint("name the tag's prefixes instead: `prefix = [\"10.30.0.0/24\", ...]`"));
-    true
 }
 
 fn by_name(name: NameRule, span: &Range<usize>, context: &mut Context<'_>) -> RuleKind {
@@ -199,11 +216,81 @@ fn instead(open: &OpenName) -> &'static str {
     }
 }
 
-/// A rule over prefixes. `names` is `None` where what stands at `key` is wrong.
+/// What claims say about `names`, which stand at `key`; reports names that have no effect.
+fn asked(names: &Names, section: &Section<'_>, key: &str, context: &mut Context<'_>) -> Asked {
+    let asked = server_names::asked(names, section, key, context);
+    if asked == Asked::OfThePolicy {
+        context.first_require.get_or_insert_with(|| section.key_span(key));
+    }
+    if context.server_names == ServerNames::Off && asked != Asked::Nothing {
+        let problem = context.report.warning(
+            &section.key_span(key),
+            format!(
+                "`{key}` has no effect: `[enforce]` has `server_name = \"off\"`, and any name passes here"
+            ),
+        );
+        context
+            .report
+            .push(problem.hint("take `server_name = \"off\"` away from `[enforce]`"));
+    }
+    asked
+}
+
+/// A rule over service tags. `names` and `asked` are `None` where what says them is wrong.
+fn by_tags(
+    section: &Section<'_>,
+    names: Option<Names>,
+    asked: Option<Asked>,
+    risk: &mut Risk,
+    context: &mut Context<'_>,
+) -> Option<RuleKind> {
+    let is_any_name = asked == Some(Asked::Nothing) || context.server_names == ServerNames::Off;
+    let mut tags = Vec::new();
+    for (tag, span) in lower_tags::read(section, "service_tag", context)? {
+        if is_any_name {
+            open_tag(&tag, &span, risk, context.report);
+        }
+        if let Some(asked) = asked {
+            let what = Claimed::Tag(tag.file.clone(), tag.name.clone(), asked);
+            let claimed = claim(what, &span, context.report);
+            context.claims.push(claimed);
+        }
+        tags.push(tag);
+    }
+    Some(RuleKind::ServiceTags { tags, names: names? })
+}
+
+/// Reports a tag that lets through what anybody can have behind it, unless the rule says why. Under the tag of registries
+/// only a few things are to be had, and all of them under names: it passes with a warning.
+fn open_tag(tag: &ServiceTag, span: &Range<usize>, risk: &mut Risk, report: &mut Report) {
+    const INSTEAD: &str =
+        "ask for the names of the other rules with `server_name = \"require\"`, or for a list of names";
+    let name = &tag.name;
+    match tenants(name) {
+        Tenants::Owner => {}
+        Tenants::Registries => {
+            let message = format!("`{name}` lets through every registry there is, under any name");
+            let problem = report
+                .warning(span, message)
+                .label("an attacker's registry is one of them");
+            risk.take(problem, INSTEAD, report);
+        }
+        Tenants::Anybody => {
+            let message =
+                format!("`{name}` lets through what anybody can have behind the addresses of a service");
+            let problem = report
+                .error(span, message)
+                .label("whoever has an account there is reached");
+            risk.take(problem, INSTEAD, report);
+        }
+    }
+}
+
+/// A rule over prefixes. `names` and `asked` are `None` where what says them is wrong.
 fn by_prefix(
     section: &Section<'_>,
     names: Option<Names>,
-    key: &str,
+    asked: Option<Asked>,
     risk: &mut Risk,
     context: &mut Context<'_>,
 ) -> Option<RuleKind> {
@@ -215,23 +302,6 @@ fn by_prefix(
         context
             .report
             .push(problem.hint("write a prefix, as in `prefix = \"10.30.0.0/24\"`"));
-    }
-    let asked = names
-        .as_ref()
-        .map(|names| server_names::asked(names, section, key, context));
-    if asked == Some(Asked::OfThePolicy) {
-        context.first_require.get_or_insert_with(|| section.key_span(key));
-    }
-    if context.server_names == ServerNames::Off && asked.is_some_and(|asked| asked != Asked::Nothing) {
-        let problem = context.report.warning(
-            &section.key_span(key),
-            format!(
-                "`{key}` has no effect: `[enforce]` has `server_name = \"off\"`, and any name passes here"
-            ),
-        );
-        context
-            .report
-            .push(problem.hint("take `server_name = \"off\"` away from `[enforce]`"));
     }
     let mut prefixes = Vec::with_capacity(texts.len());
     for text in &texts {

@@ -11,7 +11,7 @@ use super::lower::{Context, Lowered};
 use super::problem::{Source, Span, quote};
 use super::report::Report;
 use super::risk::Risk;
-use super::{Registry, RuleKind, lower_regions, name, prefix};
+use super::{ENDPOINTS_BYTES_MAX, Registry, RuleKind, lower_regions, lower_tags, name, prefix};
 use crate::names::{DomainPattern, ServerName};
 
 /// The keys of which a registry has exactly one.
@@ -29,9 +29,12 @@ pub(super) fn lower(section: &Section<'_>, context: &mut Context<'_>) -> Option<
         Some("kind") => by_kind(section, context),
         _ => None,
     };
+    lower_tags::refuse_file(section, "sanity_tag", context.report);
+    let sanity_tags = lower_tags::read(section, "sanity_tag", context).unwrap_or_default();
     Some(Lowered {
         kind: kind?,
         private_link,
+        sanity_tags: sanity_tags.into_iter().map(|(tag, _)| tag).collect(),
         accepted_risk: risk.finish(context.report),
     })
 }
@@ -167,7 +170,7 @@ fn by_endpoints(section: &Section<'_>, risk: &mut Risk, context: &mut Context<'_
     }
     let text = section.text("endpoints", "\"contoso-endpoints.json\"", context.report)?;
     let path = Path::new(text.value);
-    let content = match context.files.read(path) {
+    let content = match context.files.read(path, ENDPOINTS_BYTES_MAX) {
         Ok(content) => content,
         Err(error) => {
             let problem = context

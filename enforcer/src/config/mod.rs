@@ -8,6 +8,7 @@ mod cloud;
 mod document;
 mod duration;
 mod endpoints_file;
+mod json;
 mod login_server;
 mod lower;
 mod lower_allow;
@@ -15,8 +16,10 @@ mod lower_enforce;
 mod lower_regions;
 mod lower_registry;
 mod lower_resolver;
+mod lower_tags;
 mod name;
 pub mod open_names;
+mod open_tags;
 mod prefix;
 mod problem;
 mod region;
@@ -25,6 +28,7 @@ mod risk;
 mod server_names;
 mod suggest;
 mod syntax;
+mod tag_file;
 mod upstream;
 
 #[cfg(test)]
@@ -35,18 +39,21 @@ pub use duration::parse_duration;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use toml::de::DeTable;
 
 use crate::names::{DomainPattern, NameRule, ServerName};
+use crate::prefixes::PrefixSet;
 
 pub use cloud::Cloud;
 #[cfg(test)]
 pub(crate) use document::KEYS;
 pub use login_server::{LoginServer, LoginServerError, MCR_DATA_SUFFIX, MCR_LOGIN_SERVER};
 pub use lower::RULES_MAX;
+pub use open_tags::{Tenants, tenants};
 #[cfg(test)]
 pub(crate) use prefix::PRIVATE;
 pub use problem::{PROBLEMS_MAX, Problem, Severity, Source, Span};
@@ -169,6 +176,55 @@ pub struct Config {
     pub enforce: Enforce,
     /// `[resolver]`.
     pub resolver: Resolver,
+    /// The files of service tags that rules refer to, each once.
+    pub tag_files: Vec<TagFileSummary>,
+}
+
+/// What a file of service tags says of itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TagFileSummary {
+    /// The file as the user knows it.
+    pub file: PathBuf,
+    /// `changeNumber`, which goes up when the file changes; `None` where it has none.
+    pub change_number: Option<u64>,
+    /// `cloud`, as in `Public`; `None` where it has none.
+    pub cloud: Option<String>,
+    /// How many tags it has.
+    pub tags: usize,
+}
+
+impl fmt::Display for TagFileSummary {
+    /// `ServiceTags_Public.json: change number 352, cloud Public, 2900 tags`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: ", self.file.display())?;
+        match self.change_number {
+            Some(number) => write!(out, "change number {number}")?,
+            None => out.write_str("no change number")?,
+        }
+        if let Some(cloud) = &self.cloud {
+            write!(out, ", cloud {cloud}")?;
+        }
+        write!(out, ", {} tags", self.tags)
+    }
+}
+
+/// A service tag: the addresses of a service of a cloud, those of all its tenants alike.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ServiceTag {
+    /// Its name as the file has it, as in `AzureContainerRegistry.AustraliaEast`: ASCII letters, digits, `.`, `-`, `_`.
+    pub name: String,
+    /// The file, as the user knows it.
+    pub file: PathBuf,
+    /// Its addresses; never none.
+    pub prefixes: PrefixSet,
+}
+
+impl fmt::Display for ServiceTag {
+    /// `AzureContainerRegistry.AustraliaEast (12 IPv4 and 4 IPv6 prefixes)`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (v4, v6) = (self.prefixes.v4_count(), self.prefixes.v6_count());
+        write!(out, "{} ({v4} IPv4 and {v6} IPv6 prefixes)", self.name)
+    }
 }
 
 /// One `[[registry]]` or `[[allow]]`.
@@ -183,6 +239,9 @@ pub struct Rule {
     /// Prefixes in which the answers for its names may lie although they are special-purpose addresses
     /// (`private_link`). Grants nothing by itself.
     pub private_link: Vec<IpNet>,
+    /// `sanity_tag`: the service tags outside of which the public answers for its names are refused. None of them: they
+    /// may lie anywhere.
+    pub sanity_tags: Vec<Arc<ServiceTag>>,
     /// The reason given with `accept_exfiltration_risk`, where one was needed.
     pub accepted_risk: Option<String>,
 }
@@ -205,6 +264,24 @@ pub enum RuleKind {
         /// The server names that sessions to them must carry.
         names: Names,
     },
+    /// `[[allow]] service_tag = "..."`: the addresses of service tags, one or more.
+    ServiceTags {
+        /// The tags.
+        tags: Vec<Arc<ServiceTag>>,
+        /// The server names that sessions to them must carry.
+        names: Names,
+    },
+}
+
+impl RuleKind {
+    /// The server names that sessions to the addresses must carry, where the rule has addresses of its own.
+    #[must_use]
+    pub fn names_at_addresses(&self) -> Option<&Names> {
+        match self {
+            Self::Prefixes { names, .. } | Self::ServiceTags { names, .. } => Some(names),
+            Self::Registry(_) | Self::Mcr | Self::Name(_) | Self::Pattern(_) => None,
+        }
+    }
 }
 
 /// The server names that sessions to the addresses of a prefix rule must carry.
@@ -226,19 +303,33 @@ impl fmt::Display for RuleKind {
             Self::Name(name) => write!(out, "allow {name}"),
             Self::Pattern(pattern) => write!(out, "allow {pattern}"),
             Self::Prefixes { prefixes, names } => {
-                match names {
-                    Names::Any => out.write_str("allow ")?,
-                    Names::OfThePolicy => out.write_str("allow the policy's names at ")?,
-                    Names::List(names) => match &names[..] {
-                        [name] => write!(out, "allow {name} at ")?,
-                        _ => write!(out, "allow {} names at ", names.len())?,
-                    },
-                }
+                write!(out, "allow {names}")?;
                 match prefixes[..] {
                     [prefix] => write!(out, "{prefix}"),
                     _ => write!(out, "{} prefixes", prefixes.len()),
                 }
             }
+            Self::ServiceTags { tags, names } => {
+                write!(out, "allow {names}")?;
+                match &tags[..] {
+                    [tag] => write!(out, "the service tag {}", tag.name),
+                    _ => write!(out, "{} service tags", tags.len()),
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Names {
+    /// What stands before the addresses in a rule's title: `a.example.com at `.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => Ok(()),
+            Self::OfThePolicy => out.write_str("the policy's names at "),
+            Self::List(names) => match &names[..] {
+                [name] => write!(out, "{name} at "),
+                _ => write!(out, "{} names at ", names.len()),
+            },
         }
     }
 }
@@ -355,13 +446,19 @@ pub enum Transport {
     },
 }
 
+/// Most bytes of a file with the output of `az acr show-endpoints`.
+pub const ENDPOINTS_BYTES_MAX: u64 = 1 << 20;
+/// Most bytes of a file of service tags; those that are published have a few MiB.
+pub const SERVICE_TAGS_BYTES_MAX: u64 = 32 << 20;
+
 /// Reads the files a configuration refers to. The daemon gives the file system, a test gives a table.
 pub trait Files {
-    /// The text of `path`, which is as written in the configuration (relative to the configuration's folder).
+    /// The text of `path`, which is as written in the configuration (relative to the configuration's folder). One of
+    /// more than `bytes_max` bytes is not read from a disk.
     ///
     /// # Errors
     /// What went wrong, in words for the user.
-    fn read(&self, path: &Path) -> Result<String, String>;
+    fn read(&self, path: &Path, bytes_max: u64) -> Result<Arc<str>, String>;
 }
 
 /// Whether an address is the loopback of its family, in which nothing is filtered.

@@ -5,16 +5,28 @@ const COMPARED_BYTES_MAX: usize = 64;
 
 /// The word of `known` that `text` is most likely a slip of, if it is near to any.
 pub(super) fn nearest<'k>(text: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    nearest_few(text, known, 1).first().copied()
+}
+
+/// The words of `known` that `text` may be a slip of, the nearest first, at most `max`.
+pub(super) fn nearest_few<'k>(
+    text: &str,
+    known: impl IntoIterator<Item = &'k str>,
+    max: usize,
+) -> Vec<&'k str> {
     if text.len() > COMPARED_BYTES_MAX {
-        return None;
+        return Vec::new();
     }
     let folded = fold(text);
-    known
+    let mut near: Vec<(usize, &str)> = known
         .into_iter()
+        // The distance is the difference of the lengths at least.
+        .filter(|word| word.len() <= 2 * COMPARED_BYTES_MAX)
         .map(|word| (strsim::damerau_levenshtein(&folded, &fold(word)), word))
         .filter(|(distance, word)| *distance <= (word.len() / 3).max(1))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, word)| word)
+        .collect();
+    near.sort_by_key(|(distance, _)| *distance);
+    near.into_iter().take(max).map(|(_, word)| word).collect()
 }
 
 /// Case, hyphens and spaces are the commonest slips, and count for nothing.
@@ -39,5 +51,20 @@ mod tests {
         assert_eq!(nearest("knid"), Some("kind"));
         assert_eq!(nearest("password"), None);
         assert_eq!(nearest(&"x".repeat(1 << 20)), None);
+    }
+
+    #[test]
+    fn the_nearest_come_first() {
+        let known = [
+            "Storage.EastUS2",
+            "Storage.EastUS",
+            "Sql.EastUS",
+            "Storage.WestUS",
+        ];
+        assert_eq!(
+            nearest_few("storage.eastus", known, 2),
+            ["Storage.EastUS", "Storage.EastUS2"]
+        );
+        assert!(nearest_few("Bing", known, 3).is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! Whole configurations in, problems out.
 //!
 //! `cases.txt` has the cases: `=== title`, the configuration, files it refers to after `>> NAME`, and after `---` what
-//! is expected. `UPDATE_CASES=1 cargo test -p enforcer config::tests` writes what is found into it, to be reviewed.
+//! is expected. `tags.json` is there in each: it is `cases_tags.json`. `UPDATE_CASES=1 cargo test -p enforcer config::tests` writes what is found into it, to be reviewed.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -12,14 +12,15 @@ use proptest::prelude::*;
 use super::*;
 
 const CASES: &str = include_str!("cases.txt");
+const TAGS: &str = include_str!("cases_tags.json");
 
 /// Files by their name.
 #[derive(Default)]
 struct Table(HashMap<PathBuf, String>);
 
 impl Files for Table {
-    fn read(&self, path: &Path) -> Result<String, String> {
-        let text = self.0.get(path).cloned();
+    fn read(&self, path: &Path, _: u64) -> Result<Arc<str>, String> {
+        let text = self.0.get(path).map(|text| text.as_str().into());
         text.ok_or_else(|| "there is no such file".to_owned())
     }
 }
@@ -43,6 +44,7 @@ fn found(input: &str) -> String {
     let files = Table(
         files
             .map(|(name, text)| (PathBuf::from(name), text.to_owned()))
+            .chain([(PathBuf::from("tags.json"), TAGS.to_owned())])
             .collect(),
     );
     let parsed = parse(Path::new("test.toml"), text, &files);

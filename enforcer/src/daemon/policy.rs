@@ -13,6 +13,7 @@ use crate::policy::plan::Granted;
 use crate::policy::table::{Range, TableError, TableImage};
 use crate::resolve::failover::Failover;
 use crate::resolve::{Question, Snapshot, system, upstream};
+use crate::state::configuration::Recorded;
 use crate::state::{SavedConfiguration, configuration};
 
 /// What a configuration file comes to.
@@ -59,7 +60,7 @@ impl Policy {
     ///
     /// # Errors
     /// As for [`Policy::load`].
-    pub fn load_recorded(file: &Path) -> (Vec<String>, anyhow::Result<(Self, SavedConfiguration)>) {
+    pub fn load_recorded(file: &Path) -> (Vec<String>, anyhow::Result<(Self, Recorded)>) {
         match configuration::read(file) {
             Ok((parsed, recorded)) => {
                 let (problems, policy) = Self::of_parsed(parsed);
@@ -167,14 +168,16 @@ impl Policy {
     }
 
     /// What its user must know beside the problems of the file, a sentence each: server names that are not looked at,
-    /// patterns without addresses.
+    /// patterns without addresses, service tags under any name.
     pub(super) fn cautions(&self) -> Vec<String> {
         let nobody = self.upstreams.is_empty() && !self.questions.is_empty();
         let nobody = nobody.then(|| NOBODY_TO_ASK.to_owned());
         let off = (self.config.enforce.server_names == ServerNames::Off).then(|| SERVER_NAMES_OFF.to_owned());
         let unaddressed = endpoints::unaddressed(&self.config, &self.endpoints);
+        let open = endpoints::open_tags(&self.config);
         off.into_iter()
             .chain(nobody)
+            .chain(open.iter().map(ToString::to_string))
             .chain(unaddressed.iter().map(endpoints::Unaddressed::words))
             .collect()
     }

@@ -3,19 +3,23 @@
 //! This room does no I/O, reads no clock and knows neither tokio nor aya.
 
 mod scope;
+mod tags;
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use crate::config::{
     Config, MCR_DATA_SUFFIX, MCR_LOGIN_SERVER, Names, Registry, Rule, RuleId, RuleKind, ServerNames,
-    Upstream, is_loopback,
+    ServiceTag, Upstream, is_loopback,
 };
 use crate::names::{DomainPattern, NameRule, ServerName};
 use crate::resolve::Question;
 
 pub use scope::{Asked, Condition, GrantedName, Scope, Scopes, granted_names};
+pub use tags::{OpenTag, open_tags};
 
 /// One thing that the policy lets through, and why.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -68,6 +72,26 @@ pub enum Target {
     Pattern(DomainPattern),
     /// Addresses as such.
     Prefix(IpNet),
+    /// The addresses of a service tag.
+    Tag(Tag),
+}
+
+/// A service tag as a target. Two are the same when name and file are: one configuration reads a file once.
+#[derive(Clone, Debug)]
+pub struct Tag(pub Arc<ServiceTag>);
+
+impl PartialEq for Tag {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.0.name, &self.0.file) == (&other.0.name, &other.0.file)
+    }
+}
+
+impl Eq for Tag {}
+
+impl Hash for Tag {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.0.name, &self.0.file).hash(state);
+    }
 }
 
 impl Endpoint {
@@ -76,7 +100,7 @@ impl Endpoint {
     pub fn name(&self) -> Option<&ServerName> {
         match &self.target {
             Target::Name(name) => Some(name),
-            Target::Pattern(_) | Target::Prefix(_) => None,
+            Target::Pattern(_) | Target::Prefix(_) | Target::Tag(_) => None,
         }
     }
 }
@@ -87,14 +111,12 @@ pub fn expand(config: &Config) -> Vec<Endpoint> {
     let scopes = scope::of_lists(config);
     let mut endpoints = Vec::new();
     for rule in &config.rules {
-        let condition = match (&rule.kind, config.enforce.server_names) {
-            (_, ServerNames::Off) => Condition::Unconditional,
-            (RuleKind::Prefixes { names, .. }, ServerNames::Require) => match names {
-                Names::Any => Condition::Unconditional,
-                Names::OfThePolicy => Condition::POLICY,
-                Names::List(names) => Condition::NameIn(Scopes::of(scopes[&names[..]])),
-            },
-            (_, ServerNames::Require) => Condition::POLICY,
+        let condition = match (rule.kind.names_at_addresses(), config.enforce.server_names) {
+            (_, ServerNames::Off) | (Some(Names::Any), _) => Condition::Unconditional,
+            (None | Some(Names::OfThePolicy), ServerNames::Require) => Condition::POLICY,
+            (Some(Names::List(names)), ServerNames::Require) => {
+                Condition::NameIn(Scopes::of(scopes[&names[..]]))
+            }
         };
         let mut seen = HashSet::new();
         for (role, target) in expand_rule(rule) {
@@ -126,6 +148,10 @@ fn expand_rule(rule: &Rule) -> Vec<(Role, Target)> {
         RuleKind::Prefixes { prefixes, .. } => {
             let allowed = |prefix: &IpNet| (Role::Allowed, Target::Prefix(*prefix));
             prefixes.iter().map(allowed).collect()
+        }
+        RuleKind::ServiceTags { tags, .. } => {
+            let allowed = |tag: &Arc<ServiceTag>| (Role::Allowed, Target::Tag(Tag(Arc::clone(tag))));
+            tags.iter().map(allowed).collect()
         }
     }
 }
@@ -203,16 +229,22 @@ impl Unaddressed {
     /// What to write.
     #[must_use]
     pub fn advice(&self) -> String {
-        let example = if self.is_mcr {
-            ", for example those of the service tags MicrosoftContainerRegistry and AzureFrontDoor.FirstParty"
-        } else {
-            ""
-        };
+        let addresses = if self.is_mcr { MCR_TAGS } else { "prefix = [...]" };
         format!(
-            "say where its hosts are with an `[[allow]]` of `name = \"{}\"` and `prefix = [...]`{example}",
+            "say where its hosts are with an `[[allow]]` of `name = \"{}\"` and `{addresses}`",
             self.pattern
         )
     }
+}
+
+/// Where the data endpoints of the Microsoft Container Registry are.
+pub const MCR_TAGS: &str = "service_tag = [\"MicrosoftContainerRegistry\", \"AzureFrontDoor.FirstParty\"]";
+
+/// The endpoints of each rule that has any. `endpoints` are in the order of the rules, as [`expand`] gives them.
+#[must_use]
+pub fn by_rule(endpoints: &[Endpoint]) -> HashMap<RuleId, &[Endpoint]> {
+    let of_one = endpoints.chunk_by(|one, next| one.rule == next.rule);
+    of_one.map(|endpoints| (endpoints[0].rule, endpoints)).collect()
 }
 
 /// The patterns that grant names and no addresses, in the order of the rules.
@@ -223,30 +255,25 @@ impl Unaddressed {
 pub fn unaddressed(config: &Config, endpoints: &[Endpoint]) -> Vec<Unaddressed> {
     let mut addressed: HashSet<&str> = HashSet::new();
     for rule in &config.rules {
-        match &rule.kind {
-            RuleKind::Prefixes {
-                names: Names::OfThePolicy,
-                ..
-            } => return Vec::new(),
-            RuleKind::Prefixes {
-                names: Names::List(names),
-                ..
-            } => addressed.extend(names.iter().filter_map(|name| match name {
+        match rule.kind.names_at_addresses() {
+            Some(Names::OfThePolicy) => return Vec::new(),
+            Some(Names::List(names)) => addressed.extend(names.iter().filter_map(|name| match name {
                 NameRule::Pattern(pattern) => Some(pattern.suffix().as_str()),
                 NameRule::Name(_) => None,
             })),
-            _ => {}
+            Some(Names::Any) | None => {}
         }
     }
-    let is_mcr = |rule: RuleId| {
-        let found = config.rules.iter().find(|known| known.id == rule);
-        found.is_some_and(|rule| matches!(rule.kind, RuleKind::Mcr))
-    };
+    let mcr = config
+        .rules
+        .iter()
+        .filter(|rule| matches!(rule.kind, RuleKind::Mcr));
+    let mcr: HashSet<RuleId> = mcr.map(|rule| rule.id).collect();
     endpoints
         .iter()
         .filter_map(|endpoint| match &endpoint.target {
             Target::Pattern(pattern) => Some((endpoint.rule, pattern)),
-            Target::Name(_) | Target::Prefix(_) => None,
+            Target::Name(_) | Target::Prefix(_) | Target::Tag(_) => None,
         })
         .filter(|(_, pattern)| {
             let suffix = pattern.suffix().as_str();
@@ -258,7 +285,7 @@ pub fn unaddressed(config: &Config, endpoints: &[Endpoint]) -> Vec<Unaddressed> 
         .map(|(rule, pattern)| Unaddressed {
             rule,
             pattern: pattern.clone(),
-            is_mcr: is_mcr(rule),
+            is_mcr: mcr.contains(&rule),
         })
         .collect()
 }

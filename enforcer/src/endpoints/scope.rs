@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::config::{Config, LISTS_MAX, Names, RuleKind, ServerNames};
+use crate::config::{Config, LISTS_MAX, Names, ServerNames};
 use crate::names::NameRule;
 
 use super::{Endpoint, Target};
@@ -118,11 +118,7 @@ pub struct GrantedName {
 pub(super) fn of_lists(config: &Config) -> HashMap<&[NameRule], Scope> {
     let mut scopes = HashMap::new();
     for rule in &config.rules {
-        if let RuleKind::Prefixes {
-            names: Names::List(names),
-            ..
-        } = &rule.kind
-        {
+        if let Some(Names::List(names)) = rule.kind.names_at_addresses() {
             let next = Scope::of_list(scopes.len());
             scopes
                 .entry(&names[..])
@@ -151,7 +147,7 @@ pub fn granted_names(config: &Config, endpoints: &[Endpoint]) -> Vec<GrantedName
         match &endpoint.target {
             Target::Name(name) => grant(NameRule::Name(name.clone()), Scopes::POLICY),
             Target::Pattern(pattern) => grant(NameRule::Pattern(pattern.clone()), Scopes::POLICY),
-            Target::Prefix(_) => {}
+            Target::Prefix(_) | Target::Tag(_) => {}
         }
     }
     for (names, scope) in of_lists(config) {

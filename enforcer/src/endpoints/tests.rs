@@ -8,8 +8,8 @@ use crate::config::{self, Files};
 struct File(&'static str);
 
 impl Files for File {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.to_owned())
+    fn read(&self, _: &Path, _: u64) -> Result<Arc<str>, String> {
+        Ok(self.0.into())
     }
 }
 
@@ -29,6 +29,7 @@ fn shown(config: &Config) -> Vec<String> {
                 Target::Name(name) => name.to_string(),
                 Target::Pattern(pattern) => pattern.to_string(),
                 Target::Prefix(prefix) => prefix.to_string(),
+                Target::Tag(tag) => tag.0.name.clone(),
             };
             format!("{} {:?} {target}", endpoint.rule.0, endpoint.role)
         })

@@ -81,6 +81,11 @@ pub fn grants(
                 rule: endpoint.rule,
                 condition: endpoint.condition,
             }),
+            Target::Tag(tag) => grants.extend(tag.0.prefixes.iter().map(|net| Grant {
+                net,
+                rule: endpoint.rule,
+                condition: endpoint.condition,
+            })),
             Target::Pattern(_) => {}
         }
     }

@@ -7,6 +7,7 @@ mod form;
 mod show;
 mod walk;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -16,9 +17,12 @@ pub use diff::{Change, Changed, ChangedName, Moved, Reach, Span};
 
 use super::grants::Source;
 use super::table::Range;
-use crate::config::{Config, Existing, Mode, Place, Quic, Rule, ServerNames, Transport, Upstream};
+use crate::config::{
+    Config, Existing, Mode, Place, Quic, Rule, RuleId, ServerNames, TagFileSummary, Transport, Upstream,
+};
 use crate::endpoints::{
-    Asked, Endpoint, GrantedName, Role, Target, Unaddressed, filtered_upstreams, unaddressed,
+    Asked, Condition, Endpoint, GrantedName, Role, Tag, Target, Unaddressed, by_rule, filtered_upstreams,
+    open_tags, unaddressed,
 };
 use crate::names::{DomainPattern, ServerName};
 use crate::resolve::{Age, FamilyState, NOT_ASKED_YET, NameSnapshot, Snapshot, Standing};
@@ -47,10 +51,30 @@ pub struct Plan {
     pub existing: Existing,
     /// One entry a rule, in the order of the file.
     pub rules: Vec<RulePlan>,
+    /// The files of service tags that rules refer to.
+    pub service_tag_files: Vec<TagFilePlan>,
+    /// What its user must know of service tags, a sentence each.
+    pub cautions: Vec<String>,
     /// Upstream name servers behind a filtered port, which are granted so that enforcer can ask them.
     pub upstreams: Vec<UpstreamPlan>,
     /// Compared with what is loaded.
     pub change: Change,
+}
+
+/// A file of service tags.
+#[derive(Debug, Serialize)]
+pub struct TagFilePlan {
+    /// Where it is.
+    pub file: String,
+    /// Its `changeNumber`.
+    pub change_number: Option<u64>,
+    /// Its `cloud`.
+    pub cloud: Option<String>,
+    /// How many tags it has.
+    pub tags: usize,
+    /// All this as a person reads it.
+    #[serde(skip)]
+    words: String,
 }
 
 /// What one rule comes to.
@@ -68,6 +92,9 @@ pub struct RulePlan {
     pub accepted_risk: Option<String>,
     /// The server names that sessions to its addresses must carry.
     pub server_names: Asked,
+    /// The service tags outside of which public answers for its names are refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sanity_tags: Vec<String>,
     /// What it lets through.
     pub endpoints: Vec<EndpointPlan>,
 }
@@ -103,6 +130,17 @@ pub enum Outcome {
         /// The prefix.
         #[serde(serialize_with = "form::text")]
         prefix: ipnet::IpNet,
+    },
+    /// The prefixes of a service tag.
+    ServiceTag {
+        /// Its name as the file has it.
+        service_tag: String,
+        /// The file.
+        file: String,
+        /// How many prefixes of IPv4 it has.
+        ipv4_prefixes: usize,
+        /// How many prefixes of IPv6 it has.
+        ipv6_prefixes: usize,
     },
 }
 
@@ -234,25 +272,37 @@ impl Plan {
         actual: Actual<'_>,
     ) -> Self {
         let unaddressed = unaddressed(config, endpoints);
-        let rule_plan = |rule: &Rule| RulePlan {
-            rule: rule.id.0,
-            title: rule.kind.to_string(),
-            place: rule.place.clone(),
-            accepted_risk: rule.accepted_risk.clone(),
-            server_names: endpoints
-                .iter()
-                .find(|endpoint| endpoint.rule == rule.id)
-                .map_or(Asked::Nothing, |endpoint| {
-                    Asked::of(endpoint.condition, desired.names)
-                }),
-            endpoints: endpoints
-                .iter()
-                .filter(|endpoint| endpoint.rule == rule.id)
-                .map(|endpoint| EndpointPlan {
-                    role: endpoint.role,
-                    outcome: outcome(endpoint, &unaddressed, answers, now),
-                })
-                .collect(),
+        let unaddressed: HashMap<_, _> = unaddressed
+            .iter()
+            .map(|known| ((known.rule, &known.pattern), known))
+            .collect();
+        let known: HashMap<_, _> = answers.names.iter().map(|known| (&known.name, known)).collect();
+        let of_rule = by_rule(endpoints);
+        let mut asked: HashMap<Condition, Asked> = HashMap::new();
+        let mut asked = |endpoint: &Endpoint| {
+            let condition = endpoint.condition;
+            let asked = asked.entry(condition);
+            asked
+                .or_insert_with(|| Asked::of(condition, desired.names))
+                .clone()
+        };
+        let rule_plan = |rule: &Rule| {
+            let endpoints = of_rule.get(&rule.id).copied().unwrap_or_default();
+            RulePlan {
+                rule: rule.id.0,
+                title: rule.kind.to_string(),
+                place: rule.place.clone(),
+                accepted_risk: rule.accepted_risk.clone(),
+                server_names: endpoints.first().map_or(Asked::Nothing, &mut asked),
+                sanity_tags: rule.sanity_tags.iter().map(|tag| tag.name.clone()).collect(),
+                endpoints: endpoints
+                    .iter()
+                    .map(|endpoint| EndpointPlan {
+                        role: endpoint.role,
+                        outcome: outcome(endpoint, &unaddressed, &known, now),
+                    })
+                    .collect(),
+            }
         };
         Self {
             version: VERSION,
@@ -262,6 +312,8 @@ impl Plan {
             server_names: config.enforce.server_names,
             existing: config.enforce.existing,
             rules: config.rules.iter().map(rule_plan).collect(),
+            service_tag_files: config.tag_files.iter().map(tag_file).collect(),
+            cautions: open_tags(config).iter().map(ToString::to_string).collect(),
             upstreams: filtered_upstreams(upstreams, &config.enforce.ports)
                 .map(|upstream| UpstreamPlan {
                     transport: transport(&upstream.transport),
@@ -293,20 +345,37 @@ impl Plan {
     }
 }
 
-fn outcome(endpoint: &Endpoint, unaddressed: &[Unaddressed], answers: &Snapshot, now: Instant) -> Outcome {
+fn tag_file(file: &TagFileSummary) -> TagFilePlan {
+    TagFilePlan {
+        file: file.file.to_string_lossy().into_owned(),
+        change_number: file.change_number,
+        cloud: file.cloud.clone(),
+        tags: file.tags,
+        words: file.to_string(),
+    }
+}
+
+fn outcome(
+    endpoint: &Endpoint,
+    unaddressed: &HashMap<(RuleId, &DomainPattern), &Unaddressed>,
+    known: &HashMap<&ServerName, &NameSnapshot>,
+    now: Instant,
+) -> Outcome {
     match &endpoint.target {
-        Target::Name(name) => {
-            let known = answers.names.iter().find(|known| known.name == *name);
-            Outcome::Name(Box::new(name_plan(name, known, now)))
-        }
+        Target::Name(name) => Outcome::Name(Box::new(name_plan(name, known.get(name).copied(), now))),
         Target::Pattern(pattern) => Outcome::Pattern {
             pattern: pattern.clone(),
             needs: unaddressed
-                .iter()
-                .find(|known| known.rule == endpoint.rule && known.pattern == *pattern)
-                .map(Unaddressed::advice),
+                .get(&(endpoint.rule, pattern))
+                .map(|unaddressed| unaddressed.advice()),
         },
         Target::Prefix(prefix) => Outcome::Prefix { prefix: *prefix },
+        Target::Tag(Tag(tag)) => Outcome::ServiceTag {
+            service_tag: tag.name.clone(),
+            file: tag.file.to_string_lossy().into_owned(),
+            ipv4_prefixes: tag.prefixes.v4_count(),
+            ipv6_prefixes: tag.prefixes.v6_count(),
+        },
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -15,7 +16,7 @@ use super::Folders;
 use super::file::{self, Defect, WriteError};
 use super::form::Format;
 use crate::config::{self, Files, Parsed};
-use crate::config_file::{self, LoadError};
+use crate::config_file::{self, Folder, LoadError, Stamps};
 
 const FORMAT: Format = Format {
     name: "configuration",
@@ -32,7 +33,7 @@ pub struct SavedConfiguration {
     /// Its text.
     pub text: String,
     /// The text of each file that it referred to, by the path that it wrote.
-    pub files: BTreeMap<PathBuf, String>,
+    pub files: BTreeMap<PathBuf, Arc<str>>,
 }
 
 impl SavedConfiguration {
@@ -44,7 +45,7 @@ impl SavedConfiguration {
 }
 
 impl Files for SavedConfiguration {
-    fn read(&self, path: &Path) -> Result<String, String> {
+    fn read(&self, path: &Path, _: u64) -> Result<Arc<str>, String> {
         let text = self.files.get(path).cloned();
         text.ok_or_else(|| "it was not saved with the last good configuration".to_owned())
     }
@@ -53,13 +54,13 @@ impl Files for SavedConfiguration {
 /// Hands files on, and keeps what they said.
 struct Recorder<'a> {
     files: &'a dyn Files,
-    read: RefCell<BTreeMap<PathBuf, String>>,
+    read: RefCell<BTreeMap<PathBuf, Arc<str>>>,
 }
 
 impl Files for Recorder<'_> {
-    fn read(&self, path: &Path) -> Result<String, String> {
-        let text = self.files.read(path)?;
-        self.read.borrow_mut().insert(path.to_owned(), text.clone());
+    fn read(&self, path: &Path, bytes_max: u64) -> Result<Arc<str>, String> {
+        let text = self.files.read(path, bytes_max)?;
+        self.read.borrow_mut().insert(path.to_owned(), Arc::clone(&text));
         Ok(text)
     }
 }
@@ -80,14 +81,31 @@ pub fn record(path: &Path, text: String, files: &dyn Files) -> (Parsed, SavedCon
     (parsed, saved)
 }
 
+/// What a configuration in force was made of.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// To be saved.
+    pub saved: SavedConfiguration,
+    /// The files that it refers to, to be looked after.
+    pub stamps: Stamps,
+}
+
 /// Reads the configuration at `path` as [`config_file::load`] does, and keeps what it was made of. To be saved when it
 /// has no errors.
 ///
 /// # Errors
 /// The file itself can not be read.
-pub fn read(path: &Path) -> Result<(Parsed, SavedConfiguration), LoadError> {
-    let text = config_file::read(path)?;
-    Ok(record(path, text, &config_file::Folder::of(path)))
+pub fn read(path: &Path) -> Result<(Parsed, Recorded), LoadError> {
+    Ok(read_again(path, config_file::read(path)?))
+}
+
+/// As [`read`], with the `text` that was read before: what it refers to is read as it is now.
+#[must_use]
+pub fn read_again(path: &Path, text: String) -> (Parsed, Recorded) {
+    let folder = Folder::of(path);
+    let (parsed, saved) = record(path, text, &folder);
+    let stamps = folder.into_stamps();
+    (parsed, Recorded { saved, stamps })
 }
 
 /// The last good configuration; `None` when none was ever saved.
@@ -163,6 +181,7 @@ mod tests {
         std::fs::write(&path, TEXT).unwrap();
         std::fs::write(outer.path().join("contoso.json"), ENDPOINTS).unwrap();
         let (parsed, recorded) = read(&path).unwrap();
+        let recorded = recorded.saved;
         save(&folders.state, &recorded).unwrap();
         std::fs::remove_file(outer.path().join("contoso.json")).unwrap();
         std::fs::write(&path, "garbage").unwrap();
@@ -198,7 +217,7 @@ mod tests {
         let saved = SavedConfiguration {
             path: OsString::from_vec(b"/etc/\xff.toml".to_vec()).into(),
             text: "mode = \"audit\"\n".to_owned(),
-            files: [("a \u{e9}.json".into(), "{}".to_owned())].into(),
+            files: [("a \u{e9}.json".into(), "{}".into())].into(),
         };
         save(&folders.state, &saved).unwrap();
         assert_eq!(load(&folders), Ok(Some(saved)));

@@ -12,8 +12,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Most bytes of a file.
-pub const FILE_BYTES_MAX: usize = 16 << 20;
+/// Most bytes of a file: a configuration is saved with the files of service tags that it refers to.
+pub const FILE_BYTES_MAX: usize = 64 << 20;
 /// A first line is never as long.
 const HEADER_BYTES_MAX: usize = 128;
 

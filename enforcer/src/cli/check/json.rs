@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::{needs, target_words};
-use crate::config::{Config, Parsed, Problem, RuleId, ServerNames, Severity, Span};
-use crate::endpoints::{self, Asked, Endpoint, Unaddressed};
+use super::{by_pattern, needed, target_words};
+use crate::config::{Config, Parsed, Problem, RuleId, ServerNames, Severity, Span, TagFileSummary};
+use crate::endpoints::{self, Asked, Condition, Endpoint, Unaddressed};
 
 /// All of it.
 #[derive(Serialize)]
@@ -25,6 +25,18 @@ pub(super) struct Checked {
     rules: Vec<RuleJson>,
     /// What they would mean; empty unless usable.
     endpoints: Vec<EndpointJson>,
+    /// The files of service tags that the rules refer to.
+    service_tag_files: Vec<TagFileJson>,
+    /// What its user must know of service tags, a sentence each.
+    cautions: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct TagFileJson {
+    file: String,
+    change_number: Option<u64>,
+    cloud: Option<String>,
+    tags: usize,
 }
 
 #[derive(Serialize)]
@@ -33,6 +45,9 @@ struct RuleJson {
     title: String,
     /// The server names that sessions to its addresses must carry.
     server_names: Asked,
+    /// The service tags outside of which public answers for its names are refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sanity_tags: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -91,6 +106,11 @@ impl Checked {
                 }),
             rules: parsed.config.as_ref().map(rules_json).unwrap_or_default(),
             endpoints: parsed.config.as_ref().map(endpoints_json).unwrap_or_default(),
+            service_tag_files: parsed.config.as_ref().map(tag_files_json).unwrap_or_default(),
+            cautions: parsed.config.as_ref().map_or_else(Vec::new, |config| {
+                let open = endpoints::open_tags(config);
+                open.iter().map(ToString::to_string).collect()
+            }),
         }
     }
 }
@@ -121,40 +141,50 @@ fn place_json(span: &Span) -> PlaceJson {
 fn rules_json(config: &Config) -> Vec<RuleJson> {
     let endpoints = endpoints::expand(config);
     let granted = endpoints::granted_names(config, &endpoints);
-    let first_of: HashMap<RuleId, &Endpoint> = endpoints
-        .iter()
-        .rev()
-        .map(|endpoint| (endpoint.rule, endpoint))
-        .collect();
+    let of_rule = endpoints::by_rule(&endpoints);
+    let mut asked: HashMap<Condition, Asked> = HashMap::new();
     config
         .rules
         .iter()
         .filter_map(|rule| {
+            let condition = of_rule.get(&rule.id)?.first()?.condition;
+            let asked = asked.entry(condition);
             Some(RuleJson {
                 rule: rule.id.0,
                 title: rule.kind.to_string(),
-                server_names: Asked::of(first_of.get(&rule.id)?.condition, &granted),
+                server_names: asked.or_insert_with(|| Asked::of(condition, &granted)).clone(),
+                sanity_tags: rule.sanity_tags.iter().map(|tag| tag.name.clone()).collect(),
             })
         })
         .collect()
 }
 
-fn endpoints_json(config: &Config) -> Vec<EndpointJson> {
-    let risk_of = |endpoint: &Endpoint| {
-        let rule = config.rules.iter().find(|rule| rule.id == endpoint.rule)?;
-        rule.accepted_risk.clone()
+fn tag_files_json(config: &Config) -> Vec<TagFileJson> {
+    let json = |file: &TagFileSummary| TagFileJson {
+        file: file.file.to_string_lossy().into_owned(),
+        change_number: file.change_number,
+        cloud: file.cloud.clone(),
+        tags: file.tags,
     };
+    config.tag_files.iter().map(json).collect()
+}
+
+fn endpoints_json(config: &Config) -> Vec<EndpointJson> {
+    let risks = config.rules.iter().map(|rule| (rule.id, &rule.accepted_risk));
+    let risks: HashMap<RuleId, &Option<String>> = risks.collect();
     let endpoints = endpoints::expand(config);
     let unaddressed = endpoints::unaddressed(config, &endpoints);
-    let json = |endpoint: &Endpoint| {
-        let needs = needs(&unaddressed, endpoint);
+    let needs = by_pattern(&unaddressed);
+    let json = |endpoint| {
+        let needs = needed(&needs, endpoint);
+        let Endpoint { rule, role, .. } = endpoint;
         EndpointJson {
-            rule: endpoint.rule.0,
-            role: endpoint.role.words(),
+            rule: rule.0,
+            role: role.words(),
             target: target_words(endpoint),
             enforceable: needs.is_none(),
             needs: needs.map(Unaddressed::advice),
-            accepted_exfiltration_risk: risk_of(endpoint),
+            accepted_exfiltration_risk: risks.get(rule).copied().cloned().flatten(),
         }
     };
     endpoints.iter().map(json).collect()

@@ -119,7 +119,7 @@ pub(super) fn policy(
     let failed = match outcome {
         Ok((policy, recorded)) => {
             problems.iter().for_each(|problem| warn!("{problem}"));
-            return Ok((policy, Some(recorded)));
+            return Ok((policy, Some(recorded.saved)));
         }
         Err(failed) => failed,
     };

@@ -55,7 +55,7 @@ impl Daemon {
         info!("reloading {}", self.file.display());
         self.reload = Some(Reload {
             policy,
-            recorded,
+            recorded: recorded.saved,
             deadline: Instant::now() + FIRST_ANSWERS,
         });
     }

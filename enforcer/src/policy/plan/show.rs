@@ -28,6 +28,12 @@ impl fmt::Display for Plan {
             mode(self.mode),
             ports.join(" ")
         )?;
+        for file in &self.service_tag_files {
+            writeln!(out, "service tags {}", file.words)?;
+        }
+        for caution in &self.cautions {
+            writeln!(out, "CAUTION: {caution}")?;
+        }
         for rule in &self.rules {
             writeln!(out, "\n{rule}")?;
         }
@@ -54,6 +60,10 @@ impl fmt::Display for RulePlan {
             write!(out, "\n  exfiltration risk accepted: {reason}")?;
         }
         write!(out, "\n  server names: {}", self.server_names)?;
+        if !self.sanity_tags.is_empty() {
+            let tags = self.sanity_tags.join(", ");
+            write!(out, "\n  public answers are refused outside of {tags}")?;
+        }
         for endpoint in &self.endpoints {
             write!(out, "\n{endpoint}")?;
         }
@@ -77,6 +87,15 @@ impl fmt::Display for EndpointPlan {
                 }
             }
             Outcome::Prefix { prefix } => write!(out, "  {role} {prefix}"),
+            Outcome::ServiceTag {
+                service_tag,
+                ipv4_prefixes,
+                ipv6_prefixes,
+                ..
+            } => write!(
+                out,
+                "  {role} {service_tag} ({ipv4_prefixes} IPv4 and {ipv6_prefixes} IPv6 prefixes)"
+            ),
         }
     }
 }

@@ -237,6 +237,7 @@ fn rule(id: u32, line: usize, kind: RuleKind, accepted_risk: Option<&str>) -> Ru
         },
         kind,
         private_link: Vec::new(),
+        sanity_tags: Vec::new(),
         accepted_risk: accepted_risk.map(str::to_owned),
     }
 }
@@ -281,6 +282,7 @@ fn example() -> (Config, Vec<Endpoint>, Vec<Upstream>) {
             ..Enforce::default()
         },
         resolver: Resolver::default(),
+        tag_files: Vec::new(),
     };
     let endpoint = |rule, role, target| Endpoint {
         rule: RuleId(rule),
