@@ -17,9 +17,11 @@ pub const VERSION: u32 = 4;
 /// Most filtered ports.
 pub const PORTS_MAX: usize = 16;
 
-/// Intervals of IPv4 that one half of the table holds.
+/// The intervals of an IPv4 block never lie across a multiple of this in their half of the table.
+pub const CHUNK: u32 = 1 << 16;
+/// Intervals of IPv4 that one half of the table holds, unless it is configured otherwise; a multiple of [`CHUNK`].
 pub const INTERVALS_V4: u32 = 1 << 17;
-/// Intervals of IPv6 that one half of the table holds.
+/// Intervals of IPv6 that one half of the table holds, unless it is configured otherwise.
 pub const INTERVALS_V6: u32 = 1 << 15;
 
 /// The word that puts a policy into force, and what a reader must know before it believes it.

@@ -65,6 +65,24 @@ pub(crate) static PIECES_2: SkStorage<Kept> = SkStorage::new();
 #[btf_map]
 pub(crate) static PIECES_3: SkStorage<Kept> = SkStorage::new();
 
+/// Intervals of a half of the tables: of IPv4, of IPv6. The loader makes the maps as large.
+#[unsafe(no_mangle)]
+static CAPACITY: [u32; 2] = [INTERVALS_V4, INTERVALS_V6];
+
+/// Intervals of IPv4 in a half.
+#[inline(always)]
+pub(crate) fn capacity_v4() -> u32 {
+    // SAFETY: within the array. Volatile, since the loader replaces what the compiler sees.
+    unsafe { core::ptr::read_volatile((&raw const CAPACITY).cast::<u32>()) }
+}
+
+/// Intervals of IPv6 in a half.
+#[inline(always)]
+pub(crate) fn capacity_v6() -> u32 {
+    // SAFETY: as above.
+    unsafe { core::ptr::read_volatile((&raw const CAPACITY).cast::<u32>().add(1)) }
+}
+
 /// The filtered ports, closed by a zero. Read-only for the verifier, which drops the comparisons that can not happen.
 #[unsafe(no_mangle)]
 static PORTS: [u16; PORTS_MAX] = [0; PORTS_MAX];

@@ -5,14 +5,17 @@ use core::mem::transmute;
 use core::ptr::read_volatile;
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
-use enforcer_common::abi::{Header, INTERVALS_V4, INTERVALS_V6};
+use enforcer_common::abi::Header;
 use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, NameTables, TEXT_WORDS, search};
 use enforcer_common::packet::Address;
 use enforcer_common::table::{
     BLOCKS, GrantWord, Half, Index, IntervalV4, IntervalV6, Lookup, PolicyWord, Seen, Tables, find,
 };
 
-use crate::maps::{HEADER, INDEX_V4, INDEX_V6, NAME_HEAD, NAME_TABLE, NAME_TEXT, SCOPES, TABLE_V4, TABLE_V6};
+use crate::maps::{
+    HEADER, INDEX_V4, INDEX_V6, NAME_HEAD, NAME_TABLE, NAME_TEXT, SCOPES, TABLE_V4, TABLE_V6, capacity_v4,
+    capacity_v6,
+};
 
 /// The word of the policy in force, for what needs nothing of its tables.
 #[inline(always)]
@@ -85,7 +88,7 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn interval_v4(&self, half: Half, at: u32) -> Option<IntervalV4> {
-        let interval = TABLE_V4.get_ptr(half.index().wrapping_mul(INTERVALS_V4).wrapping_add(at))?;
+        let interval = TABLE_V4.get_ptr(half.index().wrapping_mul(capacity_v4()).wrapping_add(at))?;
         // SAFETY: the map's element is alive and aligned to 8 bytes. One load, so that the parts belong together.
         let word = unsafe { read_volatile(interval.cast::<u64>()) };
         // SAFETY: the same size, and every bit pattern is an interval.
@@ -226,7 +229,7 @@ pub(crate) fn zero(value: u64) -> u64 {
 
 #[inline(always)]
 fn interval_v6(half: Half, at: u32) -> Option<*const IntervalV6> {
-    TABLE_V6.get_ptr(half.index().wrapping_mul(INTERVALS_V6).wrapping_add(at))
+    TABLE_V6.get_ptr(half.index().wrapping_mul(capacity_v6()).wrapping_add(at))
 }
 
 /// # Safety

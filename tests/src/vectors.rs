@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use enforcer::config::RuleId;
 use enforcer::endpoints::Condition;
-use enforcer::policy::table::{Grant, TableError, TableImage};
+use enforcer::policy::table::{Grant, Table, TableError};
 use enforcer_common::Reason;
 use enforcer_common::packet::protocol;
 
@@ -48,7 +48,7 @@ pub struct Vector {
 ///
 /// # Errors
 /// None: it is small.
-pub fn policy() -> Result<TableImage, TableError> {
+pub fn policy() -> Result<Table, TableError> {
     let grant = |net: ipnet::IpNet, rule, condition| Grant {
         net,
         rule: RuleId(rule),
@@ -78,7 +78,7 @@ pub fn policy() -> Result<TableImage, TableError> {
             any,
         ),
     ];
-    TableImage::build(&grants, &[])
+    Table::of(&grants, &[])
 }
 
 /// Every vector.

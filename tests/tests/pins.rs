@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use enforcer::config::{Existing, Mode, Quic};
+use enforcer::config::{Capacity, Existing, Mode, Quic};
 use enforcer::kernel::{
     Damage, Enforcement, KernelError, LinkFound, MapsFound, Pins, Settings, Was, WrongVerdict, pins,
     self_check,
@@ -58,7 +58,7 @@ impl Bench {
 
     fn load_for(&self, ports: &[u16]) -> (Enforcement, MapsFound) {
         let pins = Arc::new(Pins::open(self.instance.name()).unwrap());
-        Enforcement::load_pinned(ports, &pins).unwrap()
+        Enforcement::load_pinned(ports, Capacity::default(), &pins).unwrap()
     }
 
     fn attach(&self, enforcement: &mut Enforcement) -> Vec<LinkFound> {
@@ -350,7 +350,7 @@ fn the_self_check_sees_what_the_programs_do_and_leaves_no_trace() {
             Some(WrongVerdict::Passed(_))
         ));
         // Another policy than the one that should be in force.
-        let other = enforcer::policy::table::TableImage::build(&[], &[]).unwrap();
+        let other = enforcer::policy::table::Table::of(&[], &[]).unwrap();
         enforcement.publish(&other, settings);
         assert!(matches!(
             self_check(&probe, &ranges, 443).unwrap(),

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use enforcer::config::RuleId;
 use enforcer::endpoints::{Condition, GrantedName, Scopes};
 use enforcer::names::{DomainPattern, NameRule, ServerName};
-use enforcer::policy::table::{Grant, HostTables, TableImage};
+use enforcer::policy::table::{Grant, HostTables, Table};
 use enforcer_common::Reason;
 use enforcer_common::bytes::Bytes;
 use enforcer_common::flow::{Flow, Stage};
@@ -25,8 +25,8 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
 /// Change of cipher, and the first record that is encrypted.
 const SECOND_FLIGHT: [u8; 17] = [20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 6, 1, 2, 3, 4, 5, 6];
 
-fn image() -> &'static TableImage {
-    static IMAGE: LazyLock<TableImage> = LazyLock::new(|| {
+fn image() -> &'static Table {
+    static IMAGE: LazyLock<Table> = LazyLock::new(|| {
         let grant = Grant {
             net: IpAddr::from(ADDRESS).into(),
             rule: RuleId(1),
@@ -42,7 +42,7 @@ fn image() -> &'static TableImage {
                 DomainPattern::parse("*.data.mcr.microsoft.com").unwrap(),
             )),
         ];
-        TableImage::build(&[grant], &names).unwrap()
+        Table::of(&[grant], &names).unwrap()
     });
     &IMAGE
 }
@@ -104,7 +104,7 @@ impl Connection {
     /// Sends the bytes of `stream` from `from` to `to`; the reason for which they are denied.
     fn send(&mut self, stream: &[u8], from: usize, to: usize) -> Option<Reason> {
         let tables = HostTables {
-            image: image(),
+            table: image(),
             settings: Settings(0),
             generation: Generation(1),
         };

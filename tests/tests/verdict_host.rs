@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use enforcer::policy::table::{HostTables, TableImage};
+use enforcer::policy::table::{HostTables, Table};
 use enforcer_common::Reason;
 use enforcer_common::at_once::passes_at_once;
 use enforcer_common::flow::Flow;
@@ -17,9 +17,9 @@ use enforcer_lab::vectors::{
 use proptest::prelude::*;
 
 fn tables(settings: u32, generation: u64) -> HostTables<'static> {
-    static IMAGE: LazyLock<TableImage> = LazyLock::new(|| policy().unwrap());
+    static IMAGE: LazyLock<Table> = LazyLock::new(|| policy().unwrap());
     HostTables {
-        image: &IMAGE,
+        table: &IMAGE,
         settings: Settings(settings),
         generation: Generation(generation),
     }

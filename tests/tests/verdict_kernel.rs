@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use enforcer::config::{Mode, RuleId};
 use enforcer::endpoints::Condition;
 use enforcer::kernel::{Enforcement, Settings};
-use enforcer::policy::table::{Grant, HostTables, TableImage};
+use enforcer::policy::table::{Grant, HostTables, Table};
 use enforcer_common::Reason;
 use enforcer_common::table::{Generation, Settings as Word};
 use enforcer_common::verdict::{Verdict, judge_packet};
@@ -41,9 +41,9 @@ fn run(enforcement: &mut Enforcement, packet: &packets::Packet) -> (bool, Option
     (passed, reason)
 }
 
-fn on_host(image: &TableImage, packet: &packets::Packet) -> Verdict {
+fn on_host(image: &Table, packet: &packets::Packet) -> Verdict {
     let tables = HostTables {
-        image,
+        table: image,
         settings: Word(0),
         generation: Generation(1),
     };
@@ -165,7 +165,7 @@ fn no_lookup_sees_a_mixture_of_two_policies() {
     const PUBLICATIONS: usize = 10_000;
     const RUNS: u32 = 20_000;
     // An odd number, so that each half of the table holds every policy in turn.
-    let policies: Vec<TableImage> = (0..3).map(moving_policy).collect();
+    let policies: Vec<Table> = (0..3).map(moving_policy).collect();
     let mut enforcement = load();
     enforcement.publish(&policies[0], Settings::default());
     let probe = enforcement.probe().unwrap();
@@ -221,7 +221,7 @@ fn moving_v6(low: u16) -> Ipv6Addr {
 
 /// x.x.128.1 is granted in all policies, behind everything else; x.x.128.3 in none; everything else moves by one
 /// address and many positions.
-fn moving_policy(which: u16) -> TableImage {
+fn moving_policy(which: u16) -> Table {
     let mut grants = vec![
         Grant {
             net: IpNet::from(IpAddr::from(Ipv4Addr::new(10, 0, 128, 1))),
@@ -250,5 +250,5 @@ fn moving_policy(which: u16) -> TableImage {
             condition: Condition::Unconditional,
         });
     }
-    TableImage::build(&grants, &[]).unwrap()
+    Table::of(&grants, &[]).unwrap()
 }

@@ -74,8 +74,17 @@ pub(crate) const KEYS: [(&str, &[&str]); 6] = [
     ("[service_tags]", &["file"]),
     (
         "[enforce]",
-        &["ports", "cgroup", "quic", "server_name", "existing", "tamper"],
+        &[
+            "ports",
+            "cgroup",
+            "quic",
+            "server_name",
+            "existing",
+            "tamper",
+            "capacity",
+        ],
     ),
+    ("[enforce.capacity]", &["ipv4", "ipv6"]),
     (
         "[resolver]",
         &[

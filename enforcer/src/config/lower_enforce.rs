@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::document::{Section, as_integer, wrong_type};
 use super::report::Report;
-use super::{Enforce, Existing, PORTS_MAX, Quic, ServerNames, Tamper};
+use super::{Capacity, Enforce, Existing, PORTS_MAX, Quic, ServerNames, Tamper};
 
 pub(super) fn lower(section: &Section<'_>, report: &mut Report) -> Enforce {
     let default = Enforce::default();
@@ -32,7 +32,38 @@ pub(super) fn lower(section: &Section<'_>, report: &mut Report) -> Enforce {
                 report,
             )
             .unwrap_or_default(),
+        capacity: capacity(section, report),
     }
+}
+
+fn capacity(section: &Section<'_>, report: &mut Report) -> Capacity {
+    let default = Capacity::default();
+    let Some(value) = section.get("capacity") else {
+        return default;
+    };
+    let DeValue::Table(table) = value.get_ref() else {
+        wrong_type("capacity", "a table", "{ ipv4 = 262144 }", value, report);
+        return default;
+    };
+    let section = Section::open("[enforce.capacity]", table, value.span(), report);
+    let mut read = |key, step: u32, most, default| {
+        let Some(count) = section.integer(key, step..=most, report) else {
+            return default;
+        };
+        if !count.is_multiple_of(step) {
+            let span = section
+                .get(key)
+                .map_or(section.span.clone(), |value| value.span());
+            let problem = report.error(&span, format!("{count} is no multiple of {step}"));
+            let next = count.next_multiple_of(step);
+            report.push(problem.hint(format!("the next one is `{key} = {next}`")));
+            return default;
+        }
+        count
+    };
+    let ipv4 = read("ipv4", Capacity::IPV4_STEP, Capacity::IPV4_MAX, default.ipv4());
+    let ipv6 = read("ipv6", Capacity::IPV6_STEP, Capacity::IPV6_MAX, default.ipv6());
+    Capacity::new(ipv4, ipv6).unwrap_or(default)
 }
 
 fn server_names(section: &Section<'_>, report: &mut Report) -> ServerNames {

@@ -3,6 +3,7 @@
 //! This room does no I/O, reads no clock and knows neither tokio nor aya. Text goes in with a [`Files`] that reads
 //! what the text refers to; a [`Config`] comes out, or every problem at once, each with its place.
 
+mod capacity;
 mod claim;
 mod cloud;
 mod document;
@@ -48,6 +49,7 @@ use toml::de::DeTable;
 use crate::names::{DomainPattern, NameRule, ServerName};
 use crate::prefixes::PrefixSet;
 
+pub use capacity::Capacity;
 pub use cloud::Cloud;
 #[cfg(test)]
 pub(crate) use document::KEYS;
@@ -364,6 +366,8 @@ pub struct Enforce {
     pub existing: Existing,
     /// `tamper`.
     pub tamper: Tamper,
+    /// `capacity`.
+    pub capacity: Capacity,
 }
 
 impl Default for Enforce {
@@ -375,6 +379,7 @@ impl Default for Enforce {
             server_names: ServerNames::Require,
             existing: Existing::Deny,
             tamper: Tamper::Restore,
+            capacity: Capacity::default(),
         }
     }
 }

@@ -58,15 +58,17 @@ pub(super) enum UpdateError {
 impl Enforcing {
     /// Loads the programs for the ports of `policy`. Nothing is judged yet.
     pub(super) fn load(policy: &Policy) -> Result<Self, KernelError> {
+        let enforce = &policy.config.enforce;
         Ok(Self {
-            enforcement: Enforcement::load(&policy.config.enforce.ports)?,
+            enforcement: Enforcement::load_with(&enforce.ports, enforce.capacity)?,
             published: None,
         })
     }
 
     /// As [`Self::load`], going on with what is pinned.
     pub(super) fn load_pinned(policy: &Policy, pins: &Arc<Pins>) -> Result<(Self, MapsFound), KernelError> {
-        let (enforcement, found) = Enforcement::load_pinned(&policy.config.enforce.ports, pins)?;
+        let enforce = &policy.config.enforce;
+        let (enforcement, found) = Enforcement::load_pinned(&enforce.ports, enforce.capacity, pins)?;
         let enforcing = Self {
             enforcement,
             published: None,
@@ -114,7 +116,7 @@ impl Enforcing {
             None => Actual::Nothing,
         };
         let change = Change::between(policy.granted(&desired), actual, settings.mode);
-        let generation = self.enforcement.publish(&desired.image, settings).0;
+        let generation = self.enforcement.publish(&desired.table, settings).0;
         self.published = Some(Published {
             generation,
             settings,

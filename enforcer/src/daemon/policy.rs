@@ -10,7 +10,7 @@ use crate::endpoints::{self, Endpoint, GrantedName};
 use crate::kernel::Settings;
 use crate::policy::grants::grants;
 use crate::policy::plan::Granted;
-use crate::policy::table::{Range, TableError, TableImage};
+use crate::policy::table::{Range, Table, TableError};
 use crate::resolve::failover::Failover;
 use crate::resolve::{Question, Snapshot, system, upstream};
 use crate::state::configuration::Recorded;
@@ -37,7 +37,7 @@ pub struct Policy {
 #[derive(Debug)]
 pub struct Desired {
     /// In the kernel's layout.
-    pub image: TableImage,
+    pub table: Table,
     /// The same as ranges, disjoint and ascending.
     pub ranges: Vec<Range>,
 }
@@ -153,9 +153,10 @@ impl Policy {
             &[]
         };
         let grants = grants(&self.endpoints, answers, upstreams, ports);
-        let image = TableImage::build(&grants, &self.names)?;
-        let ranges = image.ranges();
-        Ok(Desired { image, ranges })
+        let mut table = Table::new(self.config.enforce.capacity);
+        table.fill(&grants, &self.names)?;
+        let ranges = table.ranges();
+        Ok(Desired { table, ranges })
     }
 
     /// The same as data for a plan.

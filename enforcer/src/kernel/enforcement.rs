@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aya::maps::{Map, MapData, PerCpuArray, ProgramArray, RingBuf};
+use aya::maps::{Map, MapData, MapInfo, PerCpuArray, ProgramArray, RingBuf};
 use aya::programs::{CgroupSkb, CgroupSockAddr, ProgramFd};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use enforcer_common::abi::{NextProgram, PORTS_MAX};
@@ -19,10 +19,11 @@ use super::events::Events;
 use super::links::{Link, POINTS, Point};
 use super::pins::{Damage, LinkFound, MapsFound, Pinned, Pins, Was, program_id};
 use super::preflight;
+use super::sizes::Sizes;
 use super::sys;
-use super::tables::{Loaded, Tables};
-use crate::config::{Existing, Mode, Quic};
-use crate::policy::table::TableImage;
+use super::tables::{Loaded, Mappable, Tables};
+use crate::config::{Capacity, Existing, Mode, Quic};
+use crate::policy::table::Table;
 
 /// The programs that egress goes on with, at their positions in the map of programs.
 const NEXT: [(NextProgram, &str); NextProgram::COUNT as usize] = [
@@ -106,31 +107,46 @@ impl Drop for Enforcement {
 
 impl Enforcement {
     /// Loads the programs for these filtered ports, 1 to [`PORTS_MAX`] of them. Nothing is judged until they are
-    /// attached, and everything on these ports is denied until a policy is published.
+    /// attached, and everything on these ports is denied until a policy is published. The tables are of the default
+    /// capacity.
     ///
     /// # Errors
     /// [`KernelError`]: the list is of another length or has a 0, a privilege or feature is missing, or the kernel
     /// refuses a program.
     pub fn load(ports: &[u16]) -> Result<Self, KernelError> {
-        let constants = constants(ports)?;
+        Self::load_with(ports, Capacity::default())
+    }
+
+    /// As [`Self::load`], with tables of this capacity.
+    ///
+    /// # Errors
+    /// As for [`Self::load`]; [`KernelError::Memory`] when the tables would take too much of the machine's.
+    pub fn load_with(ports: &[u16], capacity: Capacity) -> Result<Self, KernelError> {
+        let constants = Constants::new(ports, capacity)?;
         preflight::check()?;
-        Self::load_with(&mut EbpfLoader::new(), &constants)
+        let sizes = Sizes::of(capacity)?;
+        Self::load_into(&mut EbpfLoader::new(), &constants, &sizes)
     }
 
     /// As [`Self::load`], with the maps that are pinned, or with new ones in their place where there are none, or not such
     /// as these programs work with. A policy in maps that were there is in force as soon as the programs are attached.
     ///
     /// # Errors
-    /// As for [`Self::load`]; [`KernelError::Pins`] when they can be neither read nor made.
-    pub fn load_pinned(ports: &[u16], pins: &Arc<Pins>) -> Result<(Self, MapsFound), KernelError> {
-        let constants = constants(ports)?;
+    /// As for [`Self::load_with`]; [`KernelError::Pins`] when they can be neither read nor made.
+    pub fn load_pinned(
+        ports: &[u16],
+        capacity: Capacity,
+        pins: &Arc<Pins>,
+    ) -> Result<(Self, MapsFound), KernelError> {
+        let constants = Constants::new(ports, capacity)?;
         preflight::check()?;
-        let prepared = pins.prepare_maps()?;
+        let sizes = Sizes::of(capacity)?;
+        let prepared = pins.prepare_maps(&sizes)?;
         let mut loader = EbpfLoader::new();
         for (name, path) in &prepared.paths {
             loader.map_pin_path(name, path);
         }
-        let mut loaded = Self::load_with(&mut loader, &constants)?;
+        let mut loaded = Self::load_into(&mut loader, &constants, &sizes)?;
         let found = pins.finish_maps(prepared)?;
         if found.flows == Was::Taken && loaded.tables.generation() == Generation(0) {
             loaded.tables.go_on_above_all();
@@ -139,16 +155,21 @@ impl Enforcement {
         Ok((loaded, found))
     }
 
-    fn load_with<'a>(
+    fn load_into<'a>(
         loader: &mut EbpfLoader<'a>,
-        constants: &'a [u16; PORTS_MAX],
+        constants: &'a Constants,
+        sizes: &Sizes,
     ) -> Result<Self, KernelError> {
         sys::raise_memlock();
+        for (map, entries) in sizes.entries() {
+            loader.map_max_entries(map, entries);
+        }
         let mut ebpf = loader
             // Of a program that is refused the last words, which say why. Of every step, as is the default, a log of many
             // megabytes is tried again and again until it fits, for minutes.
             .verifier_log_level(VerifierLogLevel::STATS)
-            .override_global("PORTS", constants, true)
+            .override_global("PORTS", &constants.ports, true)
+            .override_global("CAPACITY", &constants.capacity, true)
             .load(OBJECT)
             .map_err(|error| KernelError::Object(error.into()))?;
         let refused = |program, error: aya::programs::ProgramError| KernelError::Load {
@@ -174,7 +195,7 @@ impl Enforcement {
             let call: &mut CgroupSockAddr = program(&mut ebpf, point.program)?;
             call.load().map_err(|error| refused(point.program, error))?;
         }
-        let mut tables = Tables::open(|name| map_fd(&ebpf, name), true)?;
+        let mut tables = Tables::open(|name| mappable(&ebpf, name), true)?;
         tables.set_version();
         let counters = PerCpuArray::try_from(map_of(&ebpf, "COUNTERS")?)
             .map_err(|error| KernelError::Object(error.into()))?;
@@ -188,10 +209,20 @@ impl Enforcement {
         })
     }
 
-    /// Puts a policy into force: addresses of both families, server names and settings at one store. Nothing can fail here: an image
-    /// exists only if it fits.
-    pub fn publish(&mut self, image: &TableImage, settings: Settings) -> Generation {
-        self.tables.publish(image, settings)
+    /// Puts a policy into force: addresses of both families, server names and settings at one store. Costs what has
+    /// changed since the same table was published the time before the last. Nothing can fail here: a table holds only
+    /// what fits.
+    ///
+    /// # Panics
+    /// When the table was made for another capacity than [`Self::capacity`].
+    pub fn publish(&mut self, table: &Table, settings: Settings) -> Generation {
+        self.tables.publish(table, settings)
+    }
+
+    /// What the tables of the kernel hold.
+    #[must_use]
+    pub fn capacity(&self) -> Capacity {
+        self.tables.capacity()
     }
 
     /// The policy in force, read from the maps; `None` before the first.
@@ -375,17 +406,30 @@ impl Enforcement {
     }
 }
 
-/// The ports as the programs hold them: closed by a zero, which therefore can not be one.
-fn constants(ports: &[u16]) -> Result<[u16; PORTS_MAX], KernelError> {
-    let mut constants = [0; PORTS_MAX];
-    if ports.is_empty() || ports.len() > PORTS_MAX || ports.contains(&0) {
-        return Err(KernelError::Ports {
-            ports: ports.to_vec(),
-            max: PORTS_MAX,
-        });
+/// What the programs hold that does not change after they are loaded.
+#[derive(Debug)]
+struct Constants {
+    /// Closed by a zero, which therefore can not be one.
+    ports: [u16; PORTS_MAX],
+    /// Intervals of a half: of IPv4, of IPv6.
+    capacity: [u32; 2],
+}
+
+impl Constants {
+    fn new(ports: &[u16], capacity: Capacity) -> Result<Self, KernelError> {
+        if ports.is_empty() || ports.len() > PORTS_MAX || ports.contains(&0) {
+            return Err(KernelError::Ports {
+                ports: ports.to_vec(),
+                max: PORTS_MAX,
+            });
+        }
+        let mut constants = Self {
+            ports: [0; PORTS_MAX],
+            capacity: [capacity.ipv4(), capacity.ipv6()],
+        };
+        constants.ports[..ports.len()].copy_from_slice(ports);
+        Ok(constants)
     }
-    constants[..ports.len()].copy_from_slice(ports);
-    Ok(constants)
 }
 
 /// Runs the egress program by hand (`BPF_PROG_TEST_RUN`).
@@ -465,6 +509,22 @@ pub(super) fn map_fd(ebpf: &Ebpf, name: &'static str) -> Result<OwnedFd, KernelE
         })
 }
 
+/// A map that can be mapped.
+fn mappable(ebpf: &Ebpf, name: &'static str) -> Result<Mappable, KernelError> {
+    let data = ebpf.map(name).and_then(data_of);
+    let info = data.map(MapData::info).transpose();
+    let info = info.map_err(|error| KernelError::Object(error.into()))?;
+    Ok(Mappable {
+        fd: map_fd(ebpf, name)?,
+        bytes: info.as_ref().map_or(0, map_bytes),
+    })
+}
+
+/// What the elements of a map take.
+pub(super) fn map_bytes(info: &MapInfo) -> u64 {
+    u64::from(info.value_size()) * u64::from(info.max_entries())
+}
+
 /// The kinds of map that the programs have.
 fn data_of(map: &Map) -> Option<&MapData> {
     match map {
@@ -504,6 +564,7 @@ mod tests {
 
     #[test]
     fn a_port_that_would_not_be_filtered_is_refused() {
+        let constants = |ports: &[u16]| Constants::new(ports, Capacity::default()).map(|new| new.ports);
         let full: Vec<u16> = (1..=16).collect();
         assert_eq!(constants(&full).unwrap().as_slice(), full);
         assert_eq!(constants(&[443]).unwrap()[..2], [443, 0]);

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::sizes::Limit;
+use crate::config::Capacity;
 use crate::policy::table::TableError;
 
 /// A failure between the daemon and the kernel.
@@ -107,6 +109,20 @@ pub enum KernelError {
         #[source]
         source: io::Error,
     },
+    /// The tables would take too much memory.
+    #[error(
+        "tables for {} IPv4 and {} IPv6 ranges take {} MiB of the kernel's memory, which it can not swap out; {} has \
+         {} MiB, of which the tables may take half",
+        capacity.ipv4(), capacity.ipv6(), needed.div_ceil(1 << 20), limit.of, limit.bytes >> 20
+    )]
+    Memory {
+        /// The configured capacity.
+        capacity: Capacity,
+        /// What its maps take, bytes.
+        needed: u64,
+        /// What there is.
+        limit: Limit,
+    },
     /// The policy does not fit.
     #[error("the policy was not published, the one in force stays")]
     Table(#[from] TableError),
@@ -145,7 +161,11 @@ impl KernelError {
                 "the BPF file system must be writable: root, or the owner of /sys/fs/bpf/enforcer with CAP_BPF; in a unit, \
                  ReadWritePaths=/sys/fs/bpf and neither PrivateBPF= nor ProtectKernelTunables="
             }
-            Self::Table(_) => "name wider prefixes, or fewer of them",
+            Self::Memory { .. } => {
+                "name a smaller `capacity` under [enforce]; where a limit of the service is too small, raise MemoryMax= in \
+                 its unit"
+            }
+            Self::Table(error) => error.hint(),
         }
     }
 }

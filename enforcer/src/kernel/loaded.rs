@@ -1,13 +1,14 @@
 //! What an enforcer on a cgroup holds, read from the kernel itself and not from the word of a daemon.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use aya::maps::MapInfo;
 use aya::programs::{ProgramError, ProgramInfo, loaded_programs};
 
+use super::enforcement::map_bytes;
 use super::error::KernelError;
 use super::sys;
-use super::tables::{Loaded, Tables};
+use super::tables::{Loaded, Mappable, Tables};
 
 /// Program names as the kernel keeps them: 15 bytes.
 const EGRESS: &str = "enforcer_egress";
@@ -73,7 +74,7 @@ fn maps_of(program: &ProgramInfo) -> Result<Vec<MapInfo>, KernelError> {
         .map_err(|error| system("reading a loaded map", error.to_string()))
 }
 
-fn open(maps: &[MapInfo], name: &'static str) -> Result<OwnedFd, KernelError> {
+fn open(maps: &[MapInfo], name: &'static str) -> Result<Mappable, KernelError> {
     let info = maps
         .iter()
         .find(|map| map.name_as_str() == Some(name))
@@ -81,6 +82,10 @@ fn open(maps: &[MapInfo], name: &'static str) -> Result<OwnedFd, KernelError> {
     info.fd()
         .map_err(std::io::Error::other)
         .and_then(|fd| fd.as_fd().try_clone_to_owned())
+        .map(|fd| Mappable {
+            fd,
+            bytes: map_bytes(info),
+        })
         .map_err(|source| KernelError::Map {
             map: name,
             action: "opened",

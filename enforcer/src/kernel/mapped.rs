@@ -84,6 +84,11 @@ impl<T: Element> Mapped<T> {
         Ok(Self { start, count })
     }
 
+    /// Elements.
+    pub(super) const fn count(&self) -> usize {
+        self.count
+    }
+
     const fn length(count: usize) -> usize {
         count * size_of::<T>()
     }

@@ -23,6 +23,7 @@ mod mapped;
 pub mod pins;
 pub mod preflight;
 mod self_check;
+mod sizes;
 mod sock_diag;
 mod sys;
 mod tables;

@@ -1,16 +1,22 @@
 //! The tables of a policy in their maps: written by the daemon that holds them, read by anybody who may.
 
-use std::os::fd::OwnedFd;
+mod publish;
+#[cfg(test)]
+mod tests;
 
-use enforcer_common::abi::{Header, INTERVALS_V4, INTERVALS_V6, VERSION};
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use enforcer_common::abi::{Header, VERSION};
 use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, TEXT_WORDS};
-use enforcer_common::table::{BLOCKS, Generation, Index, IntervalV4, IntervalV6, PolicyWord};
+use enforcer_common::table::{BLOCKS, Generation, Index, IntervalV4, IntervalV6};
 
 use super::enforcement::Settings;
 use super::error::KernelError;
 use super::mapped::{Element, Mapped};
+use crate::config::Capacity;
 use crate::endpoints::GrantedName;
-use crate::policy::table::{Range, TableImage, decode, decode_names};
+use crate::policy::table::{Range, decode, decode_names};
+use publish::Halves;
 
 /// How often a policy that changes under the reader is read again.
 const ATTEMPTS: u32 = 8;
@@ -28,6 +34,13 @@ pub struct Loaded {
     pub names: Vec<GrantedName>,
 }
 
+/// A map that can be mapped.
+pub(super) struct Mappable {
+    pub(super) fd: OwnedFd,
+    /// What its elements take.
+    pub(super) bytes: u64,
+}
+
 /// The mapped tables.
 pub(super) struct Tables {
     header: Mapped<Header>,
@@ -39,6 +52,9 @@ pub(super) struct Tables {
     name_head: Mapped<NameHead>,
     name_table: Mapped<NameEntry>,
     name_text: Mapped<u64>,
+    /// Of a half.
+    capacity: Capacity,
+    halves: Halves,
     /// A new policy gets a generation above this one.
     floor: Generation,
 }
@@ -52,32 +68,55 @@ impl Tables {
     /// Maps the maps that `of` gives by their names.
     ///
     /// # Errors
-    /// Those of `of`; [`KernelError::Map`] when one can not be mapped.
+    /// Those of `of`; [`KernelError::Map`] when one can not be mapped, or is of another size than any enforcer's.
     pub(super) fn open(
-        of: impl Fn(&'static str) -> Result<OwnedFd, KernelError>,
+        of: impl Fn(&'static str) -> Result<Mappable, KernelError>,
         writable: bool,
     ) -> Result<Self, KernelError> {
         fn mapped<T: Element>(
-            of: &impl Fn(&'static str) -> Result<OwnedFd, KernelError>,
+            name: &'static str,
+            map: &Mappable,
+            writable: bool,
+        ) -> Result<Mapped<T>, KernelError> {
+            let count = usize::try_from(map.bytes).unwrap_or(usize::MAX) / size_of::<T>();
+            Mapped::new(name, map.fd.as_fd(), count, writable)
+        }
+        fn sized<T: Element>(
+            of: &impl Fn(&'static str) -> Result<Mappable, KernelError>,
             name: &'static str,
             count: usize,
             writable: bool,
         ) -> Result<Mapped<T>, KernelError> {
-            use std::os::fd::AsFd as _;
-            Mapped::new(name, of(name)?.as_fd(), count, writable)
+            let map = of(name)?;
+            if map.bytes != (count * size_of::<T>()) as u64 {
+                return Err(other_size(name, map.bytes));
+            }
+            mapped(name, &map, writable)
         }
+        let table_v4: Mapped<IntervalV4> = mapped("TABLE_V4", &of("TABLE_V4")?, writable)?;
+        let table_v6: Mapped<IntervalV6> = mapped("TABLE_V6", &of("TABLE_V6")?, writable)?;
+        let half = |count: usize| u32::try_from(count / 2).unwrap_or_default();
+        let capacity = Capacity::new(half(table_v4.count()), half(table_v6.count()))
+            .ok_or_else(|| other_size("TABLE_V4", table_v4.count() as u64))?;
         Ok(Self {
-            header: mapped(&of, "HEADER", 1, writable)?,
-            index_v4: mapped(&of, "INDEX_V4", both(BLOCKS), writable)?,
-            table_v4: mapped(&of, "TABLE_V4", both(INTERVALS_V4), writable)?,
-            index_v6: mapped(&of, "INDEX_V6", both(BLOCKS), writable)?,
-            table_v6: mapped(&of, "TABLE_V6", both(INTERVALS_V6), writable)?,
-            scopes: mapped(&of, "SCOPES", both(CONDITIONS), writable)?,
-            name_head: mapped(&of, "NAME_HEAD", 2, writable)?,
-            name_table: mapped(&of, "NAME_TABLE", both(NAMES), writable)?,
-            name_text: mapped(&of, "NAME_TEXT", both(TEXT_WORDS), writable)?,
+            header: sized(&of, "HEADER", 1, writable)?,
+            index_v4: sized(&of, "INDEX_V4", both(BLOCKS), writable)?,
+            table_v4,
+            index_v6: sized(&of, "INDEX_V6", both(BLOCKS), writable)?,
+            table_v6,
+            scopes: sized(&of, "SCOPES", both(CONDITIONS), writable)?,
+            name_head: sized(&of, "NAME_HEAD", 2, writable)?,
+            name_table: sized(&of, "NAME_TABLE", both(NAMES), writable)?,
+            name_text: sized(&of, "NAME_TEXT", both(TEXT_WORDS), writable)?,
+            capacity,
+            halves: Halves::default(),
             floor: Generation(0),
         })
+    }
+
+    /// What a half holds.
+    pub(super) fn capacity(&self) -> Capacity {
+        self.capacity
     }
 
     /// The version of the layout that is in the header; 0 before anybody wrote it.
@@ -119,31 +158,13 @@ impl Tables {
         self.floor = Generation(seconds * 1000 + milliseconds);
     }
 
-    /// Puts a policy into force at one store: writes the half that nobody reads, then the word.
-    pub(super) fn publish(&mut self, image: &TableImage, settings: Settings) -> Generation {
-        let next = self.header.word().generation().max(self.floor).next();
-        let half = next.half().index() as usize;
-        self.index_v4.write(half * BLOCKS as usize, &image.index_v4);
-        self.table_v4
-            .write(half * INTERVALS_V4 as usize, &image.intervals_v4);
-        self.index_v6.write(half * BLOCKS as usize, &image.index_v6);
-        self.table_v6
-            .write(half * INTERVALS_V6 as usize, &image.intervals_v6);
-        self.scopes.write(half * CONDITIONS as usize, &image.conditions);
-        self.name_head.write(half, &[image.names.head]);
-        self.name_table.write(half * NAMES as usize, &image.names.entries);
-        self.name_text
-            .write(half * TEXT_WORDS as usize, &image.names.text);
-        self.header.publish(PolicyWord::new(next, settings.bits()));
-        next
-    }
-
     /// Reads the policy in force; `None` before the first.
     ///
     /// # Errors
     /// [`KernelError::Layout`] for maps of another build; [`KernelError::System`] when it changes all the time.
     pub(super) fn read(&self) -> Result<Option<Loaded>, KernelError> {
         let blocks = BLOCKS as usize;
+        let (v4, v6) = (self.capacity.ipv4() as usize, self.capacity.ipv6() as usize);
         for _ in 0..ATTEMPTS {
             let word = self.header.word();
             let generation = word.generation();
@@ -159,13 +180,9 @@ impl Tables {
             let half = generation.half().index() as usize;
             let ranges = decode(
                 &self.index_v4.read(half * blocks, blocks),
-                &self
-                    .table_v4
-                    .read(half * INTERVALS_V4 as usize, INTERVALS_V4 as usize),
+                &self.table_v4.read(half * v4, v4),
                 &self.index_v6.read(half * blocks, blocks),
-                &self
-                    .table_v6
-                    .read(half * INTERVALS_V6 as usize, INTERVALS_V6 as usize),
+                &self.table_v6.read(half * v6, v6),
                 &self.scopes.read(half * CONDITIONS as usize, CONDITIONS as usize),
             );
             let names = decode_names(
@@ -188,5 +205,13 @@ impl Tables {
             action: "reading the loaded policy, which changes all the time,",
             source: std::io::ErrorKind::ResourceBusy.into(),
         })
+    }
+}
+
+fn other_size(map: &'static str, bytes: u64) -> KernelError {
+    KernelError::Map {
+        map,
+        action: "used",
+        source: std::io::Error::other(format!("it is of another size: {bytes} bytes")),
     }
 }

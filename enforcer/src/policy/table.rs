@@ -3,19 +3,29 @@
 //! Where grants overlap, one that asks for no server name speaks for the address. Where all of them ask for one, the
 //! names of all of them count, and the rule that stands first in the file speaks.
 
-mod conditions;
+mod blocks;
+mod content;
 mod error;
+mod family;
+mod holdings;
 mod host;
-mod image;
+mod journal;
 mod names;
+mod ranges;
+mod room;
+mod runs;
 mod segments;
+mod sort;
 #[cfg(test)]
 mod tests;
+mod wide;
 
+pub use content::{Changed, Table};
 pub use error::TableError;
 pub use host::HostTables;
-pub use image::{Range, TableImage, decode};
+pub(crate) use journal::{Part, Stamp};
 pub use names::{NamesImage, decode_names};
+pub use ranges::{Range, decode};
 
 use ipnet::IpNet;
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use enforcer::config::{Existing, Mode, Quic};
+use enforcer::config::{Capacity, Existing, Mode, Quic};
 use enforcer::kernel::{Enforcement, LinkFound, Pins, Settings, Was, self_check};
 
 use crate::vectors::{PORTS, policy};
@@ -27,7 +27,7 @@ pub(super) fn run() -> Result<()> {
     let policy = policy().context("the policy of the vectors")?;
     let load = || -> Result<_> {
         let pins = Arc::new(Pins::open("pinned")?);
-        Ok(Enforcement::load_pinned(&PORTS, &pins)?)
+        Ok(Enforcement::load_pinned(&PORTS, Capacity::default(), &pins)?)
     };
     let (mut first, _) = load().context("the programs can not be pinned")?;
     let generation = first.publish(&policy, ENFORCE);

@@ -10,7 +10,7 @@ use std::pin::pin;
 use enforcer::config::{Existing, Mode, Quic, RuleId};
 use enforcer::endpoints::Condition;
 use enforcer::kernel::{Count, Enforcement, Event, Events, KernelError, Settings};
-use enforcer::policy::table::{Grant, TableImage};
+use enforcer::policy::table::{Grant, Table};
 use enforcer_common::Reason;
 use enforcer_common::abi::Hook;
 use enforcer_lab::Cgroup;
@@ -74,7 +74,7 @@ pub(crate) fn load() -> Enforcement {
 }
 
 /// A policy that grants these addresses, each by its own rule.
-pub(crate) fn policy_of(addresses: &[SocketAddr]) -> TableImage {
+pub(crate) fn policy_of(addresses: &[SocketAddr]) -> Table {
     let grants: Vec<Grant> = (0..)
         .zip(addresses)
         .map(|(rule, to)| Grant {
@@ -83,7 +83,7 @@ pub(crate) fn policy_of(addresses: &[SocketAddr]) -> TableImage {
             condition: Condition::Unconditional,
         })
         .collect();
-    TableImage::build(&grants, &[]).unwrap()
+    Table::of(&grants, &[]).unwrap()
 }
 
 impl Bench {

@@ -10,7 +10,7 @@ use enforcer::config::{Existing, Mode, Quic, RuleId};
 use enforcer::endpoints::{Condition, GrantedName, Scope, Scopes};
 use enforcer::kernel::{Enforcement, Event, Events, Settings};
 use enforcer::names::{DomainPattern, NameRule, ServerName};
-use enforcer::policy::table::{Grant, TableImage};
+use enforcer::policy::table::{Grant, Table};
 use enforcer_common::Reason;
 use enforcer_common::abi::Hook;
 use enforcer_common::packet::segment;
@@ -91,17 +91,17 @@ pub(crate) fn rule(to: SocketAddr) -> RuleId {
 }
 
 /// A policy that asks for no name at [`NAMED`].
-pub(crate) fn open_policy() -> TableImage {
+pub(crate) fn open_policy() -> Table {
     let grant = Grant {
         net: IpNet::from(NAMED.ip()),
         rule: rule(NAMED),
         condition: Condition::Unconditional,
     };
-    TableImage::build(&[grant], &[]).unwrap()
+    Table::of(&[grant], &[]).unwrap()
 }
 
 /// The policy of the tests, without the addresses in `without` and with these names beside the one of the list.
-pub(crate) fn policy(names: &[&str], without: &[SocketAddr]) -> TableImage {
+pub(crate) fn policy(names: &[&str], without: &[SocketAddr]) -> Table {
     let list = Scopes::of(Scope::of_list(0).unwrap());
     let grants: Vec<Grant> = [
         (NAMED, Condition::POLICY),
@@ -120,7 +120,7 @@ pub(crate) fn policy(names: &[&str], without: &[SocketAddr]) -> TableImage {
     .collect();
     let mut granted: Vec<GrantedName> = names.iter().map(|name| granted(name, Scopes::POLICY)).collect();
     granted.push(self::granted(OWN, list));
-    TableImage::build(&grants, &granted).unwrap()
+    Table::of(&grants, &granted).unwrap()
 }
 
 fn granted(text: &str, scopes: Scopes) -> GrantedName {
@@ -132,7 +132,7 @@ fn granted(text: &str, scopes: Scopes) -> GrantedName {
 }
 
 /// The whole policy.
-pub(crate) fn whole() -> TableImage {
+pub(crate) fn whole() -> Table {
     policy(&[NAME, PATTERN], &[])
 }
 
@@ -215,7 +215,7 @@ impl Bench {
         self.is_attached = true;
     }
 
-    pub(crate) fn publish(&mut self, policy: &TableImage, settings: Settings) {
+    pub(crate) fn publish(&mut self, policy: &Table, settings: Settings) {
         self.enforcement.publish(policy, settings);
     }
 

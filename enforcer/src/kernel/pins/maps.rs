@@ -16,6 +16,7 @@ use enforcer_common::table::Generation;
 use super::super::OBJECT;
 use super::super::error::KernelError;
 use super::super::mapped::Mapped;
+use super::super::sizes::Sizes;
 use super::{Pins, folder};
 
 /// Maps that belong together: all of them are taken over, or none.
@@ -86,10 +87,10 @@ pub(in super::super) struct PreparedMaps {
 
 impl Pins {
     /// Looks at what is pinned, and says where each map is, or is to be made.
-    pub(in super::super) fn prepare_maps(&self) -> Result<PreparedMaps, KernelError> {
+    pub(in super::super) fn prepare_maps(&self, sizes: &Sizes) -> Result<PreparedMaps, KernelError> {
         let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(error.into()))?;
         let mut paths = Vec::new();
-        let was = GROUPS.each_ref().map(|group| self.look(group, &object));
+        let was = GROUPS.each_ref().map(|group| self.look(group, &object, sizes));
         for (group, was) in GROUPS.iter().zip(&was) {
             let folder = if *was == Was::Taken {
                 self.folder.join(group.name())
@@ -136,13 +137,13 @@ impl Pins {
         })
     }
 
-    fn look(&self, group: &Group, object: &Object) -> Was {
+    fn look(&self, group: &Group, object: &Object, sizes: &Sizes) -> Was {
         let folder = self.folder.join(group.name());
         if folder.symlink_metadata().is_err() {
             return self.other_version(group);
         }
         for name in group.maps {
-            if let Err(why) = fits(name, &folder.join(name), object) {
+            if let Err(why) = fits(name, &folder.join(name), object, sizes) {
                 return Was::Unfit(why);
             }
         }
@@ -166,7 +167,7 @@ impl Pins {
 }
 
 /// Whether a pinned map is such as the object asks for; why not, in words.
-fn fits(name: &str, path: &Path, object: &Object) -> Result<(), String> {
+fn fits(name: &str, path: &Path, object: &Object, sizes: &Sizes) -> Result<(), String> {
     let wanted = object
         .maps
         .get(name)
@@ -185,7 +186,7 @@ fn fits(name: &str, path: &Path, object: &Object) -> Result<(), String> {
         wanted.map_type(),
         wanted.key_size(),
         wanted.value_size(),
-        wanted.max_entries(),
+        sizes.of_map(name).unwrap_or(wanted.max_entries()),
         wanted.map_flags(),
     ];
     let words = ["type", "key size", "value size", "entries", "flags"];

@@ -10,7 +10,7 @@ use crate::config::{Enforce, Names, Resolver, RuleId, RuleKind};
 use crate::endpoints::{Condition, Scope, Scopes, granted_names};
 use crate::names::NameRule;
 use crate::policy::grants::grants;
-use crate::policy::table::TableImage;
+use crate::policy::table::Table;
 use crate::resolve::{Age, DnsName, KnownAddress, LastAnswer, LastGood, RefusedAddress};
 
 fn range(first: &str, last: &str, rule: u32) -> Range {
@@ -377,7 +377,7 @@ fn example_plan(actual: Actual<'_>) -> Plan {
     let answers = example_answers(now);
     let grants = grants(&endpoints, &answers, &upstreams, &config.enforce.ports);
     let names = granted_names(&config, &endpoints);
-    let image = TableImage::build(&grants, &names).unwrap();
+    let image = Table::of(&grants, &names).unwrap();
     assert_eq!(image.granted_names(), names);
     let desired = Granted {
         ranges: &image.ranges(),

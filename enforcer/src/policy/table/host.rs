@@ -1,17 +1,17 @@
-//! The table on the host: the same lookup that the kernel programs do, over an image instead of maps.
+//! The table on the host: the same lookup that the kernel programs do, over what the daemon keeps instead of maps.
 
 use enforcer_common::names::{NameEntry, NameHead, NameTables};
 use enforcer_common::table::{
     Generation, Half, Index, IntervalV4, IntervalV6, PolicyWord, Settings as Word, Tables,
 };
 
-use super::TableImage;
+use super::Table;
 
 /// A published policy, as the verdict sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct HostTables<'a> {
     /// The table.
-    pub image: &'a TableImage,
+    pub table: &'a Table,
     /// The settings that were published with it.
     pub settings: Word,
     /// Its generation; 0 stands for no policy at all.
@@ -30,15 +30,15 @@ impl Tables for HostTables<'_> {
     }
 
     fn index_v4(&self, _half: Half, block: u32) -> Option<Index> {
-        self.image.index_v4.get(block as usize).copied()
+        self.table.index_v4().get(block as usize).copied()
     }
 
     fn interval_v4(&self, _half: Half, at: u32) -> Option<IntervalV4> {
-        self.image.intervals_v4.get(at as usize).copied()
+        self.table.intervals_v4().get(at as usize).copied()
     }
 
     fn index_v6(&self, _half: Half, block: u32) -> Option<Index> {
-        self.image.index_v6.get(block as usize).copied()
+        self.table.index_v6().get(block as usize).copied()
     }
 
     fn first_v6(&self, half: Half, at: u32) -> Option<[u64; 2]> {
@@ -46,24 +46,24 @@ impl Tables for HostTables<'_> {
     }
 
     fn interval_v6(&self, _half: Half, at: u32) -> Option<IntervalV6> {
-        self.image.intervals_v6.get(at as usize).copied()
+        self.table.intervals_v6().get(at as usize).copied()
     }
 }
 
 impl NameTables for HostTables<'_> {
     fn condition(&self, _half: Half, at: u32) -> Option<u64> {
-        self.image.conditions.get(at as usize).copied()
+        self.table.conditions().get(at as usize).copied()
     }
 
     fn name_head(&self, _half: Half) -> Option<NameHead> {
-        Some(self.image.names.head)
+        Some(self.table.names().head)
     }
 
     fn name_entry(&self, _half: Half, at: u32) -> Option<NameEntry> {
-        self.image.names.entries.get(at as usize).copied()
+        self.table.names().entries.get(at as usize).copied()
     }
 
     fn text(&self, _half: Half, at: u32) -> Option<u64> {
-        self.image.names.text.get(at as usize).copied()
+        self.table.names().text.get(at as usize).copied()
     }
 }

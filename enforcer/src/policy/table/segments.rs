@@ -1,135 +1,121 @@
 //! Overlapping grants to disjoint segments, in one sweep over the sorted starts.
 
-use crate::config::RuleId;
-use crate::endpoints::Condition;
+use super::error::TableError;
+use super::family::{Family, Number};
+use super::holdings::{HeldId, Holdings};
 
-/// An address as a number: `u32` or `u128`.
-pub(super) trait Number: Copy + Ord {
-    /// The next address; `None` after the last.
-    fn next(self) -> Option<Self>;
-    /// The address before; `None` before the first.
-    fn previous(self) -> Option<Self>;
-}
-
-impl Number for u32 {
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-    fn previous(self) -> Option<Self> {
-        self.checked_sub(1)
-    }
-}
-
-impl Number for u128 {
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-    fn previous(self) -> Option<Self> {
-        self.checked_sub(1)
-    }
-}
-
-/// What lies behind an address.
+/// Addresses, both ends inclusive, and what lies behind them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Held {
-    /// The rule that speaks for it.
-    pub(super) rule: RuleId,
-    pub(super) condition: Condition,
-}
-
-/// Granted addresses, both ends inclusive.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Segment<N> {
+pub(super) struct Segment<N, G> {
     pub(super) first: N,
     pub(super) last: N,
-    pub(super) grant: Held,
+    pub(super) grant: G,
 }
 
-/// What holds for an address that both cover. The order in which many are joined does not matter.
-fn joined(a: Held, b: Held) -> Held {
-    match (a.condition, b.condition) {
-        (Condition::Unconditional, Condition::NameIn(_)) => a,
-        (Condition::NameIn(_), Condition::Unconditional) => b,
-        _ => Held {
-            rule: a.rule.min(b.rule),
-            condition: a.condition.or(b.condition),
-        },
+/// Takes segments, disjoint and ascending, and hands them on with neighbours of the same grant joined.
+pub(super) struct Joining<N, G, F> {
+    pending: Option<Segment<N, G>>,
+    out: F,
+}
+
+impl<N: Number, G: Copy + Eq, F: FnMut(Segment<N, G>)> Joining<N, G, F> {
+    pub(super) fn new(out: F) -> Self {
+        Self { pending: None, out }
     }
-}
 
-/// Makes segments that come from prefixes disjoint and ascending, and joins neighbours with the same grant.
-///
-/// Two prefixes are disjoint or one contains the other, so the prefixes around an address form a stack.
-pub(super) fn disjoint<N: Number>(mut nested: Vec<Segment<N>>) -> Vec<Segment<N>> {
-    // Ascending; of those that start together the widest first, so that a container comes before what it contains.
-    nested.sort_unstable_by(|a, b| a.first.cmp(&b.first).then(b.last.cmp(&a.last)));
-    let mut out: Vec<Segment<N>> = Vec::with_capacity(nested.len());
-    // Open segments, outermost first; each grant is that of itself and all around it, joined.
-    let mut open: Vec<Segment<N>> = Vec::new();
-    // Where the part of the innermost open segment starts that has not been put out.
-    let mut from: Option<N> = None;
-    for segment in nested {
-        close(&mut open, &mut from, Some(segment.first), &mut out);
-        let grant = match open.last() {
-            Some(around) => {
-                if let (Some(start), Some(last)) = (from, segment.first.previous())
-                    && start <= last
-                {
-                    put(
-                        &mut out,
-                        Segment {
-                            first: start,
-                            last,
-                            grant: around.grant,
-                        },
-                    );
-                }
-                joined(around.grant, segment.grant)
+    #[inline]
+    pub(super) fn put(&mut self, segment: Segment<N, G>) {
+        if let Some(before) = &mut self.pending {
+            if before.grant == segment.grant && before.last.next() == Some(segment.first) {
+                before.last = segment.last;
+                return;
             }
-            None => segment.grant,
-        };
-        from = Some(segment.first);
-        open.push(Segment { grant, ..segment });
+            (self.out)(*before);
+        }
+        self.pending = Some(segment);
     }
-    close(&mut open, &mut from, None, &mut out);
-    out
-}
 
-/// Puts out the rest of every open segment that ends before `next`.
-fn close<N: Number>(
-    open: &mut Vec<Segment<N>>,
-    from: &mut Option<N>,
-    next: Option<N>,
-    out: &mut Vec<Segment<N>>,
-) {
-    while let Some(innermost) = open.last().copied() {
-        if next.is_some_and(|next| innermost.last >= next) {
-            break;
+    pub(super) fn end(&mut self) {
+        if let Some(last) = self.pending.take() {
+            (self.out)(last);
         }
-        if let Some(start) = *from
-            && start <= innermost.last
-        {
-            put(
-                out,
-                Segment {
-                    first: start,
-                    ..innermost
-                },
-            );
-        }
-        // Without an address behind it, nothing of what is around can be left either.
-        *from = innermost.last.next();
-        open.pop();
     }
 }
 
-fn put<N: Number>(out: &mut Vec<Segment<N>>, segment: Segment<N>) {
-    if let Some(before) = out.last_mut()
-        && before.grant == segment.grant
-        && before.last.next() == Some(segment.first)
-    {
-        before.last = segment.last;
-        return;
+/// Makes the prefixes of a block disjoint. Two prefixes are disjoint or one contains the other, so those around an
+/// address form a stack.
+pub(super) struct Sweep<F: Family> {
+    /// Open segments, outermost first: where each ends, and what holds in it, joined with all around it.
+    open: Vec<(F::Number, HeldId)>,
+    /// Where the part of the innermost open segment starts that has not been put out.
+    from: Option<F::Number>,
+}
+
+impl<F: Family> Sweep<F> {
+    pub(super) fn new() -> Self {
+        Self {
+            open: Vec::new(),
+            from: None,
+        }
     }
-    out.push(segment);
+
+    /// Puts out the segments of a block of which `around` holds everywhere and `pieces`, ascending, in parts.
+    pub(super) fn block(
+        &mut self,
+        block: u32,
+        around: Option<HeldId>,
+        pieces: &[F::Piece],
+        holdings: &mut Holdings,
+        mut put: impl FnMut(Segment<F::Number, HeldId>),
+    ) -> Result<(), TableError> {
+        self.open.clear();
+        self.from = None;
+        if let Some(held) = around {
+            let (first, last) = F::block_span(block);
+            self.open.push((last, held));
+            self.from = Some(first);
+        }
+        for piece in pieces {
+            let (first, last) = F::span(*piece);
+            let held = F::held(*piece);
+            self.close(Some(first), &mut put);
+            let grant = match self.open.last() {
+                Some((_, around)) => {
+                    if let (Some(start), Some(end)) = (self.from, first.previous())
+                        && start <= end
+                    {
+                        put(Segment {
+                            first: start,
+                            last: end,
+                            grant: *around,
+                        });
+                    }
+                    holdings.joined(*around, held)?
+                }
+                None => held,
+            };
+            self.from = Some(first);
+            self.open.push((last, grant));
+        }
+        self.close(None, &mut put);
+        Ok(())
+    }
+
+    /// Puts out the rest of every open segment that ends before `next`.
+    #[inline]
+    fn close(&mut self, next: Option<F::Number>, put: &mut impl FnMut(Segment<F::Number, HeldId>)) {
+        while let Some((last, grant)) = self.open.last().copied() {
+            if next.is_some_and(|next| last >= next) {
+                break;
+            }
+            if let Some(first) = self.from
+                && first <= last
+            {
+                put(Segment { first, last, grant });
+            }
+            // Without an address behind it, nothing of what is around can be left either.
+            self.from = last.next();
+            self.open.pop();
+        }
+    }
 }

@@ -26,9 +26,9 @@ const fn names(bits: u64) -> Condition {
     Condition::NameIn(Scopes::from_bits(bits))
 }
 
-fn find(image: &TableImage, address: IpAddr) -> Option<(RuleId, Condition)> {
+fn find(table: &Table, address: IpAddr) -> Option<(RuleId, Condition)> {
     let tables = HostTables {
-        image,
+        table,
         settings: Settings(0),
         generation: Generation(1),
     };
@@ -38,7 +38,7 @@ fn find(image: &TableImage, address: IpAddr) -> Option<(RuleId, Condition)> {
             let word = answer.grant;
             let condition = match word.condition() {
                 0 => ANY,
-                at => names(image.conditions[at as usize]),
+                at => names(table.conditions()[at as usize]),
             };
             Some((RuleId(word.rule()), condition))
         }
@@ -154,14 +154,14 @@ proptest! {
         grants in grants(),
         near in prop::collection::vec((any::<u32>(), any::<u128>()), 400),
     ) {
-        let image = TableImage::build(&grants, &[]).unwrap();
+        let table = Table::of(&grants, &[]).unwrap();
         let mut addresses = edges(&grants);
         for (low, wide) in near {
             addresses.push(Ipv4Addr::from_bits(0x0a00_0000 | (low & 0x3_ffff)).into());
             addresses.push(Ipv6Addr::from_bits(0x2603_1030_u128 << 96 | (wide & 0x7f_ffff)).into());
         }
         for address in addresses {
-            prop_assert_eq!(find(&image, address), oracle(&grants, address), "{}", address);
+            prop_assert_eq!(find(&table, address), oracle(&grants, address), "{}", address);
         }
     }
 
@@ -173,7 +173,7 @@ proptest! {
     /// Ranges are disjoint, ascending, and say the same as lookups; neighbours under one rule are one range.
     #[test]
     fn ranges_are_the_table(grants in grants()) {
-        let ranges = TableImage::build(&grants, &[]).unwrap().ranges();
+        let ranges = Table::of(&grants, &[]).unwrap().ranges();
         for range in &ranges {
             prop_assert!(range.first <= range.last);
             for address in [range.first, range.last] {
@@ -192,28 +192,28 @@ proptest! {
 
 #[test]
 fn nothing_is_granted_by_an_empty_policy() {
-    let image = TableImage::build(&[], &[]).unwrap();
-    assert_eq!(find(&image, "192.0.2.1".parse().unwrap()), None);
-    assert_eq!(find(&image, "2001:db8::1".parse().unwrap()), None);
-    assert!(image.ranges().is_empty());
+    let table = Table::of(&[], &[]).unwrap();
+    assert_eq!(find(&table, "192.0.2.1".parse().unwrap()), None);
+    assert_eq!(find(&table, "2001:db8::1".parse().unwrap()), None);
+    assert!(table.ranges().is_empty());
 }
 
 #[test]
 fn the_whole_address_space_fits() {
-    let image = TableImage::build(&[grant("0.0.0.0/0", 1, ANY), grant("::/0", 2, ANY)], &[]).unwrap();
-    assert_eq!(find(&image, "0.0.0.0".parse().unwrap()), Some((RuleId(1), ANY)));
+    let table = Table::of(&[grant("0.0.0.0/0", 1, ANY), grant("::/0", 2, ANY)], &[]).unwrap();
+    assert_eq!(find(&table, "0.0.0.0".parse().unwrap()), Some((RuleId(1), ANY)));
     assert_eq!(
-        find(&image, "255.255.255.255".parse().unwrap()),
+        find(&table, "255.255.255.255".parse().unwrap()),
         Some((RuleId(1), ANY))
     );
-    assert_eq!(find(&image, "ffff::".parse().unwrap()), Some((RuleId(2), ANY)));
-    assert_eq!(image.ranges().len(), 2);
-    assert!(image.intervals_v4.is_empty(), "whole blocks need no intervals");
+    assert_eq!(find(&table, "ffff::".parse().unwrap()), Some((RuleId(2), ANY)));
+    assert_eq!(table.ranges().len(), 2);
+    assert!(table.intervals_v4().is_empty(), "whole blocks need no intervals");
 }
 
 #[test]
 fn what_asks_for_nothing_speaks_first_and_what_asks_adds_its_names() {
-    let image = TableImage::build(
+    let table = Table::of(
         &[
             grant("192.0.2.0/24", 7, names(1)),
             grant("192.0.2.16/28", 3, names(2)),
@@ -225,18 +225,18 @@ fn what_asks_for_nothing_speaks_first_and_what_asks_adds_its_names() {
         &[],
     )
     .unwrap();
-    let find = |address: &str| find(&image, address.parse().unwrap()).unwrap();
+    let find = |address: &str| find(&table, address.parse().unwrap()).unwrap();
     assert_eq!(find("192.0.2.9"), (RuleId(7), names(1)));
     assert_eq!(find("192.0.2.16"), (RuleId(3), names(3)));
     assert_eq!(find("192.0.2.17"), (RuleId(3), names(7)));
     assert_eq!(find("192.0.2.130"), (RuleId(9), ANY));
     assert_eq!(find("192.0.2.131"), (RuleId(8), ANY));
-    assert_eq!(image.conditions, [0, 1, 3, 7]);
+    assert_eq!(table.conditions(), [0, 1, 3, 7]);
 }
 
-fn named(image: &TableImage, address: &str, name: &str) -> bool {
+fn named(table: &Table, address: &str, name: &str) -> bool {
     let tables = HostTables {
-        image,
+        table,
         settings: Settings(0),
         generation: Generation(1),
     };
@@ -258,7 +258,7 @@ fn granted_name(text: &str, scopes: u64) -> GrantedName {
 
 #[test]
 fn a_name_passes_where_one_of_the_scopes_of_an_address_grants_it() {
-    let image = TableImage::build(
+    let table = Table::of(
         &[
             grant("192.0.2.0/24", 1, names(1)),
             grant("192.0.2.16/28", 2, names(2)),
@@ -287,7 +287,7 @@ fn a_name_passes_where_one_of_the_scopes_of_an_address_grants_it() {
         ("203.0.113.1", "attacker.azurecr.io", true),
         ("203.0.114.1", "contoso.azurecr.io", false),
     ] {
-        assert_eq!(named(&image, address, name), expected, "{name} at {address}");
+        assert_eq!(named(&table, address, name), expected, "{name} at {address}");
     }
 }
 
@@ -302,13 +302,13 @@ proptest! {
         wanted in 1_u64..16,
     ) {
         let rules: Vec<GrantedName> = rules.iter().map(|(text, scopes)| granted_name(text, *scopes)).collect();
-        let image = TableImage::build(&[grant("192.0.2.1/32", 1, names(wanted))], &rules).unwrap();
+        let table = Table::of(&[grant("192.0.2.1/32", 1, names(wanted))], &rules).unwrap();
         for name in asked {
             let parsed = ServerName::parse(&name).unwrap();
             let expected = rules
                 .iter()
                 .any(|rule| rule.scopes.meets(Scopes::from_bits(wanted)) && rule.name.matches(&parsed));
-            prop_assert_eq!(named(&image, "192.0.2.1", &name), expected, "{}", name);
+            prop_assert_eq!(named(&table, "192.0.2.1", &name), expected, "{}", name);
         }
     }
 }
@@ -326,10 +326,10 @@ fn conditions_are_as_many_as_a_grant_can_tell_apart() {
                 }
             })
             .collect();
-        TableImage::build(&grants, &[])
+        Table::of(&grants, &[])
     };
     let full = with(255).unwrap();
-    assert_eq!(full.conditions.len(), 256);
+    assert_eq!(full.conditions().len(), 256);
     assert_eq!(
         full.ranges().last().map(|range| range.condition),
         Some(names(255))
@@ -345,12 +345,12 @@ fn conditions_are_as_many_as_a_grant_can_tell_apart() {
 
 #[test]
 fn a_condition_that_is_not_there_is_met_by_no_name() {
-    let image = TableImage::build(&[grant("192.0.2.1/32", 1, names(1))], &[]).unwrap();
+    let table = Table::of(&[grant("192.0.2.1/32", 1, names(1))], &[]).unwrap();
     let ranges = decode(
-        &image.index_v4,
-        &image.intervals_v4,
-        &image.index_v6,
-        &image.intervals_v6,
+        table.index_v4(),
+        table.intervals_v4(),
+        table.index_v6(),
+        table.intervals_v6(),
         &[],
     );
     assert_eq!(ranges[0].condition, names(0));
@@ -366,7 +366,7 @@ fn what_does_not_fit_is_refused_whole() {
         })
         .collect();
     let needed = many.len();
-    let error = TableImage::build(&many, &[]).unwrap_err();
+    let error = Table::of(&many, &[]).unwrap_err();
     assert_eq!(
         error,
         TableError::TooLarge {
@@ -376,6 +376,6 @@ fn what_does_not_fit_is_refused_whole() {
         }
     );
     let beyond = GrantWord::RULE_MAX + 1;
-    let error = TableImage::build(&[grant("192.0.2.1/32", beyond, ANY)], &[]).unwrap_err();
+    let error = Table::of(&[grant("192.0.2.1/32", beyond, ANY)], &[]).unwrap_err();
     assert_eq!(error, TableError::RuleNumber { rule: beyond });
 }

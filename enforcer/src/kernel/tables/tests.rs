@@ -1,0 +1,147 @@
+//! The writer against memory that is no kernel's: files that exist nowhere, of the size of the maps.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use proptest::prelude::*;
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+
+use super::*;
+use crate::config::RuleId;
+use crate::endpoints::{Condition, Scopes};
+use crate::policy::table::{Grant, Table};
+
+fn memory(capacity: Capacity) -> HashMap<&'static str, (OwnedFd, u64)> {
+    let bytes = |count: u32, size: usize| 2 * u64::from(count) * size as u64;
+    [
+        ("HEADER", size_of::<Header>() as u64),
+        ("INDEX_V4", bytes(BLOCKS, size_of::<Index>())),
+        ("TABLE_V4", bytes(capacity.ipv4(), size_of::<IntervalV4>())),
+        ("INDEX_V6", bytes(BLOCKS, size_of::<Index>())),
+        ("TABLE_V6", bytes(capacity.ipv6(), size_of::<IntervalV6>())),
+        ("SCOPES", bytes(CONDITIONS, 8)),
+        ("NAME_HEAD", bytes(1, size_of::<NameHead>())),
+        ("NAME_TABLE", bytes(NAMES, size_of::<NameEntry>())),
+        ("NAME_TEXT", bytes(TEXT_WORDS, 8)),
+    ]
+    .into_iter()
+    .map(|(name, bytes)| {
+        let fd = memfd_create(name, MemfdFlags::CLOEXEC).unwrap();
+        ftruncate(&fd, bytes).unwrap();
+        (name, (fd, bytes))
+    })
+    .collect()
+}
+
+fn open(memory: &HashMap<&'static str, (OwnedFd, u64)>) -> Tables {
+    let of = |name: &'static str| {
+        let (fd, bytes) = &memory[name];
+        Ok(Mappable {
+            fd: fd.try_clone().unwrap(),
+            bytes: *bytes,
+        })
+    };
+    let mut tables = Tables::open(of, true).unwrap();
+    tables.set_version();
+    tables
+}
+
+/// What a publication must have put in force.
+fn holds(tables: &Tables, expected: &[Range]) -> Result<(), TestCaseError> {
+    let loaded = tables.read().unwrap().expect("a policy was published");
+    prop_assert_eq!(&loaded.ranges, expected);
+    Ok(())
+}
+
+/// A step of the life of a table.
+#[derive(Clone, Debug)]
+enum Step {
+    Replace(Vec<Grant>),
+    /// Takes out what is at these places, and puts in this.
+    Exchange(Vec<prop::sample::Index>, Vec<Grant>),
+    Publish,
+    /// Another process goes on with the same maps.
+    TakeOver,
+}
+
+fn grant() -> impl Strategy<Value = Grant> {
+    let v4 = (0_u32..6, 0_u32..0x4000, 14_u8..=32).prop_map(|(block, low, length)| {
+        let bits = 0x0a00_0000 | block << 16 | low << 2;
+        IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::from_bits(bits), length).trunc())
+    });
+    let v6 =
+        (0_u128..3, 0_u128..64, prop_oneof![14_u8..=20, 118_u8..=128]).prop_map(|(block, low, length)| {
+            let bits = (0x2001 + block) << 112 | low;
+            IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from_bits(bits), length).trunc())
+        });
+    let condition = prop_oneof![
+        1 => Just(Condition::Unconditional),
+        3 => (0_u64..10).prop_map(|bits| Condition::NameIn(Scopes::from_bits(bits))),
+    ];
+    (prop_oneof![3 => v4, 1 => v6], 1_u32..5, condition).prop_map(|(net, rule, condition)| Grant {
+        net,
+        rule: RuleId(rule),
+        condition,
+    })
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let grants = |most| prop::collection::vec(grant(), 0..most);
+    let places = prop::collection::vec(any::<prop::sample::Index>(), 0..6);
+    let step = prop_oneof![
+        1 => grants(60).prop_map(Step::Replace),
+        8 => (places, grants(6)).prop_map(|(places, grants)| Step::Exchange(places, grants)),
+        6 => Just(Step::Publish),
+        1 => Just(Step::TakeOver),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    /// Whatever came and went, the table is the one that is made of what is left in one go, and so is what lies in the maps.
+    #[test]
+    fn what_is_in_force_is_what_was_put_in(steps in steps()) {
+        let capacity = Capacity::new(Capacity::IPV4_STEP, Capacity::IPV6_STEP).unwrap();
+        let memory = memory(capacity);
+        let mut tables = open(&memory);
+        let mut table = Table::new(capacity);
+        let mut held: Vec<Grant> = Vec::new();
+        let mut ranges = Vec::new();
+        for step in steps {
+            match step {
+                Step::Replace(grants) => {
+                    table.replace(&grants, &[]).unwrap();
+                    held = grants;
+                }
+                Step::Exchange(places, added) => {
+                    let mut removed = Vec::new();
+                    for place in places {
+                        if !held.is_empty() {
+                            removed.push(held.swap_remove(place.index(held.len())));
+                        }
+                    }
+                    let changed = table.exchange(&removed, &added).unwrap();
+                    held.extend(added);
+                    for range in &changed.removed {
+                        prop_assert!(!changed.added.contains(range));
+                    }
+                }
+                Step::Publish => {
+                    tables.publish(&table, Settings::default());
+                    ranges = table.ranges();
+                }
+                Step::TakeOver => tables = open(&memory),
+            }
+            let mut oracle = Table::new(capacity);
+            oracle.fill(&held, &[]).unwrap();
+            prop_assert_eq!(table.ranges(), oracle.ranges());
+            if tables.generation().0 > 0 {
+                holds(&tables, &ranges)?;
+            }
+        }
+    }
+}

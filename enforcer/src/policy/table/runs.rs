@@ -1,0 +1,239 @@
+//! Runs of elements, one for each block of addresses at most, in one array with an index: the kernel's layout.
+
+use enforcer_common::table::{BLOCKS, GrantWord, Index, WHOLE};
+
+use super::room::Room;
+
+/// An array of runs.
+#[derive(Debug)]
+pub(super) struct Runs<T> {
+    /// One for each block.
+    index: Vec<Index>,
+    /// What lies between runs is of no meaning.
+    items: Vec<T>,
+    room: Room,
+    capacity: u32,
+    chunk: u32,
+}
+
+/// What a block is to hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Content<'a, T> {
+    /// A run; an empty one for nothing.
+    Run(&'a [T]),
+    /// One grant over all of it.
+    Whole(GrantWord),
+}
+
+/// There is no place for a run as the others lie.
+#[derive(Debug)]
+pub(super) struct NoRoom;
+
+/// Runs that are put behind each other, ascending by their blocks.
+#[derive(Debug)]
+pub(super) struct Appending<T> {
+    index: Vec<Index>,
+    items: Vec<T>,
+    chunk: usize,
+    /// Positions that stay free before the border of a chunk.
+    gaps: Vec<(usize, usize)>,
+}
+
+impl<T: Copy + Default> Appending<T> {
+    /// Runs that do not cross a multiple of `chunk`; about `count` elements.
+    pub(super) fn new(chunk: u32, count: usize) -> Self {
+        Self {
+            index: vec![Index::default(); BLOCKS as usize],
+            items: Vec::with_capacity(count),
+            chunk: chunk as usize,
+            gaps: Vec::new(),
+        }
+    }
+
+    /// Makes a block hold one grant.
+    pub(super) fn whole(&mut self, block: u32, grant: GrantWord) {
+        self.index[block as usize] = Index {
+            first: grant.0,
+            count: WHOLE,
+        };
+    }
+
+    /// Makes a block hold `items`, of which there is at least one.
+    pub(super) fn run(&mut self, block: u32, items: impl ExactSizeIterator<Item = T>) {
+        let count = items.len();
+        let mut first = self.items.len();
+        let border = (first / self.chunk + 1).saturating_mul(self.chunk);
+        if first + count > border {
+            self.gaps.push((first, border - first));
+            self.items.resize(border, T::default());
+            first = border;
+        }
+        self.items.extend(items);
+        self.index[block as usize] = Index {
+            first: narrow(first),
+            count: narrow(count),
+        };
+    }
+
+    /// The runs in `capacity` positions; otherwise how many they would need.
+    pub(super) fn finish(self, capacity: u32) -> Result<Runs<T>, usize> {
+        let chunk = narrow(self.chunk);
+        let needed = self.items.len();
+        if needed > capacity as usize {
+            return if self.gaps.is_empty() {
+                Err(needed)
+            } else {
+                self.packed(capacity).ok_or(needed)
+            };
+        }
+        let mut room = Room::behind(narrow(needed), capacity, chunk);
+        for (first, count) in self.gaps {
+            room.give(narrow(first), narrow(count));
+        }
+        Ok(Runs {
+            index: self.index,
+            items: self.items,
+            room,
+            capacity,
+            chunk,
+        })
+    }
+
+    /// The longest first, which leaves fewer gaps.
+    fn packed(self, capacity: u32) -> Option<Runs<T>> {
+        let mut runs = Runs {
+            index: self.index,
+            items: vec![T::default(); capacity as usize],
+            room: Room::behind(0, capacity, narrow(self.chunk)),
+            capacity,
+            chunk: narrow(self.chunk),
+        };
+        let mut longest: Vec<&mut Index> = runs.index.iter_mut().filter(|entry| is_run(**entry)).collect();
+        longest.sort_by_key(|entry| std::cmp::Reverse(entry.count));
+        for entry in longest {
+            let run = &self.items[entry.first as usize..][..entry.count as usize];
+            entry.first = runs.room.take(entry.count)?;
+            runs.items[entry.first as usize..][..run.len()].copy_from_slice(run);
+        }
+        Some(runs)
+    }
+}
+
+impl<T: Copy + Default> Runs<T> {
+    /// Without any.
+    pub(super) fn empty(capacity: u32, chunk: u32) -> Self {
+        Self {
+            index: vec![Index::default(); BLOCKS as usize],
+            items: Vec::new(),
+            room: Room::behind(0, capacity, chunk),
+            capacity,
+            chunk,
+        }
+    }
+
+    pub(super) fn index(&self) -> &[Index] {
+        &self.index
+    }
+
+    /// Positions up to the last one that ever was in a run.
+    pub(super) fn items(&self) -> &[T] {
+        &self.items
+    }
+
+    pub(super) fn entry(&self, block: u32) -> Index {
+        self.index[block as usize]
+    }
+
+    /// The run of a block; empty when it has none.
+    pub(super) fn run(&self, block: u32) -> &[T] {
+        let entry = self.entry(block);
+        if is_run(entry) {
+            &self.items[entry.first as usize..][..entry.count as usize]
+        } else {
+            &[]
+        }
+    }
+
+    /// Finds a place for the new content of blocks, where that of the old is free already; 0 where none is needed.
+    pub(super) fn place<'a>(
+        &mut self,
+        changes: impl Iterator<Item = (u32, Content<'a, T>)> + Clone,
+    ) -> Result<Vec<u32>, NoRoom>
+    where
+        T: 'a,
+    {
+        for (block, _) in changes.clone() {
+            let old = self.entry(block);
+            if is_run(old) {
+                self.room.give(old.first, old.count);
+            }
+        }
+        let mut places = Vec::new();
+        for (_, content) in changes {
+            places.push(match content {
+                Content::Whole(_) | Content::Run([]) => 0,
+                Content::Run(items) => self
+                    .room
+                    .take(u32::try_from(items.len()).unwrap_or(u32::MAX))
+                    .ok_or(NoRoom)?,
+            });
+        }
+        Ok(places)
+    }
+
+    /// Puts the new content of blocks at the places that [`Self::place`] gave for it.
+    pub(super) fn put<'a>(&mut self, changes: impl Iterator<Item = (u32, Content<'a, T>)>, places: &[u32])
+    where
+        T: 'a,
+    {
+        for ((block, content), place) in changes.zip(places) {
+            self.index[block as usize] = match content {
+                Content::Whole(grant) => Index {
+                    first: grant.0,
+                    count: WHOLE,
+                },
+                Content::Run([]) => Index::default(),
+                Content::Run(items) => {
+                    let first = *place as usize;
+                    if self.items.len() < first + items.len() {
+                        self.items.resize(first + items.len(), T::default());
+                    }
+                    self.items[first..][..items.len()].copy_from_slice(items);
+                    Index {
+                        first: *place,
+                        count: narrow(items.len()),
+                    }
+                }
+            };
+        }
+    }
+
+    /// Takes back what [`Self::place`] has done: what is in no run is free.
+    pub(super) fn forget_places(&mut self) {
+        let mut runs: Vec<Index> = self
+            .index
+            .iter()
+            .copied()
+            .filter(|entry| is_run(*entry))
+            .collect();
+        runs.sort_unstable_by_key(|entry| entry.first);
+        let mut end = 0;
+        let mut gaps = Vec::new();
+        for run in runs {
+            gaps.push((end, run.first - end));
+            end = run.first + run.count;
+        }
+        self.room = Room::behind(end, self.capacity, self.chunk);
+        for (first, count) in gaps {
+            self.room.give(first, count);
+        }
+    }
+}
+
+fn is_run(entry: Index) -> bool {
+    entry.count != 0 && entry.count != WHOLE
+}
+
+fn narrow(position: usize) -> u32 {
+    u32::try_from(position).expect("a run ends within the 32 bits of a position: memory ends before")
+}
