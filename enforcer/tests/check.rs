@@ -65,9 +65,8 @@ addresses that other rules grant. Say where its hosts are:
 
   [[allow]]
   name = \"*.data.mcr.microsoft.com\"
-  prefix = [\"PREFIX\", \"PREFIX\"]
-
-for example with the prefixes of the service tags MicrosoftContainerRegistry and AzureFrontDoor.FirstParty.
+  service_tag = [\"MicrosoftContainerRegistry\", \"AzureFrontDoor.FirstParty\"]
+  file = \"ServiceTags_Public.json\"
 "
     );
 }
@@ -293,4 +292,87 @@ fn a_file_that_can_not_be_read_says_why() {
     // One byte less is read.
     let (_other, full) = written(vec![b'#'; 1 << 20]);
     check(&full, &[]).code(3);
+}
+
+/// A file of service tags beside `file`.
+fn with_tags(file: &Path, tags: &[(&str, &[&str])]) {
+    let values: Vec<_> = tags
+        .iter()
+        .map(
+            |(name, prefixes)| serde_json::json!({"name": name, "properties": {"addressPrefixes": prefixes}}),
+        )
+        .collect();
+    let text = serde_json::json!({"changeNumber": 352, "cloud": "Public", "values": values});
+    std::fs::write(file.with_file_name("ServiceTags_Public.json"), text.to_string()).unwrap();
+}
+
+#[test]
+fn a_service_tag_is_shown_with_what_it_lets_through() {
+    let (_folder, file) = written(
+        "[[allow]]\nservice_tag = \"AzureContainerRegistry.AustraliaEast\"\nfile = \"ServiceTags_Public.json\"\n\n\
+         [[registry]]\nkind = \"mcr\"\nsanity_tag = \"MicrosoftContainerRegistry\"\n\n\
+         [[allow]]\nname = \"*.data.mcr.microsoft.com\"\nservice_tag = \"MicrosoftContainerRegistry\"\n\n\
+         [service_tags]\nfile = \"ServiceTags_Public.json\"\n",
+    );
+    with_tags(
+        &file,
+        &[
+            (
+                "AzureContainerRegistry.AustraliaEast",
+                &["13.70.72.136/29", "2603:1010:6:402::90/125"],
+            ),
+            ("MicrosoftContainerRegistry", &["192.0.2.0/24"]),
+        ],
+    );
+    let assert = check(&file, &[]).success();
+    let told = stderr(&assert);
+    assert!(
+        told.contains("lets through every registry there is, under any name"),
+        "{told}"
+    );
+    let shown = stdout(&assert);
+    let tags_file = file.with_file_name("ServiceTags_Public.json");
+    for expected in [
+        "rule 1  allow the service tag AzureContainerRegistry.AustraliaEast  (line 1)\n  \
+         allowed                AzureContainerRegistry.AustraliaEast (1 IPv4 and 1 IPv6 prefixes)\n  \
+         server names           not asked for\n",
+        "  public answers lie in  MicrosoftContainerRegistry\n",
+        "rule 3  allow *.data.mcr.microsoft.com at the service tag MicrosoftContainerRegistry  (line 9)\n",
+        "CAUTION: rule 1 lets through every registry behind the service tag `AzureContainerRegistry.AustraliaEast`, under any name",
+        &format!(
+            "service tags {}: change number 352, cloud Public, 2 tags\n",
+            tags_file.display()
+        ),
+    ] {
+        assert!(shown.contains(expected), "{expected}\nin\n{shown}");
+    }
+    assert!(!shown.contains("NO ADDRESSES"), "{shown}");
+    check(&file, &["--strict"]).code(3);
+    let assert = check(&file, &["-o", "json"]).success();
+    let json: serde_json::Value = serde_json::from_str(&stdout(&assert)).unwrap();
+    assert_eq!(json["service_tag_files"][0]["change_number"], 352);
+    assert_eq!(json["service_tag_files"][0]["cloud"], "Public");
+    assert_eq!(json["cautions"].as_array().unwrap().len(), 1);
+    assert_eq!(json["rules"][1]["sanity_tags"][0], "MicrosoftContainerRegistry");
+}
+
+#[test]
+fn what_a_service_tag_gets_wrong_has_its_path_and_place() {
+    let (_folder, file) = written(
+        "[[allow]]\nservice_tag = \"MicrosoftContainerRegistry\"\nfile = \"ServiceTags_Public.json\"\n",
+    );
+    with_tags(
+        &file,
+        &[
+            ("Other", &["192.0.2.0/24"]),
+            ("MicrosoftContainerRegistry", &["192.0.2.0/24", "192.0.2.1/24"]),
+        ],
+    );
+    let assert = check(&file, &[]).code(3);
+    let told = stderr(&assert);
+    assert!(
+        told.contains("values[1].properties.addressPrefixes[1] of `MicrosoftContainerRegistry`: `192.0.2.1/24` has bits set"),
+        "{told}"
+    );
+    assert!(told.contains("ServiceTags_Public.json:1:"), "{told}");
 }

@@ -41,7 +41,20 @@ fn the_configurations_of_the_readme_pass_the_check() {
         .skip(1)
         .filter_map(|rest| rest.split("```").next())
         .collect();
-    assert_eq!(blocks.len(), 2, "the build agent and the IoT Edge device");
+    assert_eq!(
+        blocks.len(),
+        3,
+        "the build agent, the IoT Edge device and the service tags"
+    );
+    let tag =
+        |name| format!(r#"{{"name": "{name}", "properties": {{"addressPrefixes": ["192.0.2.0/24"]}}}}"#);
+    let tags = [
+        "MicrosoftContainerRegistry",
+        "AzureFrontDoor.FirstParty",
+        "AzureContainerRegistry",
+    ];
+    let tags = format!("{{\"values\": [{}]}}", tags.map(tag).join(","));
+    std::fs::write(folder.path().join("ServiceTags_Public.json"), tags).unwrap();
     for (at, block) in blocks.iter().enumerate() {
         let file = folder.path().join(format!("{at}.toml"));
         std::fs::write(&file, block).unwrap();

@@ -52,7 +52,7 @@ pub fn configuration(number: u32) -> SavedConfiguration {
     SavedConfiguration {
         path: format!("{number}.toml").into(),
         text: format!("# {number}\n").repeat(names(number) as usize * 20),
-        files: [("a.json".into(), number.to_string())].into(),
+        files: [("a.json".into(), number.to_string().into())].into(),
     }
 }
 

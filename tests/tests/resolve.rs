@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use enforcer::config::{Resolver, Transport, Upstream};
 use enforcer::names::ServerName;
-use enforcer::resolve::{Family, FamilyState, NameSnapshot, Question, Service, Snapshot, Standing};
+use enforcer::resolve::{Family, FamilyState, NameSnapshot, Question, Sanity, Service, Snapshot, Standing};
 use enforcer::resolve::{resolve_once, upstream};
 use enforcer_lab::nameserver::{Fault, Listener, NameServer, RecordType};
 
@@ -46,6 +46,7 @@ fn questions(names: &[&str]) -> Vec<Question> {
         .map(|name| Question {
             name: ServerName::parse(name).unwrap(),
             private_link: vec![],
+            sanity: Sanity::default(),
         })
         .collect()
 }

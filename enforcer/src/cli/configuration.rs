@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::config::{Config, Parsed, Severity};
-use crate::config_file;
+use crate::config_file::{self, LoadError};
+use crate::state::configuration::{self, Recorded};
 
 use super::message::{Failure, tell};
 
@@ -12,11 +13,13 @@ use super::message::{Failure, tell};
 /// # Errors
 /// The file can not be read.
 pub(super) fn read(path: &Path) -> Result<Parsed, anyhow::Error> {
-    config_file::load(path).map_err(|error| {
-        let message = format!("can not read the configuration `{}`", path.display());
-        let hint = error.hint();
-        Failure::new(message, hint, error).into()
-    })
+    config_file::load(path).map_err(|error| unreadable(path, error))
+}
+
+fn unreadable(path: &Path, error: LoadError) -> anyhow::Error {
+    let message = format!("can not read the configuration `{}`", path.display());
+    let hint = error.hint();
+    Failure::new(message, hint, error).into()
 }
 
 /// Reads the configuration at `path` for use, after every problem has been shown on stderr.
@@ -24,7 +27,19 @@ pub(super) fn read(path: &Path) -> Result<Parsed, anyhow::Error> {
 /// # Errors
 /// The file can not be read, or one of its problems is an error.
 pub fn load(path: &Path) -> Result<Config, anyhow::Error> {
-    let parsed = read(path)?;
+    usable(path, read(path)?)
+}
+
+/// As [`load`], with what it was made of.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_recorded(path: &Path) -> Result<(Config, Recorded), anyhow::Error> {
+    let (parsed, recorded) = configuration::read(path).map_err(|error| unreadable(path, error))?;
+    Ok((usable(path, parsed)?, recorded))
+}
+
+fn usable(path: &Path, parsed: Parsed) -> Result<Config, anyhow::Error> {
     show_problems(&parsed);
     let summary = count_words(&parsed);
     parsed.config.ok_or_else(|| {

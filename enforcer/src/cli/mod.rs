@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-pub use configuration::load as load_configuration;
+pub use configuration::{load as load_configuration, load_recorded as load_recorded_configuration};
 pub use message::Failure;
 pub(crate) use message::{report as print_error, tell, warning as print_warning};
 

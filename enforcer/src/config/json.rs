@@ -190,7 +190,9 @@ impl<'a> Cursor<'a> {
         match self.kind() {
             Kind::Object => self.members(|cursor, _| cursor.skip().map(drop))?,
             Kind::Array => self.items(|cursor| cursor.skip().map(drop))?,
-            Kind::String => drop(self.string()?),
+            Kind::String => {
+                self.string()?;
+            }
             Kind::Scalar | Kind::Null => {
                 let rest = &self.text[start..];
                 let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');

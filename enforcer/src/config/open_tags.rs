@@ -21,7 +21,7 @@ const OWNERS: [&str; 2] = ["MicrosoftContainerRegistry", "AzureFrontDoor.FirstPa
 #[must_use]
 pub fn tenants(name: &str) -> Tenants {
     let is = |known: &&str| known.eq_ignore_ascii_case(name) || known.eq_ignore_ascii_case(service_of(name));
-    if OWNERS.iter().any(|known| is(&known)) {
+    if OWNERS.iter().any(is) {
         Tenants::Owner
     } else if service_of(name).eq_ignore_ascii_case("AzureContainerRegistry") {
         Tenants::Registries

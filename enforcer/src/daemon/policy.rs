@@ -48,7 +48,12 @@ impl Policy {
     /// # Errors
     /// The file can not be read, one of its problems is an error, or the system's name servers can not be found.
     pub fn load(file: &Path) -> anyhow::Result<Self> {
-        let policy = Self::new(cli::load_configuration(file)?);
+        Self::checked(cli::load_configuration(file)?)
+    }
+
+    /// That its names can be asked for.
+    fn checked(config: Config) -> anyhow::Result<Self> {
+        let policy = Self::new(config);
         if policy.upstreams.is_empty() && !policy.questions.is_empty() {
             policy.system_upstreams()?;
         }
@@ -71,6 +76,26 @@ impl Policy {
                 (Vec::new(), Err(anyhow::Error::new(error).context(context)))
             }
         }
+    }
+
+    /// As [`Policy::load`], with what it was made of.
+    ///
+    /// # Errors
+    /// As for [`Policy::load`].
+    pub fn load_shown(file: &Path) -> anyhow::Result<(Self, Recorded)> {
+        let (config, recorded) = cli::load_recorded_configuration(file)?;
+        let policy = Self::checked(config)?;
+        Ok((policy, recorded))
+    }
+
+    /// As [`Policy::load_recorded`], of a `text` that `file` had: what it refers to is read as it is now.
+    ///
+    /// # Errors
+    /// One of its problems is an error.
+    pub fn load_again(file: &Path, text: &str) -> (Vec<String>, anyhow::Result<(Self, Recorded)>) {
+        let (parsed, recorded) = configuration::read_again(file, text.to_owned());
+        let (problems, policy) = Self::of_parsed(parsed);
+        (problems, policy.map(|policy| (policy, recorded)))
     }
 
     /// The policy of the last good configuration, and its problems as for [`Policy::load_recorded`].

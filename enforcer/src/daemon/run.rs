@@ -8,6 +8,7 @@ mod health;
 mod kept;
 mod reload;
 mod start;
+mod watch;
 mod words;
 
 use std::io;
@@ -22,6 +23,7 @@ use tracing::{error, info, warn};
 use self::health::Health;
 use self::kept::Kept;
 use self::reload::Reload;
+use self::watch::Watch;
 use self::words::tell_kept;
 use super::answers::Answers;
 use super::denial::Denial;
@@ -74,6 +76,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 /// The state of the run loop.
 struct Daemon {
     file: PathBuf,
+    /// The text of the configuration in force, which may be another one than the file has by now.
+    text: String,
+    /// The files that it refers to.
+    watch: Watch,
     policy: Policy,
     answers: Answers,
     enforcing: Enforcing,
@@ -117,7 +123,9 @@ impl Daemon {
                         self.follow(&snapshot).await;
                     }
                 }
+                () = self.watch.changed() => self.start_change().await,
                 _ = look.tick() => {
+                    self.watch.look();
                     self.tell_suppressed();
                     self.look_at_upstreams().await;
                     self.look_after();

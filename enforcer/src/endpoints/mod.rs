@@ -16,7 +16,7 @@ use crate::config::{
     ServiceTag, Upstream, is_loopback,
 };
 use crate::names::{DomainPattern, NameRule, ServerName};
-use crate::resolve::Question;
+use crate::resolve::{Question, Sanity};
 
 pub use scope::{Asked, Condition, GrantedName, Scope, Scopes, granted_names};
 pub use tags::{OpenTag, open_tags};
@@ -175,7 +175,8 @@ fn expand_registry(registry: &Registry) -> Vec<(Role, Target)> {
     found
 }
 
-/// The names to resolve, each once, in the order of the endpoints; the `private_link` of all its rules together.
+/// The names to resolve, each once, in the order of the endpoints; the `private_link` and the sanity tags of all its
+/// rules together.
 #[must_use]
 pub fn questions(config: &Config, endpoints: &[Endpoint]) -> Vec<Question> {
     let rules: HashMap<RuleId, &Rule> = config.rules.iter().map(|rule| (rule.id, rule)).collect();
@@ -187,19 +188,20 @@ pub fn questions(config: &Config, endpoints: &[Endpoint]) -> Vec<Question> {
             questions.push(Question {
                 name: name.clone(),
                 private_link: Vec::new(),
+                sanity: Sanity::default(),
             });
             questions.len() - 1
         });
-        let private_link = &mut questions[index].private_link;
-        for prefix in rules
-            .get(&endpoint.rule)
-            .iter()
-            .flat_map(|rule| &rule.private_link)
-        {
-            if !private_link.contains(prefix) {
-                private_link.push(*prefix);
-            }
+        if let Some(rule) = rules.get(&endpoint.rule) {
+            let question = &mut questions[index];
+            question.sanity.add(&rule.sanity_tags);
+            question.private_link.extend(&rule.private_link);
         }
+    }
+    for question in &mut questions {
+        // Every registry of a cloud asks for the bare name of its domain: a look for each prefix would be one too many.
+        question.private_link.sort_unstable();
+        question.private_link.dedup();
     }
     questions
 }

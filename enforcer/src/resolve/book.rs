@@ -1,7 +1,7 @@
 //! What is known about the names: the last good answer of each family, and the addresses that left it a moment ago.
 //!
 //! No failure takes an address away. An address goes when a good answer no longer has it **and** its grace period is
-//! over, when the configuration stops asking for its name, or when `private_link` stops covering it.
+//! over, when the configuration stops asking for its name, or when `private_link` or `sanity_tag` stop covering it.
 
 mod side;
 
@@ -110,8 +110,8 @@ impl Book {
     }
 
     /// Replaces the questions and the limits. What is known of names that stay is kept, except addresses that
-    /// `private_link` no longer covers. Returns the names of which something has to be asked at once: those whose
-    /// `private_link` changed. (New names are for the caller to see.)
+    /// their questions no longer accept. Returns the names of which something has to be asked at once: those whose
+    /// questions changed. (New names are for the caller to see.)
     pub fn set_questions(&mut self, questions: Vec<Question>, limits: Limits) -> Vec<ServerName> {
         let mut old: HashMap<ServerName, Entry> = std::mem::take(&mut self.entries)
             .into_iter()
@@ -127,10 +127,10 @@ impl Book {
                 v4: Side::default(),
                 v6: Side::default(),
             });
-            if entry.question.private_link != question.private_link {
+            if entry.question != question {
                 changed.push(question.name.clone());
-                entry.v4.judge_again(&question.private_link);
-                entry.v6.judge_again(&question.private_link);
+                entry.v4.judge_again(&question);
+                entry.v6.judge_again(&question);
                 entry.question = question;
             }
             self.index.insert(entry.question.name.clone(), self.entries.len());
@@ -155,8 +155,8 @@ impl Book {
             Family::V6 => &mut entry.v6,
         };
         let limits = self.limits;
-        let private_link = &entry.question.private_link;
-        match outcome.and_then(|settled| side.take_in(settled, family, private_link, limits, now)) {
+        let question = &entry.question;
+        match outcome.and_then(|settled| side.take_in(settled, family, question, limits, now)) {
             Ok(next) => {
                 self.dirty = true;
                 // A lower bound is enough: it may cost a sweep that finds nothing.
@@ -181,9 +181,9 @@ impl Book {
             let Some(entry) = self.index.get(name).map(|index| &mut self.entries[*index]) else {
                 continue;
             };
-            let private_link = &entry.question.private_link;
-            entry.v4.restore(v4, Family::V4, private_link, self.limits, now);
-            entry.v6.restore(v6, Family::V6, private_link, self.limits, now);
+            let question = &entry.question;
+            entry.v4.restore(v4, Family::V4, question, self.limits, now);
+            entry.v6.restore(v6, Family::V6, question, self.limits, now);
         }
         self.dirty = true;
         self.sweep_at = Some(now);
@@ -274,6 +274,7 @@ fn merged(questions: Vec<Question>) -> Vec<Question> {
     let mut merged: Vec<Question> = Vec::with_capacity(questions.len());
     for question in questions {
         if let Some(place) = places.get(&question.name) {
+            merged[*place].sanity.or(&question.sanity);
             let nets = &mut merged[*place].private_link;
             nets.extend(question.private_link);
             nets.sort_unstable();

@@ -4,12 +4,12 @@
 //! was refused, and how each family's last question ended. Times are [`Instant`]s of the monotonic clock.
 //!
 //! ```text
-//! schedule (when) -> failover (whom) -> upstream (asks) -> chain (what counts) -> special (what is refused)
+//! schedule (when) -> failover (whom) -> upstream (asks) -> chain (what counts) -> special, sanity (what is refused)
 //!                                                                   |
 //!                     driver (the task; owns all of it)  <-  book (what is known)  ->  Snapshot
 //! ```
 //!
-//! [`age`], [`answer`], [`book`], [`chain`], [`health`], [`saved`], [`schedule`], [`special`] and [`system`] do no I/O and read no clock:
+//! [`age`], [`answer`], [`book`], [`chain`], [`health`], [`sanity`], [`saved`], [`schedule`], [`special`] and [`system`] do no I/O and read no clock:
 //! `now` is a parameter and randomness is given. [`upstream`] and [`driver`] are the shell around them.
 
 pub mod age;
@@ -19,6 +19,7 @@ pub mod chain;
 pub mod driver;
 pub mod failover;
 pub mod health;
+pub mod sanity;
 pub mod saved;
 pub mod schedule;
 pub mod special;
@@ -36,6 +37,7 @@ use crate::names::ServerName;
 pub use age::{Age, LastAnswer};
 pub use answer::DnsName;
 pub use driver::{Service, resolve_once};
+pub use sanity::Sanity;
 pub use saved::SavedAnswers;
 
 /// The two kinds of address, which are asked for, scheduled and reported apart.
@@ -77,6 +79,8 @@ pub struct Question {
     pub name: ServerName,
     /// Prefixes in which special-purpose addresses are accepted as its answers.
     pub private_link: Vec<IpNet>,
+    /// Where its public answers must lie.
+    pub sanity: Sanity,
 }
 
 /// Everything that is known about the names, at one moment. In the order of the questions.

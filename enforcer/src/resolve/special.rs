@@ -216,6 +216,14 @@ fn not_metadata(address: IpAddr) -> Result<(), &'static str> {
     }
 }
 
+/// The IPv4 address behind the well-known prefix of NAT64.
+pub(super) fn nat64(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V6(address) if NAT64.contains(&address) => carried(address).first().copied().map(IpAddr::V4),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
+}
+
 /// The IPv4 addresses inside of an IPv6 address that a translator or tunnel would send to.
 fn carried(address: Ipv6Addr) -> Vec<Ipv4Addr> {
     let octets = address.octets();

@@ -16,7 +16,7 @@ use super::Folders;
 use super::file::{self, Defect, WriteError};
 use super::form::Format;
 use crate::config::{self, Files, Parsed};
-use crate::config_file::{self, Folder, LoadError, Stamps};
+use crate::config_file::{self, Folder, LoadError, Stamp, Stamps};
 
 const FORMAT: Format = Format {
     name: "configuration",
@@ -88,6 +88,17 @@ pub struct Recorded {
     pub saved: SavedConfiguration,
     /// The files that it refers to, to be looked after.
     pub stamps: Stamps,
+}
+
+impl Recorded {
+    /// Of a configuration that was saved: its files count as what they are now, whatever was saved of them.
+    #[must_use]
+    pub fn of_saved(saved: SavedConfiguration) -> Self {
+        let folder = saved.path.parent().unwrap_or(Path::new(""));
+        let paths = saved.files.keys().map(|path| folder.join(path));
+        let stamps = paths.map(|path| (path.clone(), Stamp::of(&path))).collect();
+        Self { saved, stamps }
+    }
 }
 
 /// Reads the configuration at `path` as [`config_file::load`] does, and keeps what it was made of. To be saved when it

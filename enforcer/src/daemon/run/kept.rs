@@ -11,6 +11,7 @@ use super::super::failure;
 use super::super::policy::Policy;
 use crate::kernel::Pins;
 use crate::resolve::{SavedAnswers, Snapshot};
+use crate::state::configuration::Recorded;
 use crate::state::saver::News;
 use crate::state::{Folders, Instance, Moment, SavedConfiguration, Saver, answers, configuration, confirmed};
 
@@ -49,8 +50,7 @@ impl Kept {
     }
 
     /// Whether `recorded` is known to be another configuration than the one that came into force last.
-    pub(super) fn is_changed(&self, recorded: Option<&SavedConfiguration>) -> bool {
-        let Some(recorded) = recorded else { return false };
+    pub(super) fn is_changed(&self, recorded: &SavedConfiguration) -> bool {
         // What can not be read has been told when it was needed, or will be replaced.
         configuration::load(&self.folders).is_ok_and(|last| last.is_some_and(|last| last != *recorded))
     }
@@ -105,11 +105,9 @@ fn tell(news: News) {
     }
 }
 
-/// The policy of `file`; where that has errors, the one that was in force last. With what is to be saved of it.
-pub(super) fn policy(
-    file: &Path,
-    instance: &Instance,
-) -> anyhow::Result<(Policy, Option<SavedConfiguration>)> {
+/// The policy of `file`; where that has errors, the one that was in force last. With what it was made of, and whether
+/// that is of the file and to be saved.
+pub(super) fn policy(file: &Path, instance: &Instance) -> anyhow::Result<(Policy, Recorded, bool)> {
     let (problems, outcome) = Policy::load_recorded(file);
     let outcome = outcome.and_then(|(policy, recorded)| {
         // What is too large without any answer will not fit with them either.
@@ -119,7 +117,7 @@ pub(super) fn policy(
     let failed = match outcome {
         Ok((policy, recorded)) => {
             problems.iter().for_each(|problem| warn!("{problem}"));
-            return Ok((policy, Some(recorded.saved)));
+            return Ok((policy, recorded, true));
         }
         Err(failed) => failed,
     };
@@ -144,5 +142,6 @@ pub(super) fn policy(
          and reload",
         file.display()
     );
-    Ok((policy, None))
+    let recorded = Recorded::of_saved(saved);
+    Ok((policy, recorded, false))
 }

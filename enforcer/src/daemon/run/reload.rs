@@ -16,15 +16,25 @@ use crate::daemon::enforcing::Enforcing;
 use crate::daemon::policy::Policy;
 use crate::kernel::{Cgroup, Counters, Pins};
 use crate::resolve::Snapshot;
-use crate::state::SavedConfiguration;
+use crate::state::configuration::Recorded;
 
 /// A policy whose names are being asked for.
 pub(super) struct Reload {
-    policy: Policy,
+    pub(super) policy: Policy,
     /// What it was made of.
-    recorded: SavedConfiguration,
+    pub(super) recorded: Recorded,
     /// When it comes into force with what is known until then.
     pub(super) deadline: Instant,
+    pub(super) cause: Cause,
+}
+
+/// What a new policy comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Cause {
+    /// SIGHUP.
+    Signal,
+    /// A file that the configuration refers to.
+    File,
 }
 
 impl Daemon {
@@ -55,16 +65,23 @@ impl Daemon {
         info!("reloading {}", self.file.display());
         self.reload = Some(Reload {
             policy,
-            recorded: recorded.saved,
+            recorded,
             deadline: Instant::now() + FIRST_ANSWERS,
+            cause: Cause::Signal,
         });
     }
 
     /// Brings the new policy into force, or goes back to asking for the names of the old one.
     pub(super) async fn finish_reload(&mut self, snapshot: &Arc<Snapshot>) {
-        let Some(Reload { policy, recorded, .. }) = self.reload.take() else {
+        let Some(reload) = self.reload.take() else {
             return;
         };
+        let Reload {
+            policy,
+            recorded,
+            cause,
+            ..
+        } = reload;
         self.learn(snapshot);
         if let Some(kept) = &self.kept {
             kept.keep().await;
@@ -72,13 +89,15 @@ impl Daemon {
         match self.replace(&policy, snapshot) {
             Ok(()) => {
                 self.policy = policy;
-                if let Some(kept) = &self.kept {
-                    kept.save_configuration(recorded);
-                }
+                self.look_after_files(recorded);
             }
             Err(failed) => tell_refused(&failed),
         }
-        self.notifier.ready(&self.status());
+        if cause == Cause::Signal {
+            self.notifier.ready(&self.status());
+        } else {
+            self.tell_status();
+        }
         // Only the names of the policy in force from here on.
         if let Err(failed) = self.answers.switch(&self.policy, None).await {
             error!("{failed:#}");

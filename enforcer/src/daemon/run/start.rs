@@ -19,15 +19,17 @@ use super::super::policy::Policy;
 use super::super::signals::{self, Signals};
 use super::health::Health;
 use super::kept::{self, Kept};
+use super::watch::Watch;
 use super::words::{banner, tell_enforcing, tell_found, tell_kept};
 use super::{Daemon, FIRST_ANSWERS, Options, target};
 use crate::kernel::Counters;
 use crate::resolve::{SavedAnswers, Snapshot};
+use crate::state::configuration::Recorded;
 
 /// Enforces for the time of the process, once the names are known or have had their time. `None` when a signal ended it
 /// before.
 pub(super) async fn temporary(options: Options, signals: &mut Signals) -> anyhow::Result<Option<Daemon>> {
-    let policy = Policy::load(&options.file)?;
+    let (policy, recorded) = Policy::load_shown(&options.file)?;
     let cgroup = target(&policy).map_err(failure::of_cgroup)?;
     let enforcing = Enforcing::load(&policy).map_err(failure::of_kernel)?;
     banner(&policy, &cgroup);
@@ -56,6 +58,8 @@ pub(super) async fn temporary(options: Options, signals: &mut Signals) -> anyhow
         confirm: None,
         holds: false,
         cgroup,
+        text: recorded.saved.text,
+        watch: Watch::new(recorded.stamps),
         file: options.file,
         policy,
         answers,
@@ -76,7 +80,11 @@ pub(super) async fn temporary(options: Options, signals: &mut Signals) -> anyhow
 /// Takes over what an instance has pinned, or makes it, and enforces before anything is asked.
 pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> {
     let instance = options.instance.unwrap_or_default();
-    let (policy, recorded) = kept::policy(&options.file, &instance)?;
+    let (policy, recorded, is_new) = kept::policy(&options.file, &instance)?;
+    let Recorded {
+        saved: recorded,
+        stamps,
+    } = recorded;
     let cgroup = target(&policy).map_err(failure::of_cgroup)?;
     let (kept, saved) = Kept::open(&instance)?;
     let (mut enforcing, maps) = Enforcing::load_pinned(&policy, &kept.pins).map_err(failure::of_kernel)?;
@@ -89,7 +97,7 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
     let lacks_answers = saved.is_none() && !has_every_answer(&snapshot);
     // Nothing would be granted for names without an answer: what is in force is the better policy, unless somebody has
     // changed the configuration meanwhile.
-    let holds = has_policy && lacks_answers && !kept.is_changed(recorded.as_ref());
+    let holds = has_policy && lacks_answers && !(is_new && kept.is_changed(&recorded));
     let mut daemon = Daemon {
         events: None,
         ending: Ending::start(|words| warn!("{words}")),
@@ -103,6 +111,8 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
         confirm: options.confirm,
         holds,
         cgroup,
+        text: recorded.text.clone(),
+        watch: Watch::new(stamps),
         file: options.file,
         policy,
         answers,
@@ -133,7 +143,7 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
         .attach(&daemon.cgroup)
         .map_err(failure::of_kernel)?;
     daemon.events = Some(daemon.enforcing.take_events().map_err(failure::of_kernel)?);
-    if let (Some(kept), Some(recorded)) = (&daemon.kept, recorded) {
+    if let Some(kept) = daemon.kept.as_ref().filter(|_| is_new) {
         kept.save_configuration(recorded);
     }
     tell_found(&maps, &links);

@@ -49,6 +49,9 @@ pub(super) fn banner(policy: &Policy, cgroup: &Cgroup) {
         cgroup.path().display(),
         ports.join(" "),
     );
+    for file in &config.tag_files {
+        info!(change_number = file.change_number, "service tags {file}");
+    }
     for rule in &config.rules {
         let title = &rule.kind;
         match &rule.accepted_risk {

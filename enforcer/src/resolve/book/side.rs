@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
-
 use super::super::answer::{DnsName, Settled};
 use super::super::saved::{SavedAddress, SavedFamily};
 use super::super::{
-    Age, Family, FamilyState, KnownAddress, LastAnswer, LastGood, RefusedAddress, Standing, special,
+    Age, Family, FamilyState, KnownAddress, LastAnswer, LastGood, Question, RefusedAddress, Standing,
 };
 use super::{Limits, Next};
 
@@ -81,7 +79,7 @@ impl Side {
         &mut self,
         settled: Settled,
         family: Family,
-        private_link: &[IpNet],
+        question: &Question,
         limits: Limits,
         now: Instant,
     ) -> Result<Next, String> {
@@ -91,7 +89,7 @@ impl Side {
                 addresses,
                 ttl,
             } => {
-                let (accepted, refused) = judge_all(&addresses, private_link, limits.addresses_max);
+                let (accepted, refused) = judge_all(&addresses, question, limits.addresses_max);
                 if accepted.len() > limits.addresses_max {
                     return Err(format!(
                         "the answer has {} addresses, {} are the most (addresses_max)",
@@ -193,7 +191,7 @@ impl Side {
         &mut self,
         saved: &SavedFamily,
         family: Family,
-        private_link: &[IpNet],
+        question: &Question,
         limits: Limits,
         now: Instant,
     ) {
@@ -206,7 +204,7 @@ impl Side {
                 continue;
             };
             had_current |= held.is_current();
-            match special::judge(saved.address, private_link) {
+            match question.judge(saved.address) {
                 // An IPv4 address may come out of an AAAA record, never the other way round.
                 Ok(address) if family == Family::V6 || address.is_ipv4() => {
                     has_current |= held.is_current();
@@ -266,20 +264,19 @@ impl Side {
         changed
     }
 
-    /// Takes away what a changed `private_link` no longer covers.
-    pub(super) fn judge_again(&mut self, private_link: &[IpNet]) {
+    /// Takes away what a changed question no longer accepts.
+    pub(super) fn judge_again(&mut self, question: &Question) {
         let before = self.held.len();
-        self.held
-            .retain(|address, _| match special::judge(*address, private_link) {
-                Ok(_) => true,
-                Err(why) => {
-                    self.refused.push(RefusedAddress {
-                        address: *address,
-                        why,
-                    });
-                    false
-                }
-            });
+        self.held.retain(|address, _| match question.judge(*address) {
+            Ok(_) => true,
+            Err(why) => {
+                self.refused.push(RefusedAddress {
+                    address: *address,
+                    why,
+                });
+                false
+            }
+        });
         if self.held.len() != before && !self.held.values().any(Held::is_current) {
             self.answered = None;
             self.state = FamilyState::Unasked;
@@ -290,13 +287,13 @@ impl Side {
 /// The addresses to grant, each once, and at most `refused_max` of those that are refused.
 fn judge_all(
     addresses: &[IpAddr],
-    private_link: &[IpNet],
+    question: &Question,
     refused_max: usize,
 ) -> (Vec<IpAddr>, Vec<RefusedAddress>) {
     let mut accepted = Vec::new();
     let mut refused = Vec::new();
     for address in addresses {
-        match special::judge(*address, private_link) {
+        match question.judge(*address) {
             Ok(address) => accepted.push(address),
             Err(why) if refused.len() < refused_max => refused.push(RefusedAddress {
                 address: *address,
@@ -318,7 +315,7 @@ fn all_refused(refused: &[RefusedAddress]) -> String {
         .collect();
     let more = if refused.len() > list.len() { ", ..." } else { "" };
     format!(
-        "the answer has special-purpose addresses only: {}{more}",
+        "every address of the answer is refused: {}{more}",
         list.join(", ")
     )
 }

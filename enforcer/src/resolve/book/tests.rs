@@ -1,10 +1,14 @@
+use std::sync::Arc;
+
 use ipnet::IpNet;
 use proptest::prelude::*;
 
 use super::super::answer::DnsName;
-use super::super::{RefusedAddress, Standing};
+use super::super::{RefusedAddress, Sanity, Standing, sanity};
 use super::side::RETIRED_ANSWERS_MAX;
 use super::*;
+use crate::config::ServiceTag;
+use crate::prefixes::PrefixSet;
 
 const LIMITS: Limits = Limits {
     ttl_min: Duration::from_secs(5),
@@ -24,6 +28,7 @@ fn question(text: &str, private_link: &[&str]) -> Question {
             .iter()
             .map(|net| net.parse::<IpNet>().unwrap())
             .collect(),
+        sanity: Sanity::default(),
     }
 }
 
@@ -406,4 +411,67 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_leaves_its_service_tag_is_refused_and_goes_when_the_tag_shrinks() {
+    let tag = |prefix: &str| {
+        Arc::new(ServiceTag {
+            name: "AzureContainerRegistry".to_owned(),
+            file: "tags.json".into(),
+            prefixes: PrefixSet::new(vec![prefix.parse().unwrap()], vec![]),
+        })
+    };
+    let within = |prefix: &str| {
+        let mut question = question("a.test", &[]);
+        question.sanity.add(&[tag(prefix)]);
+        question
+    };
+    let now = Instant::now();
+    let name = name("a.test");
+    let mut book = Book::new(vec![within("198.51.100.0/24")], LIMITS);
+    let answer = Settled::Addresses {
+        chain: vec![],
+        addresses: addresses(&["198.51.100.1", "198.51.100.200", "203.0.113.1"]),
+        ttl: Duration::from_secs(60),
+    };
+    book.settle(&name, Family::V4, Ok(answer), now);
+    let known = |book: &Book| {
+        let known = book.snapshot().names.remove(0);
+        let granted: Vec<_> = known
+            .addresses
+            .iter()
+            .map(|known| known.address.to_string())
+            .collect();
+        let refused: Vec<_> = known
+            .refused
+            .iter()
+            .map(|refused| (refused.address.to_string(), refused.why))
+            .collect();
+        (granted, refused)
+    };
+    let refused = |address: &str| (address.to_owned(), sanity::OUTSIDE);
+    assert_eq!(
+        known(&book),
+        (
+            vec!["198.51.100.1".to_owned(), "198.51.100.200".to_owned()],
+            vec![refused("203.0.113.1")]
+        )
+    );
+    assert_eq!(
+        book.set_questions(vec![within("198.51.100.0/24")], LIMITS),
+        [],
+        "the same tag, read anew"
+    );
+    assert_eq!(
+        book.set_questions(vec![within("198.51.100.0/25")], LIMITS),
+        [name]
+    );
+    assert_eq!(
+        known(&book),
+        (
+            vec!["198.51.100.1".to_owned()],
+            vec![refused("203.0.113.1"), refused("198.51.100.200")]
+        )
+    );
 }

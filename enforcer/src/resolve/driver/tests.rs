@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use super::super::answer::{Answer, AskError, DnsName, Record, RecordData};
 use super::super::failover::{Ask, Asking};
-use super::super::{Age, Family, NameSnapshot, Standing, schedule};
+use super::super::{Age, Family, NameSnapshot, Sanity, Standing, schedule};
 use super::*;
 use crate::names::ServerName;
 
@@ -109,6 +109,7 @@ fn questions(names: &[&str]) -> Vec<Question> {
         .map(|name| Question {
             name: ServerName::parse(name).unwrap(),
             private_link: vec![],
+            sanity: Sanity::default(),
         })
         .collect()
 }

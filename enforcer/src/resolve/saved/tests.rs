@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::super::answer::Settled;
 use super::super::book::{Book, Limits};
-use super::super::{Family, FamilyState, Question};
+use super::super::{Family, FamilyState, Question, Sanity};
 use super::*;
 
 const LIMITS: Limits = Limits {
@@ -21,6 +21,7 @@ fn questions(names: &[&str], private_link: &[&str]) -> Vec<Question> {
     let question = |name: &&str| Question {
         name: ServerName::parse(name).unwrap(),
         private_link: nets.clone(),
+        sanity: Sanity::default(),
     };
     names.iter().map(question).collect()
 }
@@ -327,7 +328,11 @@ proptest! {
     #[test]
     fn what_is_restored_is_what_was_saved(saved in any_saved()) {
         let names: Vec<ServerName> = saved.names.iter().map(|saved| saved.name.clone()).collect();
-        let questions = names.into_iter().map(|name| Question { name, private_link: vec![] });
+        let questions = names.into_iter().map(|name| Question {
+            name,
+            private_link: vec![],
+            sanity: Sanity::default(),
+        });
         let now = Instant::now();
         let mut book = Book::new(questions.collect(), LIMITS);
         book.restore(&saved, now);

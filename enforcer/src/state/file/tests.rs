@@ -104,7 +104,7 @@ fn a_file_that_is_too_large_is_not_read() {
     assert!(
         defect
             .to_string()
-            .ends_with("answers can not be used: it is larger than 16 MiB")
+            .ends_with("answers can not be used: it is larger than 64 MiB")
     );
 }
 
