@@ -4,6 +4,7 @@
 //! [`DomainPattern`] and never a string, so that two spellings of one name can not become two names.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Longest host name in its text form, without the trailing dot (RFC 1035 section 2.3.4).
 pub const NAME_MAX: usize = 253;
@@ -87,7 +88,7 @@ fn shown(character: char) -> String {
 
 /// A fully qualified host name in lower-case A-labels, without the trailing dot; at least two labels.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ServerName(Box<str>);
+pub struct ServerName(Arc<str>);
 
 impl ServerName {
     /// Validates `text` as a host name.
@@ -123,7 +124,7 @@ impl ServerName {
             })?
         };
         Self::check(&ascii)?;
-        Ok(Self(ascii.into_boxed_str()))
+        Ok(Self(ascii.into()))
     }
 
     fn check(name: &str) -> Result<(), NameError> {

@@ -76,7 +76,7 @@ async fn wait_for(service: &Service, what: impl Fn(&NameSnapshot) -> bool) -> Na
     let Ok(Ok(snapshot)) = waited.await else {
         panic!("it never came to that");
     };
-    snapshot.names[0].clone()
+    NameSnapshot::clone(&snapshot.names[0])
 }
 
 #[tokio::test]

@@ -33,11 +33,11 @@ fn load(folders: &Folders) -> Loaded {
 /// A snapshot of `a.test` with this address.
 fn snapshot(address: &str) -> Arc<Snapshot> {
     let now = Instant::now();
-    let addresses = vec![KnownAddress {
+    let addresses: Arc<[_]> = Arc::new([KnownAddress {
         address: address.parse().unwrap(),
         expires: now,
         standing: Standing::Current,
-    }];
+    }]);
     Arc::new(Snapshot {
         names: vec![NameSnapshot {
             name: ServerName::parse("a.test").unwrap(),
@@ -52,7 +52,8 @@ fn snapshot(address: &str) -> Arc<Snapshot> {
                 addresses,
             },
             good_v6: LastGood::default(),
-        }],
+        }]
+        .into(),
     })
 }
 

@@ -40,7 +40,7 @@ impl Text<'_> {
 }
 
 /// The keys of every table, for telling where a key that is in the wrong one belongs.
-pub(crate) const KEYS: [(&str, &[&str]); 6] = [
+pub(crate) const KEYS: [(&str, &[&str]); 7] = [
     (
         "the top of the file",
         &["mode", "registry", "allow", "service_tags", "enforce", "resolver"],

@@ -27,9 +27,9 @@ pub struct History {
 }
 
 impl History {
-    /// Remembers what `snapshot` says.
-    pub fn learn(&mut self, snapshot: &Snapshot) {
-        for known in &snapshot.names {
+    /// Remembers what `new` says and `old`, which was learnt before, did not.
+    pub fn learn(&mut self, old: &Snapshot, new: &Snapshot) {
+        for (_, known) in new.news_since(old) {
             let granted = known.addresses.iter().map(|address| (address.address, None));
             let refused = known
                 .refused
@@ -65,8 +65,7 @@ pub struct Turn {
 #[must_use]
 pub fn turns(old: &Snapshot, new: &Snapshot, now: Instant) -> Vec<Turn> {
     let mut turns = Vec::new();
-    for name in &new.names {
-        let before = old.names.iter().find(|old| old.name == name.name);
+    for (before, name) in new.news_since(old) {
         for (family, state) in [("IPv4", &name.v4), ("IPv6", &name.v6)] {
             let was = before.map_or(&FamilyState::Unasked, |old| match family {
                 "IPv4" => &old.v4,
@@ -164,7 +163,7 @@ mod tests {
 
     fn snapshot(v4: FamilyState, addresses: &[&str], refused: &[&str], now: Instant) -> Snapshot {
         Snapshot {
-            names: vec![NameSnapshot {
+            names: [NameSnapshot {
                 name: ServerName::parse("a.example.com").unwrap(),
                 chain: Vec::new(),
                 addresses: addresses
@@ -186,7 +185,9 @@ mod tests {
                 v6: FamilyState::Empty,
                 good_v4: LastGood::default(),
                 good_v6: LastGood::default(),
-            }],
+            }]
+            .into_iter()
+            .collect(),
         }
     }
 
@@ -200,8 +201,9 @@ mod tests {
     fn an_address_keeps_its_name_after_it_has_left_the_answers() {
         let now = Instant::now();
         let mut history = History::default();
-        history.learn(&snapshot(FamilyState::Fresh, &["192.0.2.1"], &["127.0.0.9"], now));
-        history.learn(&snapshot(FamilyState::Fresh, &["192.0.2.2"], &[], now));
+        let old = snapshot(FamilyState::Fresh, &["192.0.2.1"], &["127.0.0.9"], now);
+        history.learn(&Snapshot::default(), &old);
+        history.learn(&old, &snapshot(FamilyState::Fresh, &["192.0.2.2"], &[], now));
         let name_of = |address: &str| history.of(address.parse().unwrap());
         assert_eq!(name_of("192.0.2.1").unwrap().name.as_str(), "a.example.com");
         assert_eq!(name_of("::ffff:192.0.2.2").unwrap().refused, None);

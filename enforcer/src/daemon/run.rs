@@ -169,7 +169,7 @@ impl Daemon {
     }
 
     fn learn(&mut self, snapshot: &Arc<Snapshot>) {
-        self.history.learn(snapshot);
+        self.history.learn(&self.told, snapshot);
         for turn in turns(&self.told, snapshot, Instant::now().into_std()) {
             if turn.is_bad {
                 warn!("{}", turn.text);

@@ -138,12 +138,13 @@ mod tests {
                 NameSnapshot {
                     name: name("a.example.com"),
                     chain: Vec::new(),
-                    addresses: vec![
+                    addresses: [
                         known("192.0.2.1", later, Standing::Current),
                         known("192.0.2.2", now, Standing::Current),
                         known("192.0.2.3", now, Standing::Retired { until: later }),
                         known("2001:db8::1", later, Standing::Current),
-                    ],
+                    ]
+                    .into(),
                     refused: Vec::new(),
                     v4: FamilyState::Stale {
                         answered: now.into(),
@@ -156,14 +157,15 @@ mod tests {
                 NameSnapshot {
                     name: name("nobody.asked.example"),
                     chain: Vec::new(),
-                    addresses: vec![known("192.0.2.99", later, Standing::Current)],
+                    addresses: [known("192.0.2.99", later, Standing::Current)].into(),
                     refused: Vec::new(),
                     v4: FamilyState::Fresh,
                     v6: FamilyState::Empty,
                     good_v4: LastGood::default(),
                     good_v6: LastGood::default(),
                 },
-            ],
+            ]
+            .into(),
         }
     }
 

@@ -276,7 +276,11 @@ impl Plan {
             .iter()
             .map(|known| ((known.rule, &known.pattern), known))
             .collect();
-        let known: HashMap<_, _> = answers.names.iter().map(|known| (&known.name, known)).collect();
+        let known: HashMap<_, _> = answers
+            .names
+            .iter()
+            .map(|known| (&known.name, known.as_ref()))
+            .collect();
         let of_rule = by_rule(endpoints);
         let mut asked: HashMap<Condition, Asked> = HashMap::new();
         let mut asked = |endpoint: &Endpoint| {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::names::ServerName;
@@ -13,7 +14,7 @@ use super::chain::ChainError;
 /// Unlike a [`ServerName`] it may have labels that no host name has (`_dns`, `*`), escaped as in a zone file (RFC 1035
 /// section 5.1), and it never becomes the name of a grant.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct DnsName(Box<str>);
+pub struct DnsName(Arc<str>);
 
 impl DnsName {
     /// Takes a name in presentation form; upper case is folded and the root's dot at the end dropped.
@@ -23,7 +24,7 @@ impl DnsName {
             Some(stem) if !stem.ends_with('\\') => stem,
             _ => text,
         };
-        Self(stem.to_ascii_lowercase().into_boxed_str())
+        Self(stem.to_ascii_lowercase().into())
     }
 
     /// The name as text.

@@ -5,8 +5,9 @@
 
 mod side;
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config;
@@ -14,11 +15,11 @@ use crate::names::ServerName;
 
 use super::answer::Settled;
 use super::saved::{SavedAnswers, SavedName};
-use super::{Family, FamilyState, NameSnapshot, Question, Snapshot};
+use super::{Family, FamilyState, NameList, NameSnapshot, Question, Snapshot};
 
-use side::{Held, Side};
+use side::Side;
 
-/// Grace periods that end within this of each other are swept together: a look at every address is not for free.
+/// Grace periods that end within this of each other are swept together: each sweep is a new snapshot.
 const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 /// The limits that the book keeps.
@@ -32,6 +33,13 @@ pub struct Limits {
     pub grace: Duration,
     /// Most addresses of one answer.
     pub addresses_max: usize,
+}
+
+impl Limits {
+    /// Most retired addresses of one family of a name.
+    fn retired_max(&self) -> usize {
+        self.addresses_max.saturating_mul(side::RETIRED_ANSWERS_MAX)
+    }
 }
 
 impl From<&config::Resolver> for Limits {
@@ -68,8 +76,12 @@ pub struct Book {
     limits: Limits,
     entries: Vec<Entry>,
     index: HashMap<ServerName, usize>,
+    /// What is told of the entries, in their order.
+    told: NameList,
     dirty: bool,
-    sweep_at: Option<Instant>,
+    /// When a grace period of an entry ends. Those that are not the entry's own `sweep_at` are out of date.
+    sweeps: BinaryHeap<Reverse<(Instant, usize)>>,
+    swept: Option<Instant>,
 }
 
 /// One name.
@@ -78,6 +90,8 @@ struct Entry {
     question: Question,
     v4: Side,
     v6: Side,
+    /// When the next of its grace periods ends.
+    sweep_at: Option<Instant>,
 }
 
 impl Book {
@@ -88,8 +102,10 @@ impl Book {
             limits,
             entries: Vec::new(),
             index: HashMap::new(),
+            told: NameList::default(),
             dirty: true,
-            sweep_at: None,
+            sweeps: BinaryHeap::new(),
+            swept: None,
         };
         book.set_questions(questions, limits);
         book
@@ -126,6 +142,7 @@ impl Book {
                 question: question.clone(),
                 v4: Side::default(),
                 v6: Side::default(),
+                sweep_at: None,
             });
             if entry.question != question {
                 changed.push(question.name.clone());
@@ -136,6 +153,8 @@ impl Book {
             self.index.insert(entry.question.name.clone(), self.entries.len());
             self.entries.push(entry);
         }
+        self.told = self.entries.iter().map(Entry::snapshot).collect();
+        self.plan_sweeps();
         changed
     }
 
@@ -147,27 +166,50 @@ impl Book {
         outcome: Result<Settled, String>,
         now: Instant,
     ) -> Next {
-        let Some(entry) = self.index.get(name).map(|index| &mut self.entries[*index]) else {
+        let Some(place) = self.index.get(name).copied() else {
             return Next::Retry;
         };
+        let entry = &mut self.entries[place];
         let side = match family {
             Family::V4 => &mut entry.v4,
             Family::V6 => &mut entry.v6,
         };
         let limits = self.limits;
         let question = &entry.question;
-        match outcome.and_then(|settled| side.take_in(settled, family, question, limits, now)) {
-            Ok(next) => {
-                self.dirty = true;
-                // A lower bound is enough: it may cost a sweep that finds nothing.
-                let until = now + limits.grace;
-                self.sweep_at = Some(self.sweep_at.map_or(until, |at| at.min(until)));
-                next
-            }
-            Err(error) => {
-                self.dirty |= side.fail(error);
-                Next::Retry
-            }
+        let (next, is_news) =
+            match outcome.and_then(|settled| side.take_in(settled, family, question, limits, now)) {
+                Ok(next) => (next, true),
+                Err(error) => (Next::Retry, side.fail(error)),
+            };
+        if is_news {
+            self.tell(place);
+            self.plan_sweep(place);
+        }
+        next
+    }
+
+    /// Takes what is known of an entry into the next snapshot.
+    fn tell(&mut self, place: usize) {
+        self.told.set(place, Arc::new(self.entries[place].snapshot()));
+        self.dirty = true;
+    }
+
+    fn plan_sweep(&mut self, place: usize) {
+        let entry = &mut self.entries[place];
+        // One that is too early costs a look at one name, once.
+        if let Some(next) = entry.next_sweep()
+            && entry.sweep_at.is_none_or(|planned| next < planned)
+        {
+            entry.sweep_at = Some(next);
+            self.sweeps.push(Reverse((next, place)));
+        }
+    }
+
+    fn plan_sweeps(&mut self) {
+        self.sweeps.clear();
+        for place in 0..self.entries.len() {
+            self.entries[place].sweep_at = None;
+            self.plan_sweep(place);
         }
     }
 
@@ -185,32 +227,44 @@ impl Book {
             entry.v4.restore(v4, Family::V4, question, self.limits, now);
             entry.v6.restore(v6, Family::V6, question, self.limits, now);
         }
+        self.told = self.entries.iter().map(Entry::snapshot).collect();
         self.dirty = true;
-        self.sweep_at = Some(now);
+        self.plan_sweeps();
     }
 
-    /// Drops retired addresses whose grace period is over. Costs nothing before [`Self::sweep_at`].
+    /// Drops retired addresses whose grace period is over. Costs nothing before [`Self::sweep_at`], and then only the names
+    /// that have any.
     pub fn sweep(&mut self, now: Instant) {
-        if self.sweep_at.is_none_or(|at| at > now) {
+        if self.sweep_at().is_none_or(|at| at > now) {
             return;
         }
-        let mut next: Option<Instant> = None;
-        for side in self
-            .entries
-            .iter_mut()
-            .flat_map(|entry| [&mut entry.v4, &mut entry.v6])
-        {
-            let (has_changed, until) = side.sweep(now);
-            self.dirty |= has_changed;
-            next = [next, until].into_iter().flatten().min();
+        self.swept = Some(now);
+        while let Some(Reverse((at, place))) = self.sweeps.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.sweeps.pop();
+            let entry = &mut self.entries[place];
+            if entry.sweep_at != Some(at) {
+                continue;
+            }
+            entry.sweep_at = None;
+            let is_news = [entry.v4.sweep(now), entry.v6.sweep(now)];
+            if is_news.contains(&true) {
+                self.tell(place);
+            }
+            self.plan_sweep(place);
         }
-        self.sweep_at = next.map(|next| next.max(now + SWEEP_INTERVAL_MIN));
     }
 
     /// When [`Self::sweep`] has to be called next.
     #[must_use]
     pub fn sweep_at(&self) -> Option<Instant> {
-        self.sweep_at
+        let Reverse((at, _)) = self.sweeps.peek()?;
+        Some(
+            self.swept
+                .map_or(*at, |swept| (*at).max(swept + SWEEP_INTERVAL_MIN)),
+        )
     }
 
     /// Whether a [`Self::snapshot`] would differ from the one before the last call of this.
@@ -218,11 +272,11 @@ impl Book {
         std::mem::take(&mut self.dirty)
     }
 
-    /// Everything that is known.
+    /// Everything that is known. What has not changed is shared with the snapshots before.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
-            names: self.entries.iter().map(Entry::snapshot).collect(),
+            names: self.told.clone(),
         }
     }
 
@@ -238,15 +292,14 @@ impl Book {
 }
 
 impl Entry {
+    fn next_sweep(&self) -> Option<Instant> {
+        [self.v4.sweep_at(), self.v6.sweep_at()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
     fn snapshot(&self) -> NameSnapshot {
-        let mut addresses: BTreeMap<IpAddr, Held> = BTreeMap::new();
-        // An IPv4 address may come out of an AAAA record as well (IPv4-mapped): the better claim to it counts.
-        for (address, held) in self.v4.held.iter().chain(&self.v6.held) {
-            let entry = addresses.entry(*address).or_insert(*held);
-            if held.outlives(entry) {
-                *entry = *held;
-            }
-        }
         let chain = if self.v4.chain.is_empty() {
             &self.v6.chain
         } else {
@@ -255,10 +308,7 @@ impl Entry {
         NameSnapshot {
             name: self.question.name.clone(),
             chain: chain.clone(),
-            addresses: addresses
-                .into_iter()
-                .map(|(address, held)| held.known(address))
-                .collect(),
+            addresses: side::merged(&self.v4.held, &self.v6.held),
             refused: self.v4.refused.iter().chain(&self.v6.refused).cloned().collect(),
             v4: self.v4.state.clone(),
             v6: self.v6.state.clone(),

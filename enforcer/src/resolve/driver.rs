@@ -16,11 +16,11 @@ use super::answer::Settled;
 use super::book::{Book, Limits, Next};
 use super::failover::Failover;
 use super::schedule::{Key, Pace, Schedule};
-use super::{FamilyState, Question, SavedAnswers, Snapshot};
+use super::{FamilyState, NameSnapshot, Question, SavedAnswers, Snapshot};
 
-/// Snapshots follow each other no faster than this; the first after a pause comes at once. Thousands of names that answer
-/// one by one would otherwise cost the square of their number.
-const PUBLISH_INTERVAL_MIN: Duration = Duration::from_millis(50);
+/// Snapshots follow each other no faster than this; the first after a pause comes at once. What thousands of names answer
+/// one by one goes to the kernel together, and a client waits no longer for it than its own resolver takes to answer.
+const PUBLISH_INTERVAL_MIN: Duration = Duration::from_millis(5);
 
 /// The running task. Dropping it stops the task as well, without waiting for it.
 pub struct Service {
@@ -113,14 +113,21 @@ impl Service {
         if let Ok(Ok(snapshot)) = tokio::time::timeout(limit, settled).await {
             return snapshot.clone();
         }
-        let mut snapshot = Snapshot::clone(&self.snapshots.borrow());
-        for name in &mut snapshot.names {
-            for state in [&mut name.v4, &mut name.v6] {
-                let error = format!("no answer within the time limit of {} s", limit.as_secs_f32());
-                *state = state.given_up(error);
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        let error = format!("no answer within the time limit of {} s", limit.as_secs_f32());
+        let names = snapshot.names.iter().map(|name| {
+            if name.v4.is_settled() && name.v6.is_settled() {
+                return Arc::clone(name);
             }
-        }
-        Arc::new(snapshot)
+            let mut name = NameSnapshot::clone(name);
+            for state in [&mut name.v4, &mut name.v6] {
+                *state = state.given_up(error.clone());
+            }
+            Arc::new(name)
+        });
+        Arc::new(Snapshot {
+            names: names.collect(),
+        })
     }
 
     /// Stops the task; questions under way are given up. What was told last stays readable in the receivers.

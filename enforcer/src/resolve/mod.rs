@@ -9,7 +9,7 @@
 //!                     driver (the task; owns all of it)  <-  book (what is known)  ->  Snapshot
 //! ```
 //!
-//! [`age`], [`answer`], [`book`], [`chain`], [`health`], [`sanity`], [`saved`], [`schedule`], [`special`] and [`system`] do no I/O and read no clock:
+//! [`age`], [`answer`], [`book`], [`chain`], [`health`], [`list`], [`sanity`], [`saved`], [`schedule`], [`special`] and [`system`] do no I/O and read no clock:
 //! `now` is a parameter and randomness is given. [`upstream`] and [`driver`] are the shell around them.
 
 pub mod age;
@@ -19,6 +19,7 @@ pub mod chain;
 pub mod driver;
 pub mod failover;
 pub mod health;
+pub mod list;
 pub mod sanity;
 pub mod saved;
 pub mod schedule;
@@ -26,8 +27,10 @@ pub mod special;
 pub mod system;
 pub mod upstream;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -37,6 +40,7 @@ use crate::names::ServerName;
 pub use age::{Age, LastAnswer};
 pub use answer::DnsName;
 pub use driver::{Service, resolve_once};
+pub use list::NameList;
 pub use sanity::Sanity;
 pub use saved::SavedAnswers;
 
@@ -86,8 +90,9 @@ pub struct Question {
 /// Everything that is known about the names, at one moment. In the order of the questions.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Snapshot {
-    /// One entry a question. Questions for the same name are one, at the place of the first.
-    pub names: Vec<NameSnapshot>,
+    /// One entry a question. Questions for the same name are one, at the place of the first. A name of which nothing became
+    /// known is the same entry as in the snapshot before.
+    pub names: NameList,
 }
 
 /// What is known about one name.
@@ -99,7 +104,8 @@ pub struct NameSnapshot {
     /// where the families differ. To be shown, never to be granted as a server name.
     pub chain: Vec<DnsName>,
     /// The addresses to grant, ascending: those of the last good answers, and retired ones in their grace period.
-    pub addresses: Vec<KnownAddress>,
+    /// Shared with the family's own list where only one family has any.
+    pub addresses: Arc<[KnownAddress]>,
     /// Addresses that were in an answer and are not granted.
     pub refused: Vec<RefusedAddress>,
     /// How the last A question ended.
@@ -120,11 +126,11 @@ pub struct LastGood {
     /// Its CNAME targets in order.
     pub chain: Vec<DnsName>,
     /// Its addresses and those that left it a moment ago, ascending.
-    pub addresses: Vec<KnownAddress>,
+    pub addresses: Arc<[KnownAddress]>,
 }
 
 /// An address that a name has, or had until a moment ago.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct KnownAddress {
     /// The address, never an IPv4-mapped one.
     pub address: IpAddr,
@@ -199,6 +205,27 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// The names of which something else is known than in `old`, each behind what was known then. Costs what is different,
+    /// as long as the same names are asked for.
+    #[must_use]
+    pub fn news_since<'a>(
+        &'a self,
+        old: &'a Self,
+    ) -> Vec<(Option<&'a Arc<NameSnapshot>>, &'a Arc<NameSnapshot>)> {
+        if let Some(changes) = self.names.changes_since(&old.names) {
+            return changes.into_iter().map(|(old, new)| (Some(old), new)).collect();
+        }
+        let old: HashMap<_, _> = old.names.iter().map(|known| (&known.name, known)).collect();
+        let news = self
+            .names
+            .iter()
+            .map(|known| (old.get(&known.name).copied(), known));
+        news.filter(|(old, new)| old.is_none_or(|old| !Arc::ptr_eq(old, new)))
+            .collect()
+    }
+}
+
 impl FamilyState {
     /// Whether this process has asked.
     #[must_use]
@@ -224,6 +251,13 @@ impl FamilyState {
 }
 
 impl NameSnapshot {
+    /// Whether the same addresses are held, family by family, and the same of them are current: nothing that is granted or
+    /// has to be saved differs but times.
+    #[must_use]
+    pub fn holds_as(&self, other: &Self) -> bool {
+        self.good_v4.holds_as(&other.good_v4) && self.good_v6.holds_as(&other.good_v6)
+    }
+
     /// How the last question for `family` ended.
     #[must_use]
     pub fn state(&self, family: Family) -> &FamilyState {
@@ -234,7 +268,25 @@ impl NameSnapshot {
     }
 }
 
+impl LastGood {
+    fn holds_as(&self, other: &Self) -> bool {
+        let held = |known: &KnownAddress| (known.address, known.is_current());
+        Arc::ptr_eq(&self.addresses, &other.addresses)
+            || self
+                .addresses
+                .iter()
+                .map(held)
+                .eq(other.addresses.iter().map(held))
+    }
+}
+
 impl KnownAddress {
+    /// Whether its name's newest answer has it.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.standing == Standing::Current
+    }
+
     /// What is left of its TTL at `now`; zero when it has run out.
     #[must_use]
     pub fn ttl_left(&self, now: Instant) -> Duration {

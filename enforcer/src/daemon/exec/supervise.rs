@@ -46,7 +46,7 @@ impl<'a> Supervisor<'a> {
         snapshot: Arc<Snapshot>,
     ) -> Self {
         let mut history = History::default();
-        history.learn(&snapshot);
+        history.learn(&Snapshot::default(), &snapshot);
         Self {
             policy,
             enforcing,
@@ -95,7 +95,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn follow(&mut self, snapshot: Arc<Snapshot>) {
-        self.history.learn(&snapshot);
+        self.history.learn(&self.snapshot, &snapshot);
         for turn in turns(&self.snapshot, &snapshot, Instant::now()) {
             if turn.is_bad {
                 print_warning(format_args!("{}", turn.text));

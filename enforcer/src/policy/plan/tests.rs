@@ -343,7 +343,8 @@ fn example_answers(now: Instant) -> Snapshot {
                             until: in_seconds(420),
                         },
                     ),
-                ],
+                ]
+                .into(),
                 refused: vec![RefusedAddress {
                     address: "10.0.0.9".parse().unwrap(),
                     why: "private (RFC 1918)",
@@ -359,14 +360,15 @@ fn example_answers(now: Instant) -> Snapshot {
             NameSnapshot {
                 name: name("gone.example.com"),
                 chain: Vec::new(),
-                addresses: Vec::new(),
+                addresses: [].into(),
                 refused: Vec::new(),
                 v4: failed(),
                 v6: failed(),
                 good_v4: LastGood::default(),
                 good_v6: LastGood::default(),
             },
-        ],
+        ]
+        .into(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! One family of a name: its last good answer, and what left it.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::answer::{DnsName, Settled};
@@ -19,57 +19,64 @@ pub(super) const RETIRED_ANSWERS_MAX: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Side {
     pub(super) chain: Vec<DnsName>,
-    pub(super) held: BTreeMap<IpAddr, Held>,
+    /// Ascending, each address once. Never changed in place: snapshots share it.
+    pub(super) held: Arc<[KnownAddress]>,
     pub(super) refused: Vec<RefusedAddress>,
     /// When the last good answer came.
     answered: Option<LastAnswer>,
     pub(super) state: FamilyState,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
-    pub(super) expires: Instant,
-    pub(super) standing: Standing,
+/// `None` when its grace period is over. Whatever was saved, nothing is held for longer than these limits say.
+fn restored(saved: &SavedAddress, limits: Limits, now: Instant) -> Option<KnownAddress> {
+    let standing = match saved.grace_left_ms.map(Duration::from_millis) {
+        None => Standing::Current,
+        Some(left) => {
+            let left = left.min(limits.grace);
+            if left.is_zero() {
+                return None;
+            }
+            Standing::Retired { until: now + left }
+        }
+    };
+    Some(KnownAddress {
+        address: saved.address,
+        expires: now + Duration::from_millis(saved.ttl_left_ms).min(limits.ttl_max),
+        standing,
+    })
 }
 
-impl Held {
-    fn is_current(&self) -> bool {
-        self.standing == Standing::Current
+/// Both lists as one. An IPv4 address may come out of an AAAA record as well (IPv4-mapped): the better claim to it counts.
+pub(super) fn merged(one: &Arc<[KnownAddress]>, other: &Arc<[KnownAddress]>) -> Arc<[KnownAddress]> {
+    if other.is_empty() {
+        return Arc::clone(one);
     }
+    if one.is_empty() {
+        return Arc::clone(other);
+    }
+    let mut all: Vec<KnownAddress> = one.iter().chain(other.iter()).copied().collect();
+    best_of_each(&mut all);
+    all.into()
+}
 
-    pub(super) fn known(self, address: IpAddr) -> KnownAddress {
-        KnownAddress {
-            address,
-            expires: self.expires,
-            standing: self.standing,
+/// Sorts, and leaves the better claim to each address.
+fn best_of_each(all: &mut Vec<KnownAddress>) {
+    all.sort_by_key(|known| known.address);
+    all.dedup_by(|next, kept| {
+        let is_same = next.address == kept.address;
+        if is_same && outlives(next, kept) {
+            *kept = *next;
         }
-    }
+        is_same
+    });
+}
 
-    /// `None` when its grace period is over. Whatever was saved, nothing is held for longer than these limits say.
-    fn restored(saved: &SavedAddress, limits: Limits, now: Instant) -> Option<Self> {
-        let standing = match saved.grace_left_ms.map(Duration::from_millis) {
-            None => Standing::Current,
-            Some(left) => {
-                let left = left.min(limits.grace);
-                if left.is_zero() {
-                    return None;
-                }
-                Standing::Retired { until: now + left }
-            }
-        };
-        Some(Self {
-            expires: now + Duration::from_millis(saved.ttl_left_ms).min(limits.ttl_max),
-            standing,
-        })
-    }
-
-    pub(super) fn outlives(&self, other: &Self) -> bool {
-        match (self.standing, other.standing) {
-            (Standing::Current, Standing::Current) => self.expires > other.expires,
-            (Standing::Current, Standing::Retired { .. }) => true,
-            (Standing::Retired { .. }, Standing::Current) => false,
-            (Standing::Retired { until: ours }, Standing::Retired { until: theirs }) => ours > theirs,
-        }
+fn outlives(one: &KnownAddress, other: &KnownAddress) -> bool {
+    match (one.standing, other.standing) {
+        (Standing::Current, Standing::Current) => one.expires > other.expires,
+        (Standing::Current, Standing::Retired { .. }) => true,
+        (Standing::Retired { .. }, Standing::Current) => false,
+        (Standing::Retired { until: ours }, Standing::Retired { until: theirs }) => ours > theirs,
     }
 }
 
@@ -110,7 +117,7 @@ impl Side {
                 } else {
                     format!("the name has no {} records (NODATA)", family.record_type())
                 };
-                if self.held.values().any(Held::is_current) {
+                if self.has_current() {
                     return Err(what);
                 }
                 self.refused.clear();
@@ -126,19 +133,33 @@ impl Side {
         }
     }
 
-    /// Drops retired addresses whose grace period is over. Whether there were any, and when the next one is over.
-    pub(super) fn sweep(&mut self, now: Instant) -> (bool, Option<Instant>) {
-        let before = self.held.len();
-        let mut next: Option<Instant> = None;
-        self.held.retain(|_, held| match held.standing {
-            Standing::Retired { until } if until <= now => false,
-            Standing::Retired { until } => {
-                next = Some(next.map_or(until, |next| next.min(until)));
-                true
-            }
-            Standing::Current => true,
-        });
-        (self.held.len() != before, next)
+    /// Drops retired addresses whose grace period is over; whether there were any.
+    pub(super) fn sweep(&mut self, now: Instant) -> bool {
+        let is_over =
+            |known: &KnownAddress| matches!(known.standing, Standing::Retired { until } if until <= now);
+        if !self.held.iter().any(is_over) {
+            return false;
+        }
+        self.held = self
+            .held
+            .iter()
+            .filter(|known| !is_over(known))
+            .copied()
+            .collect();
+        true
+    }
+
+    /// When the next grace period is over.
+    pub(super) fn sweep_at(&self) -> Option<Instant> {
+        let until = |known: &KnownAddress| match known.standing {
+            Standing::Retired { until } => Some(until),
+            Standing::Current => None,
+        };
+        self.held.iter().filter_map(until).min()
+    }
+
+    fn has_current(&self) -> bool {
+        self.held.iter().any(KnownAddress::is_current)
     }
 
     fn install(
@@ -150,40 +171,33 @@ impl Side {
         now: Instant,
     ) {
         let until = now + limits.grace;
-        for held in self.held.values_mut().filter(|held| held.is_current()) {
-            held.standing = Standing::Retired { until };
-        }
-        let current = Held {
+        let current = |address: IpAddr| KnownAddress {
+            address,
             expires: now + ttl.clamp(limits.ttl_min, limits.ttl_max),
             standing: Standing::Current,
         };
-        self.held
-            .extend(addresses.iter().map(|address| (*address, current)));
-        self.forget_retired_beyond(limits.addresses_max.saturating_mul(RETIRED_ANSWERS_MAX));
-        if limits.grace.is_zero() {
-            self.held.retain(|_, held| held.is_current());
+        let mut held = Vec::with_capacity(self.held.len() + addresses.len());
+        let mut new = addresses.iter().copied().peekable();
+        for old in self.held.iter() {
+            while let Some(address) = new.next_if(|address| *address < old.address) {
+                held.push(current(address));
+            }
+            if new.next_if_eq(&old.address).is_some() {
+                held.push(current(old.address));
+            } else if !limits.grace.is_zero() {
+                let standing = match old.standing {
+                    Standing::Current => Standing::Retired { until },
+                    retired @ Standing::Retired { .. } => retired,
+                };
+                held.push(KnownAddress { standing, ..*old });
+            }
         }
+        held.extend(new.map(current));
+        forget_retired_beyond(&mut held, limits.retired_max());
+        self.held = held.into();
         self.chain = chain;
         self.answered = Some(now.into());
         self.state = FamilyState::Fresh;
-    }
-
-    fn forget_retired_beyond(&mut self, max: usize) {
-        let mut retired: Vec<(Instant, IpAddr)> = self
-            .held
-            .iter()
-            .filter_map(|(address, held)| match held.standing {
-                Standing::Retired { until } => Some((until, *address)),
-                Standing::Current => None,
-            })
-            .collect();
-        let surplus = retired.len().saturating_sub(max);
-        if surplus > 0 {
-            retired.sort_unstable();
-            for (_, address) in &retired[..surplus] {
-                self.held.remove(address);
-            }
-        }
     }
 
     /// Takes back what was saved, unless something is known already.
@@ -199,16 +213,17 @@ impl Side {
             return;
         }
         let (mut had_current, mut has_current) = (false, false);
+        let mut held = Vec::with_capacity(saved.addresses.len());
         for saved in &saved.addresses {
-            let Some(held) = Held::restored(saved, limits, now) else {
+            let Some(known) = restored(saved, limits, now) else {
                 continue;
             };
-            had_current |= held.is_current();
+            had_current |= known.is_current();
             match question.judge(saved.address) {
                 // An IPv4 address may come out of an AAAA record, never the other way round.
                 Ok(address) if family == Family::V6 || address.is_ipv4() => {
-                    has_current |= held.is_current();
-                    self.held.insert(address, held);
+                    has_current |= known.is_current();
+                    held.push(KnownAddress { address, ..known });
                 }
                 Err(why) if self.refused.len() < limits.addresses_max => self.refused.push(RefusedAddress {
                     address: saved.address,
@@ -217,8 +232,10 @@ impl Side {
                 Ok(_) | Err(_) => {}
             }
         }
-        self.forget_current_beyond(limits.addresses_max);
-        self.forget_retired_beyond(limits.addresses_max.saturating_mul(RETIRED_ANSWERS_MAX));
+        best_of_each(&mut held);
+        forget_current_beyond(&mut held, limits.addresses_max);
+        forget_retired_beyond(&mut held, limits.retired_max());
+        self.held = held.into();
         if had_current && !has_current {
             return;
         }
@@ -237,20 +254,8 @@ impl Side {
         LastGood {
             answered: self.answered,
             chain: self.chain.clone(),
-            addresses: self
-                .held
-                .iter()
-                .map(|(address, held)| held.known(*address))
-                .collect(),
+            addresses: Arc::clone(&self.held),
         }
-    }
-
-    fn forget_current_beyond(&mut self, max: usize) {
-        let mut count = 0;
-        self.held.retain(|_, held| {
-            count += usize::from(held.is_current());
-            !held.is_current() || count <= max
-        });
     }
 
     /// Notes a failure; whether anything changed by it.
@@ -267,20 +272,47 @@ impl Side {
     /// Takes away what a changed question no longer accepts.
     pub(super) fn judge_again(&mut self, question: &Question) {
         let before = self.held.len();
-        self.held.retain(|address, _| match question.judge(*address) {
+        let mut held = self.held.to_vec();
+        held.retain(|known| match question.judge(known.address) {
             Ok(_) => true,
             Err(why) => {
                 self.refused.push(RefusedAddress {
-                    address: *address,
+                    address: known.address,
                     why,
                 });
                 false
             }
         });
-        if self.held.len() != before && !self.held.values().any(Held::is_current) {
+        self.held = held.into();
+        if self.held.len() != before && !self.has_current() {
             self.answered = None;
             self.state = FamilyState::Unasked;
         }
+    }
+}
+
+fn forget_current_beyond(held: &mut Vec<KnownAddress>, max: usize) {
+    let mut count = 0;
+    held.retain(|known| {
+        count += usize::from(known.is_current());
+        !known.is_current() || count <= max
+    });
+}
+
+fn forget_retired_beyond(held: &mut Vec<KnownAddress>, max: usize) {
+    let mut retired: Vec<(Instant, IpAddr)> = held
+        .iter()
+        .filter_map(|known| match known.standing {
+            Standing::Retired { until } => Some((until, known.address)),
+            Standing::Current => None,
+        })
+        .collect();
+    let surplus = retired.len().saturating_sub(max);
+    if surplus > 0 {
+        retired.sort_unstable();
+        let mut gone: Vec<IpAddr> = retired[..surplus].iter().map(|(_, address)| *address).collect();
+        gone.sort_unstable();
+        held.retain(|known| known.is_current() || gone.binary_search(&known.address).is_err());
     }
 }
 

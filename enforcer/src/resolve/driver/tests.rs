@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use super::super::answer::{Answer, AskError, DnsName, Record, RecordData};
 use super::super::failover::{Ask, Asking};
-use super::super::{Age, Family, NameSnapshot, Sanity, Standing, schedule};
+use super::super::{Age, Family, Sanity, Standing, schedule};
 use super::*;
 use crate::names::ServerName;
 
@@ -116,7 +116,7 @@ fn questions(names: &[&str]) -> Vec<Question> {
 
 /// The addresses of a name, those that are retired with an `r`.
 fn held(snapshot: &Snapshot, name: &str) -> Vec<String> {
-    let found: Option<&NameSnapshot> = snapshot.names.iter().find(|known| known.name.as_str() == name);
+    let found = snapshot.names.iter().find(|known| known.name.as_str() == name);
     found
         .map(|known| {
             known
@@ -577,7 +577,7 @@ async fn when_everything_is_dead_for_days_nothing_is_lost_and_all_comes_back() {
     let longest = schedule::RETRY_MAX.mul_f64(1.0 + schedule::RETRY_JITTER) + 4 * TIMEOUT;
     tokio::time::sleep(longest).await;
     let snapshot = service.snapshots().borrow().clone();
-    for (name, known) in names.iter().zip(&snapshot.names) {
+    for (name, known) in names.iter().zip(snapshot.names.iter()) {
         assert_eq!(known.v4, FamilyState::Fresh, "{name}");
         assert_eq!(
             held(&snapshot, name),

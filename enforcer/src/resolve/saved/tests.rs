@@ -58,7 +58,8 @@ fn saved(name: &str, age: Age, addresses: &[&str]) -> SavedAnswers {
 }
 
 fn held(book: &Book) -> Vec<String> {
-    let known = &book.snapshot().names[0].addresses;
+    let snapshot = book.snapshot();
+    let known = &snapshot.names[0].addresses;
     let shown = |known: &KnownAddress| match known.standing {
         Standing::Current => known.address.to_string(),
         Standing::Retired { .. } => format!("{} r", known.address),
@@ -106,7 +107,8 @@ fn a_restored_name_that_answers_is_fresh_and_loses_old_addresses_after_their_gra
     book.restore(&old, now);
     let name = old.names[0].name.clone();
     book.settle(&name, Family::V4, answer(&["198.51.100.3"]), now);
-    let known = &book.snapshot().names[0];
+    let snapshot = book.snapshot();
+    let known = &snapshot.names[0];
     assert_eq!(known.v4, FamilyState::Fresh);
     assert_eq!(
         known.good_v4.answered.unwrap().age(now),

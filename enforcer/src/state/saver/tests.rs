@@ -57,11 +57,11 @@ impl Bench {
 /// A snapshot of `a.test` with this address.
 fn snapshot(address: &str) -> Arc<Snapshot> {
     let now = Instant::now();
-    let addresses = vec![KnownAddress {
+    let addresses: Arc<[_]> = Arc::new([KnownAddress {
         address: address.parse().unwrap(),
         expires: now,
         standing: Standing::Current,
-    }];
+    }]);
     Arc::new(Snapshot {
         names: vec![NameSnapshot {
             name: ServerName::parse("a.test").unwrap(),
@@ -76,7 +76,8 @@ fn snapshot(address: &str) -> Arc<Snapshot> {
                 addresses,
             },
             good_v6: LastGood::default(),
-        }],
+        }]
+        .into(),
     })
 }
 
