@@ -87,14 +87,6 @@ impl Enforcing {
         Ok(self.published.is_some())
     }
 
-    /// Whether [`Self::update`] would change what the kernel holds.
-    pub(super) fn would_change(&self, policy: &Policy, answers: &Snapshot) -> bool {
-        let (Ok(desired), Some(published)) = (policy.desired(answers), &self.published) else {
-            return true;
-        };
-        !published.is(&desired.ranges, &policy.names, policy.settings())
-    }
-
     /// Makes the kernel hold what `policy` grants with `answers`; `None` when it already does.
     pub(super) fn update(
         &mut self,

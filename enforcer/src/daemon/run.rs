@@ -156,9 +156,7 @@ impl Daemon {
         if self.holds {
             return;
         }
-        if let Some(kept) = &self.kept
-            && self.enforcing.would_change(&self.policy, snapshot)
-        {
+        if let Some(kept) = &self.kept {
             kept.keep().await;
         }
         match self.enforcing.update(&self.policy, snapshot) {

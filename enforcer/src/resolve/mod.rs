@@ -271,12 +271,13 @@ impl NameSnapshot {
 impl LastGood {
     fn holds_as(&self, other: &Self) -> bool {
         let held = |known: &KnownAddress| (known.address, known.is_current());
-        Arc::ptr_eq(&self.addresses, &other.addresses)
-            || self
-                .addresses
-                .iter()
-                .map(held)
-                .eq(other.addresses.iter().map(held))
+        self.answered.is_some() == other.answered.is_some()
+            && (Arc::ptr_eq(&self.addresses, &other.addresses)
+                || self
+                    .addresses
+                    .iter()
+                    .map(held)
+                    .eq(other.addresses.iter().map(held)))
     }
 }
 

@@ -3,15 +3,18 @@
 //! Pure. [`SavedAnswers::of`] takes it out of a [`Snapshot`], [`SavedAnswers::aged`] lets time pass over it, and
 //! [`super::book::Book::restore`] takes it back. All times are spans: ages, and what is left of something.
 
+mod runs;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::age::Age;
 use super::answer::DnsName;
-use super::{KnownAddress, LastGood, Snapshot, Standing};
+use super::{KnownAddress, LastGood, NameSnapshot, Snapshot, Standing};
 use crate::names::ServerName;
 
 /// Everything worth saving, in the order of the names.
@@ -45,6 +48,7 @@ pub struct SavedFamily {
     #[serde(serialize_with = "texts", deserialize_with = "dns_names")]
     pub chain: Vec<DnsName>,
     /// What is held of it, and what left it a moment ago.
+    #[serde(with = "runs")]
     pub addresses: Vec<SavedAddress>,
 }
 
@@ -59,8 +63,7 @@ pub struct SavedAge {
 }
 
 /// One address.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SavedAddress {
     /// The address.
     pub address: IpAddr,
@@ -74,14 +77,8 @@ impl SavedAnswers {
     /// What `snapshot` knows at `now`, which is of the same clock as its times.
     #[must_use]
     pub fn of(snapshot: &Snapshot, now: Instant) -> Self {
-        let names = snapshot.names.iter().map(|known| SavedName {
-            name: known.name.clone(),
-            v4: SavedFamily::of(&known.good_v4, now),
-            v6: SavedFamily::of(&known.good_v6, now),
-        });
-        let is_something = |name: &SavedName| name.v4.is_something() || name.v6.is_something();
         Self {
-            names: names.filter(is_something).collect(),
+            names: names(snapshot, now).collect(),
         }
     }
 
@@ -114,6 +111,47 @@ impl SavedAnswers {
                     && same_family(&ours.v4, &theirs.v4)
                     && same_family(&ours.v6, &theirs.v6)
             })
+    }
+}
+
+/// What [`SavedAnswers::of`] would be, to be written without ever being there.
+#[derive(Clone, Copy, Debug)]
+pub struct Streamed<'a> {
+    /// What is known.
+    pub snapshot: &'a Snapshot,
+    /// The time, of the same clock as its times.
+    pub now: Instant,
+}
+
+impl Serialize for Streamed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Names<'a>(&'a Streamed<'a>);
+        impl Serialize for Names<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let Streamed { snapshot, now } = *self.0;
+                serializer.collect_seq(names(snapshot, now))
+            }
+        }
+        let mut answers = serializer.serialize_struct("SavedAnswers", 1)?;
+        answers.serialize_field("names", &Names(self))?;
+        answers.end()
+    }
+}
+
+fn names(snapshot: &Snapshot, now: Instant) -> impl Iterator<Item = SavedName> {
+    let names = snapshot.names.iter().map(move |known| SavedName::of(known, now));
+    names.filter(|name| name.v4.is_something() || name.v6.is_something())
+}
+
+impl SavedName {
+    /// What is known of the name at `now`, which is of the same clock as its times.
+    #[must_use]
+    pub fn of(known: &NameSnapshot, now: Instant) -> Self {
+        Self {
+            name: known.name.clone(),
+            v4: SavedFamily::of(&known.good_v4, now),
+            v6: SavedFamily::of(&known.good_v6, now),
+        }
     }
 }
 

@@ -1,22 +1,29 @@
 //! The last good answers on disk: a copy in the state folder, one in the runtime folder, and the newest valid one counts.
 //!
 //! Answers are written often, and a state folder may be slow, full or worn out; what is in the runtime folder is enough
-//! for a restart. Which copy is newer is told by the boot and its clock, then by a counter of the saves.
+//! for a restart. Which copy is newer is told by the boot and its clock, then by a counter of the saves. What the
+//! [`journal`] has that is newer than the newest copy counts on top of it; without a copy it does not count, since a few
+//! names are no policy.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use super::file::{self, Defect, WriteError};
 use super::form::Format;
+use super::journal::{self, Record};
 use super::{Folders, Moment};
-use crate::resolve::{Age, SavedAnswers};
+use crate::names::ServerName;
+use crate::resolve::saved::Streamed;
+use crate::resolve::{Age, SavedAnswers, Snapshot};
 
 const FORMAT: Format = Format {
     name: "answers",
-    version: 1,
+    version: 2,
 };
 
 /// One save.
@@ -29,6 +36,14 @@ pub struct Save {
     pub moment: Moment,
     /// The answers.
     pub answers: SavedAnswers,
+}
+
+/// A [`Save`] as it is written: without a copy of the answers.
+#[derive(Serialize)]
+struct Writing<'a> {
+    number: u64,
+    moment: &'a Moment,
+    answers: Streamed<'a>,
 }
 
 /// What is there to start from.
@@ -112,15 +127,71 @@ pub fn load(folders: &Folders, now: &Moment) -> Loaded {
             newest = Some((save, folder));
         }
     }
-    loaded.found = newest.map(|(save, folder)| {
+    let (records, defect) = journal::load(&folders.runtime);
+    loaded.defects.extend(defect);
+    let numbers = records.iter().map(|record| record.number);
+    loaded.number = numbers.fold(loaded.number, u64::max);
+    loaded.found = newest.map(|(mut save, folder)| {
         let age = now.since(&save.moment);
-        Found {
-            answers: save.answers.aged(age),
+        let mut found = Found {
+            answers: std::mem::take(&mut save.answers).aged(age),
             age,
             path: folder.join(FORMAT.name),
-        }
+        };
+        found.go_on_with(records, &save, now);
+        found
     });
     loaded
+}
+
+impl Found {
+    /// Takes in the records that are newer than `save`, which these answers were.
+    fn go_on_with(&mut self, records: Vec<Record>, save: &Save, now: &Moment) {
+        let is_newer = |record: &Record| {
+            let later = now.compare(&record.moment, &save.moment);
+            later.then(record.number.cmp(&save.number)) == Ordering::Greater
+        };
+        let mut newer = records.into_iter().filter(is_newer).peekable();
+        if newer.peek().is_none() {
+            return;
+        }
+        let names = self.answers.names.iter().enumerate();
+        let mut places: HashMap<ServerName, usize> =
+            names.map(|(place, known)| (known.name.clone(), place)).collect();
+        for Record { moment, names, .. } in newer {
+            self.age = now.since(&moment);
+            for known in (SavedAnswers { names }).aged(self.age).names {
+                match places.get(&known.name) {
+                    Some(place) => self.answers.names[*place] = known,
+                    None => {
+                        places.insert(known.name.clone(), self.answers.names.len());
+                        self.answers.names.push(known);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Writes what `snapshot` knew at `at`, which is of the same clock as its times, as the save of this number and moment. The
+/// bytes that it has.
+///
+/// # Errors
+/// As for [`save`].
+pub(super) fn save_snapshot(
+    folder: &Path,
+    number: u64,
+    moment: &Moment,
+    snapshot: &Snapshot,
+    at: Instant,
+) -> Result<usize, WriteError> {
+    let answers = Streamed { snapshot, now: at };
+    let writing = Writing {
+        number,
+        moment,
+        answers,
+    };
+    file::save(folder, FORMAT, &writing)
 }
 
 /// Writes one copy.
@@ -128,7 +199,7 @@ pub fn load(folders: &Folders, now: &Moment) -> Loaded {
 /// # Errors
 /// It can not be written; the one from before is as it was.
 pub fn save(folder: &Path, save: &Save) -> Result<(), WriteError> {
-    file::save(folder, FORMAT, save)
+    file::save(folder, FORMAT, save).map(drop)
 }
 
 /// Which of two saves is the later one.

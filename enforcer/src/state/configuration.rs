@@ -132,7 +132,7 @@ pub fn load(folders: &Folders) -> Result<Option<SavedConfiguration>, Defect> {
 /// # Errors
 /// It can not be written; the one from before is as it was.
 pub fn save(folder: &Path, configuration: &SavedConfiguration) -> Result<(), WriteError> {
-    file::save(folder, FORMAT, configuration)
+    file::save(folder, FORMAT, configuration).map(drop)
 }
 
 /// A path as JSON: a text, or its bytes where it is not UTF-8.

@@ -30,7 +30,7 @@ pub fn is_set(folders: &Folders) -> Result<bool, Defect> {
 /// # Errors
 /// It can not be written.
 pub fn set(folders: &Folders) -> Result<(), WriteError> {
-    file::save(&folders.state, FORMAT, &Mark {})
+    file::save(&folders.state, FORMAT, &Mark {}).map(drop)
 }
 
 /// Takes the mark away, so that the next enforcement has to be confirmed. Whether there was one.

@@ -85,17 +85,19 @@ impl Defect {
     }
 }
 
-/// Writes `content` as the file that is named as its `format`, in `folder`, which is made where it is missing.
+/// Writes `content` as the file that is named as its `format`, in `folder`, which is made where it is missing. The bytes
+/// that it has.
 ///
 /// # Errors
 /// A [`WriteError`].
-pub fn save(folder: &Path, format: Format, content: &impl Serialize) -> Result<(), WriteError> {
+pub fn save(folder: &Path, format: Format, content: &impl Serialize) -> Result<usize, WriteError> {
     let path = folder.join(format.name);
     let bytes = form::encode(format, content).map_err(|error| WriteError::File {
         path,
         why: error.to_string(),
     })?;
-    replace(folder, format.name, &bytes)
+    replace(folder, format.name, &bytes)?;
+    Ok(bytes.len())
 }
 
 /// Reads what [`save`] wrote; `None` when there is no such file.
@@ -131,7 +133,7 @@ pub fn remove(folder: &Path, format: Format) -> Result<bool, WriteError> {
     }
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>, ReadError> {
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, ReadError> {
     let mut options = OpenOptions::new();
     // Opening a pipe would wait for its writer; without effect on regular files (open(2)).
     options
@@ -226,6 +228,14 @@ fn from_io(error: &io::Error) -> ReadError {
             Some(libc::ENXIO) => ReadError::NotRegular,
             _ => ReadError::Io(error.to_string()),
         },
+    }
+}
+
+/// What was met while `path` was written.
+pub(super) fn write_error(path: PathBuf, error: &io::Error) -> WriteError {
+    WriteError::File {
+        path,
+        why: words(error),
     }
 }
 

@@ -58,6 +58,9 @@ pub enum FormError {
         /// Bytes that should be.
         expected: usize,
     },
+    /// It ends before it is whole: whoever wrote it was killed. Only of what is written one behind the other.
+    #[error("it was not finished")]
+    Unfinished,
     /// Its bytes are not those that were written.
     #[error("its checksum is wrong: what it holds was damaged or changed")]
     Checksum,
@@ -96,8 +99,54 @@ pub fn decode<T: DeserializeOwned>(format: Format, bytes: &[u8]) -> Result<T, Fo
         .take(HEADER_BYTES_MAX)
         .position(|byte| *byte == b'\n');
     let (line, json) = bytes.split_at(end.ok_or(FormError::NoHeader)? + 1);
-    check_header(format, line, json)?;
-    serde_json::from_slice(json).map_err(|error| FormError::Content(error.to_string()))
+    let promised = read_header(format, line)?;
+    if promised.length != json.len() {
+        return Err(FormError::Length {
+            found: json.len(),
+            expected: promised.length,
+        });
+    }
+    promised.content(json)
+}
+
+/// What the first of several contents says that were written one behind the other, and the bytes behind it.
+///
+/// # Errors
+/// A [`FormError`]; [`FormError::Unfinished`] where the bytes end too early, and nothing else is wrong.
+pub fn decode_first<T: DeserializeOwned>(format: Format, bytes: &[u8]) -> Result<(T, &[u8]), FormError> {
+    let end = bytes
+        .iter()
+        .take(HEADER_BYTES_MAX)
+        .position(|byte| *byte == b'\n');
+    let Some(end) = end else {
+        let is_start = bytes.len() < HEADER_BYTES_MAX;
+        return Err(if is_start {
+            FormError::Unfinished
+        } else {
+            FormError::NoHeader
+        });
+    };
+    let (line, rest) = bytes.split_at(end + 1);
+    let promised = read_header(format, line)?;
+    let (json, rest) = rest
+        .split_at_checked(promised.length)
+        .ok_or(FormError::Unfinished)?;
+    Ok((promised.content(json)?, rest))
+}
+
+/// What the first line says of what follows it.
+struct Promised {
+    length: usize,
+    checksum: u32,
+}
+
+impl Promised {
+    fn content<T: DeserializeOwned>(&self, json: &[u8]) -> Result<T, FormError> {
+        if self.checksum != crc32fast::hash(json) {
+            return Err(FormError::Checksum);
+        }
+        serde_json::from_slice(json).map_err(|error| FormError::Content(error.to_string()))
+    }
 }
 
 fn header(format: Format, length: usize, checksum: u32) -> String {
@@ -107,7 +156,7 @@ fn header(format: Format, length: usize, checksum: u32) -> String {
     )
 }
 
-fn check_header(format: Format, line: &[u8], json: &[u8]) -> Result<(), FormError> {
+fn read_header(format: Format, line: &[u8]) -> Result<Promised, FormError> {
     let line = std::str::from_utf8(line).map_err(|_| FormError::NoHeader)?;
     let words: Vec<&str> = line.trim_end_matches('\n').split(' ').collect();
     let ["enforcer", name, version, length, checksum] = words[..] else {
@@ -136,16 +185,7 @@ fn check_header(format: Format, line: &[u8], json: &[u8]) -> Result<(), FormErro
     if line != header(format, length, checksum) {
         return Err(FormError::NoHeader);
     }
-    if length != json.len() {
-        return Err(FormError::Length {
-            found: json.len(),
-            expected: length,
-        });
-    }
-    if checksum != crc32fast::hash(json) {
-        return Err(FormError::Checksum);
-    }
-    Ok(())
+    Ok(Promised { length, checksum })
 }
 
 #[cfg(test)]

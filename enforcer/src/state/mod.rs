@@ -3,6 +3,7 @@
 //! ```text
 //! Snapshot -> SavedAnswers -> form (text, checksum) -> file (atomic) -> state folder    survives a reboot
 //!             (resolve)                                              -> runtime folder  survives a restart
+//! a change -> journal (one record behind the other)                  -> runtime folder, until the answers are written again
 //! ```
 //!
 //! A defect of any kind costs the file that has it, is told, and changes nothing else: no file is ever taken in half.
@@ -19,6 +20,7 @@ pub mod file;
 pub mod folders;
 pub mod form;
 pub mod instance;
+pub mod journal;
 pub mod saver;
 
 pub use answers::Loaded;

@@ -1,25 +1,27 @@
 //! Saves what the daemon knows, beside it: nothing here keeps the daemon waiting, not even a disk that hangs.
 //!
-//! Each folder has a thread of its own with room for one save: a newer one replaces the one that waits. What goes wrong
-//! is told when it begins, when it changes and when it is over; enforcement does not depend on any of it.
+//! Each folder has a thread of its own with room for one save: a newer one replaces the one that waits. The thread of the
+//! runtime folder adds each change to a [journal](super::journal) besides. What goes wrong is told when it begins, when it
+//! changes and when it is over; enforcement does not depend on any of it.
 
+mod mailbox;
 mod news;
 mod pace;
 mod worker;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use self::news::Copies;
-use self::worker::{Mailbox, Stamped, Target, Worker};
-use super::answers::{self, Save};
+use self::worker::{Added, Changes, Mailbox, Stamped, Target, Worker};
+use super::answers;
 use super::configuration;
 use super::file::WriteError;
+use super::journal::{Appended, Journal, Record};
 use super::{Folders, Loaded, Moment, SavedConfiguration};
 use crate::resolve::Snapshot;
 
@@ -59,11 +61,18 @@ impl Place {
 pub struct Saver {
     mailboxes: [Arc<Mailbox>; 2],
     folders: Folders,
-    number: AtomicU64,
+    given: Mutex<Given>,
     /// A moment of this boot.
     boot: Moment,
     copies: Arc<Copies>,
     tell: Tell,
+}
+
+/// What was given to be saved.
+struct Given {
+    /// The number of the last save.
+    number: u64,
+    snapshot: Arc<Snapshot>,
 }
 
 /// Not everything could be saved in time.
@@ -77,7 +86,11 @@ impl Saver {
     /// # Errors
     /// The system has no threads left.
     pub fn start(folders: &Folders, loaded: &Loaded, tell: Tell) -> io::Result<Self> {
-        let target = |place: Place| FolderTarget(place.folder(folders).to_owned());
+        let target = |place: Place| FolderTarget {
+            folder: place.folder(folders).to_owned(),
+            journal: None,
+            fold_at: 0,
+        };
         Self::start_with(folders, loaded, tell, Place::BOTH.map(target))
     }
 
@@ -92,7 +105,10 @@ impl Saver {
         let saver = Self {
             mailboxes: Default::default(),
             folders: folders.clone(),
-            number: AtomicU64::new(loaded.number),
+            given: Mutex::new(Given {
+                number: loaded.number,
+                snapshot: Arc::default(),
+            }),
             boot,
             copies,
             tell,
@@ -113,17 +129,25 @@ impl Saver {
         Ok(saver)
     }
 
-    /// Saves what `snapshot` knows, soon. To be called at once when it has come: times are taken now. Never blocks.
+    /// Saves what `snapshot` knows, soon. To be called at once when it has come: times are taken now. Never blocks, and costs
+    /// what is different from the snapshot before.
     pub fn save(&self, snapshot: Arc<Snapshot>) {
-        let stamped = Stamped {
-            snapshot,
-            at: tokio::time::Instant::now().into_std(),
-            number: self.number.fetch_add(1, Ordering::Relaxed).saturating_add(1),
-            moment: self.boot.later(),
+        let (stamped, changes) = {
+            let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+            given.number = given.number.saturating_add(1);
+            let changes = Changes::between(&given.snapshot, &snapshot);
+            given.snapshot = Arc::clone(&snapshot);
+            let stamped = Stamped {
+                snapshot,
+                at: tokio::time::Instant::now().into_std(),
+                number: given.number,
+                moment: self.boot.later(),
+            };
+            (stamped, changes)
         };
-        for mailbox in &self.mailboxes {
-            mailbox.put_answers(stamped.clone());
-        }
+        let [state, runtime] = &self.mailboxes;
+        state.put_answers(stamped.clone(), changes.without_names());
+        runtime.put_answers(stamped, changes);
         self.tell_slow(Instant::now());
     }
 
@@ -172,12 +196,24 @@ impl Saver {
         Err(FlushError(failures))
     }
 
-    /// Waits until the answers given so far are where a restart looks for them, in the runtime folder, but no longer than
-    /// `limit`. Whether they are; why they are not is told by the thread.
+    /// Waits until what is granted with the answers given so far is where a restart looks for it, in the runtime folder, but
+    /// no longer than `limit`, and not at all while the wait before this one is not over. Whether it is; why it is not is told
+    /// by the thread.
     pub async fn keep(&self, limit: Duration) -> bool {
         let [_, runtime] = &self.mailboxes;
-        let flushed = tokio::time::timeout(limit, runtime.flush()).await;
-        matches!(flushed, Ok(Ok(Flushed { answers: Ok(()), .. })))
+        let Some(kept) = runtime.keep() else {
+            return true;
+        };
+        if runtime.is_late() {
+            return false;
+        }
+        match tokio::time::timeout(limit, kept).await {
+            Ok(kept) => kept.unwrap_or(false),
+            Err(_) => {
+                runtime.is_waited_for_in_vain();
+                false
+            }
+        }
     }
 
     /// Tells, once each time, that writing to a folder takes suspiciously long at `now`.
@@ -207,16 +243,58 @@ struct Flushed {
 
 type Waiting = oneshot::Receiver<Flushed>;
 
+/// Bytes of a journal from which on it is folded into the answers, however few those are.
+const FOLD_MIN: u64 = 1 << 20;
+/// Bytes of a journal from which on it is folded, however many those are.
+const FOLD_MAX: u64 = 8 << 20;
+
 /// A folder on disk.
-struct FolderTarget(PathBuf);
+struct FolderTarget {
+    folder: PathBuf,
+    journal: Option<Journal>,
+    /// The journal is folded when it has so many bytes: as many as make it no more than twice the work of writing them.
+    fold_at: u64,
+}
 
 impl Target for FolderTarget {
-    fn answers(&mut self, save: &Save) -> Result<(), WriteError> {
-        answers::save(&self.0, save)
+    fn answers(&mut self, stamped: &Stamped) -> Result<(), WriteError> {
+        let Stamped {
+            snapshot,
+            at,
+            number,
+            moment,
+        } = stamped;
+        let bytes = answers::save_snapshot(&self.folder, *number, moment, snapshot, *at)?;
+        self.fold_at = (2 * bytes as u64).clamp(FOLD_MIN, FOLD_MAX);
+        Ok(())
+    }
+
+    fn begin_journal(&mut self) -> Result<(), WriteError> {
+        self.journal = None;
+        self.journal = Some(Journal::begin(&self.folder)?);
+        Ok(())
+    }
+
+    fn journal(&mut self, record: &Record) -> Result<Added, WriteError> {
+        let Some(journal) = &mut self.journal else {
+            return Ok(Added::No);
+        };
+        match journal.append(record) {
+            Ok(Appended::Kept(bytes)) if bytes < self.fold_at => Ok(Added::Yes),
+            Ok(Appended::Kept(_)) => Ok(Added::AndFull),
+            Ok(Appended::Over) => {
+                self.journal = None;
+                Ok(Added::No)
+            }
+            Err(error) => {
+                self.journal = None;
+                Err(error)
+            }
+        }
     }
 
     fn configuration(&mut self, configuration: &SavedConfiguration) -> Result<(), WriteError> {
-        configuration::save(&self.0, configuration)
+        configuration::save(&self.folder, configuration)
     }
 }
 

@@ -32,18 +32,18 @@ impl Kept {
     pub(super) fn open(instance: &Instance) -> anyhow::Result<(Self, Option<SavedAnswers>)> {
         let pins = Arc::new(Pins::open(instance.as_str()).map_err(failure::of_kernel)?);
         let folders = Folders::of(instance);
-        let loaded = answers::load(&folders, &Moment::now());
+        let mut loaded = answers::load(&folders, &Moment::now());
         for defect in &loaded.defects {
             error!("{defect}: it is not used; {}", defect.hint());
         }
         let found = loaded
             .found
-            .as_ref()
+            .take()
             .filter(|found| !found.answers.names.is_empty());
-        if let Some(found) = found {
+        if let Some(found) = &found {
             info!("{found}");
         }
-        let saved = found.map(|found| found.answers.clone());
+        let saved = found.map(|found| found.answers);
         let saver = Saver::start(&folders, &loaded, Arc::new(tell)).context("no thread can be started")?;
         let kept = Self { pins, folders, saver };
         Ok((kept, saved))

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::super::clock::tests::moment;
 use super::super::file::ReadError;
 use super::super::form::{self, FormError};
+use super::super::journal::Journal;
 use super::*;
 use crate::names::ServerName;
 use crate::resolve::DnsName;
@@ -185,6 +186,125 @@ fn clocks_that_jump_ten_years_either_way_take_nothing_away() {
     );
 }
 
+/// A record of `a.test`, or of another name, that was made as the save of this number is.
+fn record(name: &str, number: u64, moment: Moment) -> Record {
+    let Save {
+        number,
+        moment,
+        answers,
+    } = one(number, moment);
+    let mut names = answers.names;
+    names[0].name = ServerName::parse(name).unwrap();
+    Record {
+        number,
+        moment,
+        names,
+    }
+}
+
+/// Name, the last part of its address, and seconds of its age.
+fn names(loaded: &Loaded) -> Vec<(String, u8, u64)> {
+    let names = loaded.found.iter().flat_map(|found| &found.answers.names);
+    let shown = names.map(|known| {
+        let IpAddr::V4(address) = known.v4.addresses[0].address else {
+            panic!("an IPv4 address was saved");
+        };
+        let age = Age::from(known.v4.age.unwrap()).duration.as_secs();
+        (known.name.to_string(), address.octets()[3], age)
+    });
+    shown.collect()
+}
+
+#[test]
+fn what_the_journal_has_that_is_newer_counts_on_top() {
+    let bench = Bench::new();
+    bench.runtime(3, moment('a', 100));
+    let mut journal = Journal::begin(&bench.folders.runtime).unwrap();
+    for (name, number, seconds) in [
+        ("a.test", 2, 99),
+        ("b.test", 3, 100),
+        ("b.test", 4, 110),
+        ("c.test", 5, 110),
+        ("b.test", 6, 120),
+    ] {
+        journal
+            .append(&record(name, number, moment('a', seconds)))
+            .unwrap();
+    }
+    let now = moment('a', 150);
+    let loaded = load(&bench.folders, &now);
+    assert_eq!(loaded.defects, []);
+    assert_eq!(loaded.number, 6);
+    assert_eq!(
+        names(&loaded),
+        [
+            ("a.test".to_owned(), 3, 3650),
+            ("b.test".to_owned(), 6, 3630),
+            ("c.test".to_owned(), 5, 3640)
+        ]
+    );
+    assert_eq!(loaded.found.unwrap().age, Age::exact(Duration::from_secs(30)));
+
+    // The other copy is newer than a part of it.
+    bench.state(5, moment('a', 115));
+    let loaded = load(&bench.folders, &now);
+    assert_eq!(
+        names(&loaded),
+        [("a.test".to_owned(), 5, 3635), ("b.test".to_owned(), 6, 3630)]
+    );
+}
+
+#[test]
+fn a_journal_without_answers_is_no_policy() {
+    let bench = Bench::new();
+    bench.runtime(1, moment('a', 100));
+    let mut journal = Journal::begin(&bench.folders.runtime).unwrap();
+    journal.append(&record("b.test", 2, moment('a', 101))).unwrap();
+    fs::remove_file(bench.folders.runtime.join("answers")).unwrap();
+    let loaded = load(&bench.folders, &moment('a', 150));
+    assert_eq!(loaded.found, None);
+    assert_eq!(loaded.number, 2, "what is saved next is newer all the same");
+}
+
+#[test]
+fn a_journal_of_another_boot_is_older_than_answers_of_this_one() {
+    let bench = Bench::new();
+    bench.runtime(1, moment('a', 100));
+    let mut journal = Journal::begin(&bench.folders.runtime).unwrap();
+    journal.append(&record("a.test", 9, moment('a', 101))).unwrap();
+    let after = load(&bench.folders, &moment('b', 5));
+    assert_eq!(names(&after), [("a.test".to_owned(), 9, 3605)]);
+    bench.state(2, moment('b', 3));
+    let after = load(&bench.folders, &moment('b', 5));
+    assert_eq!(names(&after), [("a.test".to_owned(), 2, 3602)]);
+}
+
+#[test]
+fn a_damaged_journal_costs_what_is_behind_the_damage_and_is_told() {
+    let bench = Bench::new();
+    bench.runtime(1, moment('a', 100));
+    let mut journal = Journal::begin(&bench.folders.runtime).unwrap();
+    for number in 2..5 {
+        journal
+            .append(&record("a.test", number, moment('a', 100 + number)))
+            .unwrap();
+    }
+    let path = bench.folders.runtime.join("journal");
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let loaded = load(&bench.folders, &moment('a', 150));
+    assert_eq!(names(&loaded), [("a.test".to_owned(), 2, 3648)]);
+    assert_eq!(
+        loaded.defects,
+        [Defect {
+            path,
+            why: ReadError::Form(FormError::Checksum)
+        }]
+    );
+}
+
 #[test]
 fn a_defect_costs_its_copy_only_and_is_told() {
     let bench = Bench::new();
@@ -291,7 +411,7 @@ proptest! {
 
     #[test]
     fn arbitrary_words_behind_a_right_line_do_not_panic(text in "[\\[\\]{}:,\"a-z0-9.-]{0,80}") {
-        let mut bytes = format!("enforcer answers 1 {} {:08x}\n", text.len(), crc32fast::hash(text.as_bytes()));
+        let mut bytes = format!("enforcer answers 2 {} {:08x}\n", text.len(), crc32fast::hash(text.as_bytes()));
         bytes.push_str(&text);
         prop_assert!(form::decode::<Save>(FORMAT, bytes.as_bytes()).is_err());
     }

@@ -20,6 +20,8 @@ pub struct News {
 pub(super) enum Item {
     Answers,
     Configuration,
+    /// Of the answers that changed since.
+    Journal,
 }
 
 const UNCHANGED: &str = "enforcement and policy are unchanged";
@@ -36,6 +38,7 @@ struct Copy {
     /// Why it can not be written.
     answers: Option<String>,
     configuration: Option<String>,
+    journal: Option<String>,
 }
 
 impl Copies {
@@ -46,6 +49,7 @@ impl Copies {
                 saved: saved.clone(),
                 answers: None,
                 configuration: None,
+                journal: None,
             })
         };
         Self([
@@ -64,6 +68,7 @@ impl Copies {
         was_failing.then(|| {
             let what = match item {
                 Item::Answers => "answers are",
+                Item::Journal => "changes of answers are",
                 Item::Configuration => "the last good configuration is",
             };
             News {
@@ -83,6 +88,10 @@ impl Copies {
             Item::Answers => format!(
                 "answers can not be saved: {error}; {UNCHANGED}; {}",
                 self.consequence(place, now)
+            ),
+            Item::Journal => format!(
+                "a change of answers can not be saved by itself: {error}; {UNCHANGED}; all answers are written instead, which \
+                 takes longer"
             ),
             Item::Configuration => format!(
                 "the last good configuration can not be saved: {error}; {UNCHANGED}; a start that can not use the \
@@ -157,6 +166,7 @@ impl Copy {
         match item {
             Item::Answers => &mut self.answers,
             Item::Configuration => &mut self.configuration,
+            Item::Journal => &mut self.journal,
         }
     }
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 /// What differs from the last save in ages and TTLs only is put off until that is so old. An age on disk is then so much
 /// too high at the most, which is the safe side; and a disk is not worn out by names that are asked for every few seconds.
 pub(super) const REFRESH: Duration = Duration::from_secs(300);
+/// A write that took long is followed by a rest of so many times as long: many names cost a small share of a processor.
+const REST: u32 = 50;
 /// After a failure it is tried again after this.
 pub(super) const RETRY: Duration = Duration::from_secs(5);
 
@@ -14,6 +16,8 @@ pub(super) struct Pace {
     interval: Duration,
     tried: Option<Instant>,
     is_failing: bool,
+    /// How long the last write took.
+    took: Duration,
 }
 
 impl Pace {
@@ -23,13 +27,20 @@ impl Pace {
             interval,
             tried: None,
             is_failing: false,
+            took: Duration::ZERO,
         }
     }
 
-    /// A write ended at `now`.
-    pub(super) fn tried(&mut self, is_good: bool, now: Instant) {
+    /// A write that began at `began` ended at `now`.
+    pub(super) fn tried(&mut self, is_good: bool, began: Instant, now: Instant) {
         self.tried = Some(now);
         self.is_failing = !is_good;
+        self.took = now.saturating_duration_since(began);
+    }
+
+    /// Whether the last write failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_failing
     }
 
     /// As [`Self::due`] for what is written once in a while: at once, unless writing fails.
@@ -43,7 +54,7 @@ impl Pace {
     pub(super) fn due(&self, is_change: bool) -> Option<Instant> {
         let delay = match (self.is_failing, is_change) {
             (true, _) => RETRY.max(self.interval),
-            (false, true) => self.interval,
+            (false, true) => self.interval.max((self.took * REST).min(REFRESH)),
             (false, false) => REFRESH,
         };
         self.tried.map(|tried| tried + delay)
@@ -60,15 +71,18 @@ mod tests {
         let mut pace = Pace::new(interval);
         assert_eq!(pace.due(false), None);
         let now = Instant::now();
-        pace.tried(true, now);
+        pace.tried(true, now, now);
         assert_eq!(pace.due(true), Some(now + interval));
         assert_eq!(pace.due(false), Some(now + REFRESH));
         assert_eq!(pace.retry(), None);
-        pace.tried(false, now);
+        pace.tried(false, now, now);
         assert_eq!(pace.retry(), Some(now + RETRY));
         assert_eq!(pace.due(true), Some(now + RETRY));
         assert_eq!(pace.due(false), Some(now + RETRY));
-        pace.tried(true, now);
+        pace.tried(true, now, now);
         assert_eq!(pace.due(false), Some(now + REFRESH));
+        let long = now + Duration::from_millis(100);
+        pace.tried(true, now, long);
+        assert_eq!(pace.due(true), Some(long + Duration::from_secs(5)));
     }
 }

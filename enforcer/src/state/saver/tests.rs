@@ -6,7 +6,7 @@ use super::super::clock::tests::moment;
 use super::news::Item;
 use super::*;
 use crate::names::ServerName;
-use crate::resolve::{FamilyState, KnownAddress, LastGood, NameSnapshot, Standing};
+use crate::resolve::{FamilyState, KnownAddress, LastGood, NameSnapshot, SavedAnswers, Standing};
 
 /// Only a failing test waits for it.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -81,7 +81,7 @@ fn snapshot(address: &str) -> Arc<Snapshot> {
     })
 }
 
-fn address(save: &crate::resolve::SavedAnswers) -> String {
+fn address(save: &SavedAnswers) -> String {
     save.names[0].v4.addresses[0].address.to_string()
 }
 
@@ -219,10 +219,19 @@ struct Hanging {
 }
 
 impl Target for Hanging {
-    fn answers(&mut self, save: &Save) -> Result<(), WriteError> {
-        let _ = self.begins.send(address(&save.answers));
+    fn answers(&mut self, stamped: &Stamped) -> Result<(), WriteError> {
+        let saved = SavedAnswers::of(&stamped.snapshot, stamped.at);
+        let _ = self.begins.send(address(&saved));
         let _ = self.goes_on.recv();
         Ok(())
+    }
+
+    fn begin_journal(&mut self) -> Result<(), WriteError> {
+        Ok(())
+    }
+
+    fn journal(&mut self, _: &Record) -> Result<Added, WriteError> {
+        Ok(Added::No)
     }
 
     fn configuration(&mut self, _: &SavedConfiguration) -> Result<(), WriteError> {

@@ -1,99 +1,50 @@
-//! The thread of one folder, and the room in front of it.
+//! The thread of one folder.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::mailbox::Slot;
 use super::news::{Copies, Item};
 use super::pace::Pace;
-use super::{Flushed, Place, Tell, Waiting};
-use crate::resolve::{SavedAnswers, Snapshot};
-use crate::state::answers::Save;
+use super::{Flushed, Place, Tell};
+use crate::resolve::saved::SavedName;
 use crate::state::file::WriteError;
+use crate::state::journal::Record;
 use crate::state::{Moment, SavedConfiguration};
+
+pub(super) use super::mailbox::{Changes, Mailbox, Stamped};
 
 /// A write that takes longer is told.
 pub(super) const SLOW: Duration = Duration::from_secs(30);
 
 /// Where a thread writes to.
 pub(super) trait Target: Send + 'static {
-    fn answers(&mut self, save: &Save) -> Result<(), WriteError>;
+    /// Writes all of them.
+    fn answers(&mut self, stamped: &Stamped) -> Result<(), WriteError>;
+    /// Begins to note what changes from here on, and forgets what was noted.
+    fn begin_journal(&mut self) -> Result<(), WriteError>;
+    /// Notes a change.
+    fn journal(&mut self, record: &Record) -> Result<Added, WriteError>;
     fn configuration(&mut self, configuration: &SavedConfiguration) -> Result<(), WriteError>;
 }
 
-/// Answers, and both clocks when they were as they are.
-#[derive(Clone)]
-pub(super) struct Stamped {
-    pub(super) snapshot: Arc<Snapshot>,
-    /// Of the clock that the snapshot's times are of.
-    pub(super) at: Instant,
-    pub(super) number: u64,
-    pub(super) moment: Moment,
+/// What became of a record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Added {
+    /// It is in the journal.
+    Yes,
+    /// It is, and all answers should be written soon.
+    AndFull,
+    /// There is no journal any more that it could be added to: all answers have to be written.
+    No,
 }
 
-/// What waits for a thread: the newest of each kind.
-#[derive(Default)]
-pub(super) struct Mailbox {
-    slot: Mutex<Slot>,
-    wake: Condvar,
-}
-
-#[derive(Default)]
-struct Slot {
-    answers: Option<Stamped>,
-    configuration: Option<SavedConfiguration>,
-    /// A configuration is with the thread, and not written yet.
-    is_configuration_held: bool,
+/// Those who wait for the thread.
+struct Waiters {
     flushes: Vec<oneshot::Sender<Flushed>>,
-    is_closed: bool,
-    /// Since when the thread has been writing.
-    busy: Option<Instant>,
-    is_slow_told: bool,
-}
-
-impl Mailbox {
-    pub(super) fn put_answers(&self, stamped: Stamped) {
-        self.change(|slot| slot.answers = Some(stamped));
-    }
-
-    pub(super) fn put_configuration(&self, configuration: SavedConfiguration) {
-        self.change(|slot| slot.configuration = Some(configuration));
-    }
-
-    pub(super) fn flush(&self) -> Waiting {
-        let (tell, waiting) = oneshot::channel();
-        self.change(|slot| slot.flushes.push(tell));
-        waiting
-    }
-
-    pub(super) fn close(&self) {
-        self.change(|slot| slot.is_closed = true);
-    }
-
-    /// Whether a configuration is not written yet.
-    pub(super) fn has_configuration(&self) -> bool {
-        let slot = self.lock();
-        slot.configuration.is_some() || slot.is_configuration_held
-    }
-
-    /// Whether what is being written takes longer than [`SLOW`], the first time that this is asked.
-    pub(super) fn is_newly_slow(&self, now: Instant) -> bool {
-        let mut slot = self.lock();
-        let is_slow = slot
-            .busy
-            .is_some_and(|since| now.saturating_duration_since(since) >= SLOW);
-        is_slow && !std::mem::replace(&mut slot.is_slow_told, true)
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Slot)) {
-        change(&mut self.lock());
-        self.wake.notify_one();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    keeps: Vec<oneshot::Sender<bool>>,
 }
 
 /// The thread.
@@ -105,11 +56,19 @@ pub(super) struct Worker<T> {
     boot: Moment,
     tell: Tell,
     pace: Pace,
-    /// What is to be written.
-    answers: Option<Save>,
+    /// The newest answers, as long as they are not written whole.
+    answers: Option<Stamped>,
+    /// Whether they grant something else than what was written whole.
+    is_change: bool,
+    /// What of that is not in the journal either.
+    unkept: Changes,
+    /// Whether changes can be added to a journal.
+    has_journal: bool,
+    /// Why they can not be, unless somebody took the journal away.
+    journal_error: Option<WriteError>,
+    /// Whether the journal is to be folded into the answers.
+    is_full: bool,
     configuration: Option<SavedConfiguration>,
-    /// What was written last.
-    written: Option<SavedAnswers>,
 }
 
 impl<T: Target> Worker<T> {
@@ -130,66 +89,66 @@ impl<T: Target> Worker<T> {
             tell,
             pace: Pace::new(place.interval()),
             answers: None,
+            // Nothing was written by this process.
+            is_change: true,
+            unkept: Changes::default(),
+            has_journal: false,
+            journal_error: None,
+            is_full: false,
             configuration: None,
-            written: None,
         }
     }
 
     /// Runs until the mailbox is closed.
     pub(super) fn run(mut self) {
-        while let Some(flushes) = self.wait() {
-            let flushed = self.write();
-            self.pace.tried(
-                flushed.answers.is_ok() && flushed.configuration.is_ok(),
-                Instant::now(),
-            );
+        while let Some(Waiters { flushes, keeps }) = self.wait() {
+            self.keep();
+            let is_asked = !flushes.is_empty() || (!keeps.is_empty() && !self.unkept.is_empty());
+            let flushed = (is_asked || self.is_due(Instant::now())).then(|| self.write());
+            let is_kept = self.unkept.is_empty();
             let was_slow = {
                 let mut slot = self.mailbox.lock();
                 slot.busy = None;
+                slot.is_late = false;
+                slot.is_unkept = !is_kept;
                 slot.is_configuration_held = self.configuration.is_some();
                 std::mem::take(&mut slot.is_slow_told)
             };
             if was_slow {
                 (self.tell)(self.copies.quick_again(self.place));
             }
-            for flush in flushes {
-                // Whoever asked for it may have given up waiting.
-                let _ = flush.send(flushed.clone());
+            // Whoever asked for it may have given up waiting.
+            if let Some(flushed) = flushed {
+                for flush in flushes {
+                    let _ = flush.send(flushed.clone());
+                }
+            }
+            for keep in keeps {
+                let _ = keep.send(is_kept);
             }
         }
     }
 
     /// Waits until there is something to do, and takes what has come; `None` at the end.
-    fn wait(&mut self) -> Option<Vec<oneshot::Sender<Flushed>>> {
+    fn wait(&mut self) -> Option<Waiters> {
         let mailbox = Arc::clone(&self.mailbox);
         let mut slot = mailbox.lock();
         loop {
             if slot.is_closed {
                 return None;
             }
-            if let Some(configuration) = slot.configuration.take() {
-                self.configuration = Some(configuration);
-                slot.is_configuration_held = true;
-            }
-            if let Some(stamped) = slot.answers.take() {
-                // It takes a while with many names, for which nobody has to wait.
-                drop(slot);
-                self.answers = Some(Save {
-                    number: stamped.number,
-                    moment: stamped.moment,
-                    answers: SavedAnswers::of(&stamped.snapshot, stamped.at),
-                });
-                slot = mailbox.lock();
-                continue;
-            }
+            self.take(&mut slot);
             let now = Instant::now();
-            let due = self.due();
-            let is_due = due.is_some_and(|due| due.is_none_or(|time| time <= now));
-            if is_due || !slot.flushes.is_empty() {
+            let can_keep = self.has_journal && !self.unkept.is_empty();
+            let is_asked = !slot.flushes.is_empty() || !slot.keeps.is_empty();
+            if can_keep || is_asked || self.is_due(now) {
                 slot.busy = Some(now);
-                return Some(std::mem::take(&mut slot.flushes));
+                return Some(Waiters {
+                    flushes: std::mem::take(&mut slot.flushes),
+                    keeps: std::mem::take(&mut slot.keeps),
+                });
             }
-            slot = match due.flatten() {
+            slot = match self.due().flatten() {
                 Some(time) => {
                     let limit = time.saturating_duration_since(now);
                     let waited = mailbox.wake.wait_timeout(slot, limit);
@@ -200,18 +159,82 @@ impl<T: Target> Worker<T> {
         }
     }
 
-    /// When to write: `None` when there is nothing, `Some(None)` at once.
+    fn take(&mut self, slot: &mut Slot) {
+        if let Some(configuration) = slot.configuration.take() {
+            self.configuration = Some(configuration);
+            slot.is_configuration_held = true;
+        }
+        if let Some(stamped) = slot.answers.take() {
+            self.answers = Some(stamped);
+        }
+        let changes = std::mem::take(&mut slot.changes);
+        self.is_change |= !changes.is_empty();
+        if self.place == Place::Runtime {
+            self.unkept.and_then(changes);
+        }
+        slot.is_unkept = !self.unkept.is_empty();
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.due().is_some_and(|due| due.is_none_or(|time| time <= now))
+    }
+
+    /// When to write what can not be added to the journal: `None` when there is nothing, `Some(None)` at once.
     fn due(&self) -> Option<Option<Instant>> {
-        let answers = self.answers.as_ref().map(|save| {
-            let same = |written: &SavedAnswers| written.grants_as(&save.answers);
-            self.pace.due(!self.written.as_ref().is_some_and(same))
+        let answers = self.answers.as_ref().map(|_| {
+            // What the journal has needs not be written once more before its time.
+            let is_kept = self.has_journal && self.unkept.is_empty();
+            if self.is_full && !self.pace.is_failing() {
+                return None;
+            }
+            self.pace.due(self.is_change && !is_kept)
         });
         let configuration = self.configuration.as_ref().map(|_| self.pace.retry());
         // `None`, at once, is the lesser.
         [answers, configuration].into_iter().flatten().min()
     }
 
+    /// Adds what is new to the journal, where there is one.
+    fn keep(&mut self) {
+        if !self.has_journal || self.unkept.is_empty() {
+            return;
+        }
+        let Some(record) = self.record() else {
+            self.has_journal = false;
+            return;
+        };
+        match self.target.journal(&record) {
+            Ok(added @ (Added::Yes | Added::AndFull)) => {
+                self.is_full |= added == Added::AndFull;
+                self.unkept = Changes::default();
+                let news = self.copies.written(self.place, Item::Journal, None);
+                self.tell(news);
+            }
+            Ok(Added::No) => self.has_journal = false,
+            Err(error) => {
+                self.has_journal = false;
+                self.journal_error = Some(error);
+            }
+        }
+    }
+
+    /// `None` when too much changed for one.
+    fn record(&self) -> Option<Record> {
+        let stamped = self.answers.as_ref()?;
+        Some(Record {
+            number: stamped.number,
+            moment: stamped.moment.clone(),
+            names: self
+                .unkept
+                .names()?
+                .iter()
+                .map(|known| SavedName::of(known, stamped.at))
+                .collect(),
+        })
+    }
+
     fn write(&mut self) -> Flushed {
+        let began = Instant::now();
         let configuration = match &self.configuration {
             Some(configuration) => self.target.configuration(configuration),
             None => Ok(()),
@@ -221,18 +244,38 @@ impl<T: Target> Worker<T> {
             self.configuration = None;
         }
         let answers = match &self.answers {
-            Some(save) => self.target.answers(save),
+            Some(stamped) => self.target.answers(stamped),
             None => Ok(()),
         };
         let answers = self.note(Item::Answers, answers, self.answers.is_some());
-        if answers.is_ok()
-            && let Some(save) = self.answers.take()
-        {
-            self.written = Some(save.answers);
+        if answers.is_ok() && self.answers.take().is_some() {
+            self.is_change = false;
+            self.is_full = false;
+            self.unkept = Changes::default();
+            self.begin_journal();
         }
+        // Where nothing can be written, that is what is told.
+        self.journal_error = None;
+        self.pace
+            .tried(answers.is_ok() && configuration.is_ok(), began, Instant::now());
         Flushed {
             answers,
             configuration,
+        }
+    }
+
+    fn begin_journal(&mut self) {
+        if self.place != Place::Runtime {
+            return;
+        }
+        let begun = self.target.begin_journal();
+        self.has_journal = begun.is_ok();
+        let error = self.journal_error.take().or(begun.err());
+        if let Some(error) = error {
+            let news = self
+                .copies
+                .failed(self.place, Item::Journal, &error.to_string(), &self.boot.later());
+            self.tell(news);
         }
     }
 
@@ -243,14 +286,18 @@ impl<T: Target> Worker<T> {
             Ok(()) if was_written => {
                 let saved = self.answers.as_ref().filter(|_| item == Item::Answers);
                 self.copies
-                    .written(self.place, item, saved.map(|save| &save.moment))
+                    .written(self.place, item, saved.map(|stamped| &stamped.moment))
             }
             Ok(()) => None,
             Err(error) => self.copies.failed(self.place, item, error, &self.boot.later()),
         };
+        self.tell(news);
+        result
+    }
+
+    fn tell(&self, news: Option<super::News>) {
         if let Some(news) = news {
             (self.tell)(news);
         }
-        result
     }
 }

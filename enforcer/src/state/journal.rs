@@ -1,0 +1,148 @@
+//! What became known since the answers were last written whole: one record a change, each behind the other.
+//!
+//! An address is granted only once a restart would find it. To write all answers for each change of one name would cost
+//! the whole policy each time, so the change alone is added to the end of this file, in one write(2), and the file begins
+//! anew when the answers are written whole.
+//!
+//! It is not synced: what is in the page cache survives the process, and the folder it is in does not survive the machine.
+//! Where that is otherwise, a power cut leaves a tail that the checksums refuse. A record is in the form of a file of its
+//! own ([`form`]). Everything before the first one that is not whole counts, and nothing behind it. A record that a killed
+//! process did not finish was not granted either, and is no defect.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Moment;
+use super::file::{self, Defect, ReadError, WriteError};
+use super::form::{self, FILE_BYTES_MAX, FormError, Format};
+use crate::resolve::saved::SavedName;
+
+const FORMAT: Format = Format {
+    name: "journal",
+    version: 1,
+};
+
+/// What became known at one moment.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Its number among the saves.
+    pub number: u64,
+    /// When the names were as they are here.
+    pub moment: Moment,
+    /// The names that changed, each whole.
+    pub names: Vec<SavedName>,
+}
+
+/// A journal that can be added to.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    /// Which file it is, to see when another one has its name.
+    id: (u64, u64),
+    /// Bytes of whole records.
+    length: u64,
+}
+
+/// How adding a record ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Appended {
+    /// It is there, and the journal has so many bytes now.
+    Kept(u64),
+    /// Somebody took the file away, or there is no room for the record: the answers have to be written whole.
+    Over,
+}
+
+impl Journal {
+    /// Begins the journal of `folder` anew: what it held is gone.
+    ///
+    /// # Errors
+    /// A [`WriteError`]; then what it held may still be there, and is older than the answers.
+    pub fn begin(folder: &Path) -> Result<Self, WriteError> {
+        let path = folder.join(FORMAT.name);
+        let open = || -> std::io::Result<(File, (u64, u64))> {
+            let file = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+                .open(&path)?;
+            let metadata = file.metadata()?;
+            if !metadata.is_file() {
+                return Err(std::io::Error::other("it is no regular file"));
+            }
+            file.set_len(0)?;
+            Ok((file, (metadata.dev(), metadata.ino())))
+        };
+        match open() {
+            Ok((file, id)) => Ok(Self {
+                path,
+                file,
+                id,
+                length: 0,
+            }),
+            Err(error) => Err(file::write_error(path, &error)),
+        }
+    }
+
+    /// Adds `record` to the end.
+    ///
+    /// # Errors
+    /// A [`WriteError`]; the journal is as it was, or ends with a part of the record, which nobody reads.
+    pub fn append(&mut self, record: &Record) -> Result<Appended, WriteError> {
+        let is_here = fs::symlink_metadata(&self.path)
+            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.id);
+        let Ok(bytes) = form::encode(FORMAT, record) else {
+            return Ok(Appended::Over);
+        };
+        let length = self.length.saturating_add(bytes.len() as u64);
+        if !is_here || length > FILE_BYTES_MAX as u64 {
+            return Ok(Appended::Over);
+        }
+        if let Err(error) = self.file.write_all(&bytes) {
+            // What follows a part of a record would not be read. Whoever is told of the error does not add to it either.
+            let _ = self.file.set_len(self.length);
+            return Err(file::write_error(self.path.clone(), &error));
+        }
+        self.length = length;
+        Ok(Appended::Kept(length))
+    }
+}
+
+/// The whole records of the journal in `folder`, in their order, and what is wrong with the others.
+#[must_use]
+pub fn load(folder: &Path) -> (Vec<Record>, Option<Defect>) {
+    let path = folder.join(FORMAT.name);
+    match file::read(&path) {
+        Ok(Some(bytes)) => {
+            let (records, why) = decode(&bytes);
+            let why = why.map(ReadError::Form);
+            (records, why.map(|why| Defect { path, why }))
+        }
+        Ok(None) => (Vec::new(), None),
+        Err(why) => (Vec::new(), Some(Defect { path, why })),
+    }
+}
+
+fn decode(mut bytes: &[u8]) -> (Vec<Record>, Option<FormError>) {
+    let mut records = Vec::new();
+    while !bytes.is_empty() {
+        match form::decode_first(FORMAT, bytes) {
+            Ok((record, rest)) => {
+                records.push(record);
+                bytes = rest;
+            }
+            Err(FormError::Unfinished) => return (records, None),
+            Err(error) => return (records, Some(error)),
+        }
+    }
+    (records, None)
+}
+
+#[cfg(test)]
+mod tests;
