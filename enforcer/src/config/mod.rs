@@ -404,7 +404,7 @@ pub struct Resolver {
     pub addresses_max: usize,
     /// Most CNAMEs between a name and its addresses. Default 12.
     pub chain_max: usize,
-    /// Queries under way at once. Default 8.
+    /// Queries under way at once. Default 32.
     pub concurrency: usize,
 }
 
@@ -418,7 +418,7 @@ impl Default for Resolver {
             grace: Duration::from_secs(600),
             addresses_max: 64,
             chain_max: 12,
-            concurrency: 8,
+            concurrency: 32,
         }
     }
 }

@@ -184,7 +184,7 @@ fn what_is_left_out_has_its_documented_value() {
     assert_eq!(resolver.grace, Duration::from_secs(600));
     assert_eq!(
         (resolver.addresses_max, resolver.chain_max, resolver.concurrency),
-        (64, 12, 8)
+        (64, 12, 32)
     );
 }
 

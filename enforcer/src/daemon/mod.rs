@@ -13,6 +13,7 @@ mod enforcing;
 pub mod exec;
 mod failure;
 pub mod log;
+pub mod measure;
 pub mod names;
 pub mod notify;
 pub mod policy;

@@ -11,12 +11,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 
 use crate::config;
+use crate::names::ServerName;
 
 use super::answer::Settled;
 use super::book::{Book, Limits, Next};
 use super::failover::Failover;
 use super::schedule::{Key, Pace, Schedule};
-use super::{FamilyState, NameSnapshot, Question, SavedAnswers, Snapshot};
+use super::{Family, FamilyState, NameSnapshot, Question, SavedAnswers, Snapshot};
 
 /// Snapshots follow each other no faster than this; the first after a pause comes at once. What thousands of names answer
 /// one by one goes to the kernel together, and a client waits no longer for it than its own resolver takes to answer.
@@ -24,9 +25,15 @@ const PUBLISH_INTERVAL_MIN: Duration = Duration::from_millis(5);
 
 /// The running task. Dropping it stops the task as well, without waiting for it.
 pub struct Service {
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<Told>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     task: JoinHandle<()>,
+}
+
+/// What a running task is told.
+enum Told {
+    Order(Box<Order>),
+    Answer { key: Key, answer: Settled },
 }
 
 /// New questions for a running task.
@@ -100,8 +107,15 @@ impl Service {
         let mut order = Order::new(questions, resolver, upstreams);
         order.followed = Some(tell);
         // The task ends only after this sender is gone, so that the order is always received and followed.
-        let _ = self.orders.send(order).await;
+        let _ = self.orders.send(Told::Order(Box::new(order))).await;
         let _ = followed.await;
+    }
+
+    /// Hands the task an answer that it did not ask for, as if an upstream had given it just now.
+    pub async fn take_in(&self, name: ServerName, family: Family, answer: Settled) {
+        let key = Key { name, family };
+        // As in `reload`.
+        let _ = self.orders.send(Told::Answer { key, answer }).await;
     }
 
     /// Waits until every name has been asked for once in both families, whatever came of it, but no longer than `limit`.
@@ -188,7 +202,7 @@ impl Driver {
     }
 
     /// Runs until the sender of `orders` is gone.
-    async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+    async fn run(mut self, mut orders: mpsc::Receiver<Told>) {
         loop {
             self.ask_what_is_due();
             self.book.sweep(now());
@@ -196,7 +210,10 @@ impl Driver {
             let wake = self.wake();
             tokio::select! {
                 order = orders.recv() => match order {
-                    Some(order) => self.follow(order),
+                    Some(Told::Order(order)) => self.follow(*order),
+                    Some(Told::Answer { key, answer }) => {
+                        self.book.settle(&key.name, key.family, Ok(answer), now());
+                    }
                     None => return,
                 },
                 Some(ended) = self.asking.join_next_with_id() => {
