@@ -17,18 +17,20 @@ use enforcer_lab::packets::{tcp4, tcp6};
 
 use self::drawn::{Drawn, FOREIGN, FOREIGN_V6, NAMED};
 use self::programs::{Program, Programs};
-use crate::report::{Figure, Report, Target, Unit};
+use crate::report::{Figure, Report, Unit};
+use crate::sizes::Sizes;
+use crate::targets::{EMPTY as EMPTY_PROGRAM, ENFORCER, LPM as TRIE};
 
-/// Runs of a program for one sample.
+/// Runs of a program for one sample, and samples of every figure.
 const REPEAT: u32 = 400_000;
-/// Samples of every figure.
 const ROUNDS: usize = 11;
+/// The same where it is only tried whether it runs.
+const REPEAT_QUICK: u32 = 1000;
+const ROUNDS_QUICK: usize = 2;
 /// Any number: the same prefixes each time.
 const SEED: u64 = 0x7061_7468;
 
-const ENFORCER: &str = "enforcer";
 const HASH: &str = "hash map";
-const TRIE: &str = "LPM trie";
 
 /// One program over one packet.
 struct Case {
@@ -42,16 +44,19 @@ struct Case {
 }
 
 /// Measures with each number of prefixes in turn, ascending.
-pub(crate) fn run(report: &mut Report, sizes: &[usize]) -> Result<()> {
-    for &size in sizes {
+pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
+    let (repeat, rounds) = if sizes.quick {
+        (REPEAT_QUICK, ROUNDS_QUICK)
+    } else {
+        (REPEAT, ROUNDS)
+    };
+    for &size in &sizes.prefixes {
+        let size = size as usize;
         let drawn = Drawn::new(size, SEED);
         let mut programs = Programs::new(&drawn)?;
         let cases = cases(&drawn);
-        let samples = measure(&mut programs, &cases)?;
+        let samples = measure(&mut programs, &cases, repeat, rounds)?;
         add(report, size, &cases, &samples);
-    }
-    if let Some(&size) = sizes.last() {
-        targets(report, size);
     }
     Ok(())
 }
@@ -79,11 +84,11 @@ fn cases(drawn: &Drawn) -> Vec<Case> {
         case(what, subject, Program::Bench(name), frame, true, floor)
     };
     vec![
-        bench("nothing", "empty program", "bench_empty", &hot, EMPTY),
-        bench("next destination", "empty program", "bench_next", &hot, NEXT),
+        bench("nothing", EMPTY_PROGRAM, "bench_empty", &hot, EMPTY),
+        bench("next destination", EMPTY_PROGRAM, "bench_next", &hot, NEXT),
         bench(
             "next destination, IPv6",
-            "empty program",
+            EMPTY_PROGRAM,
             "bench_next_v6",
             &hot_v6,
             NEXT_V6,
@@ -115,11 +120,11 @@ fn cases(drawn: &Drawn) -> Vec<Case> {
 }
 
 /// Samples of each case, a row a round. The rounds start at another case each, so that none always follows the same.
-fn measure(programs: &mut Programs, cases: &[Case]) -> Result<Vec<Vec<f64>>> {
-    let mut samples = vec![vec![0.0; cases.len()]; ROUNDS];
+fn measure(programs: &mut Programs, cases: &[Case], repeat: u32, rounds: usize) -> Result<Vec<Vec<f64>>> {
+    let mut samples = vec![vec![0.0; cases.len()]; rounds];
     // Once without looking: what is loaded is cold.
     for case in cases {
-        let (_, passed) = programs.run(case.program, &case.frame, REPEAT / 10)?;
+        let (_, passed) = programs.run(case.program, &case.frame, repeat / 10)?;
         ensure!(
             passed == case.passes,
             "{} ({}) passes: {passed}",
@@ -131,7 +136,7 @@ fn measure(programs: &mut Programs, cases: &[Case]) -> Result<Vec<Vec<f64>>> {
         for turn in 0..cases.len() {
             let at = (round + turn) % cases.len();
             let case = &cases[at];
-            (row[at], _) = programs.run(case.program, &case.frame, REPEAT)?;
+            (row[at], _) = programs.run(case.program, &case.frame, repeat)?;
         }
     }
     Ok(samples)
@@ -160,38 +165,4 @@ fn add(report: &mut Report, size: usize, cases: &[Case], samples: &[Vec<f64>]) {
 }
 
 /// What a figure is called that is a difference.
-const ABOVE: &str = ", above the empty program";
-
-/// The targets, over the largest size.
-fn targets(report: &mut Report, size: usize) {
-    for (what, most) in [
-        ("not a filtered port", 3.0),
-        ("granted, hot", 8.0),
-        ("granted, random", 35.0),
-    ] {
-        let Some(reached) = above(report, size, what) else {
-            continue;
-        };
-        report.targets.push(Target {
-            what: format!("program time above the empty program: {what}, {size} prefixes"),
-            wanted: format!("at most {most} ns"),
-            reached,
-            met: reached <= most,
-        });
-    }
-}
-
-/// The median of the enforcer's difference to the empty program.
-fn above(report: &Report, size: usize, what: &str) -> Option<f64> {
-    let what = format!("{what}{ABOVE}");
-    let figure = report.figures.iter().find(|figure| {
-        figure.what == what && figure.subject == ENFORCER && figure.size == Some(size as u64)
-    })?;
-    Some(median(&figure.samples))
-}
-
-fn median(samples: &[f64]) -> f64 {
-    let mut sorted = samples.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
-}
+pub(crate) const ABOVE: &str = ", above the empty program";

@@ -79,8 +79,30 @@ pub(crate) fn folder(label: &str) -> Result<(PathBuf, Guard)> {
     Ok((path, guard))
 }
 
+/// A fresh folder for files; dropping it removes it with all that is in it.
+pub struct Folder {
+    path: PathBuf,
+    _guard: Guard,
+}
+
+impl Folder {
+    /// Makes one whose name ends in `label`.
+    ///
+    /// # Errors
+    /// When it can not be made.
+    pub fn new(label: &str) -> Result<Self> {
+        folder(label).map(|(path, guard)| Self { path, _guard: guard })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// Removes what labs left behind whose process is gone: those that were killed before they could clean up.
-pub(crate) fn sweep() {
+pub fn sweep() {
     let mut leftovers = Vec::new();
     for name in orphans_in(Path::new(namespace::FOLDER)) {
         leftovers.push(Made::Namespace(name));

@@ -33,6 +33,7 @@ pub mod wire;
 
 pub use ca::trusting;
 pub use cgroup::Cgroup;
+pub use cleanup::{Folder, sweep};
 pub use enforcer_hellos as hellos;
 pub use image::Image;
 pub use instance::Instance;

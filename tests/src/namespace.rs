@@ -12,6 +12,7 @@ use rustix::process::Pid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::cleanup::{self, Guard, Made};
+use crate::enter;
 
 /// Where iproute2 keeps the namespaces that have a name.
 pub(crate) const FOLDER: &str = "/run/netns";
@@ -101,7 +102,15 @@ impl Namespace {
     /// # Errors
     /// Without root.
     pub fn enter(&self) -> io::Result<()> {
-        enter(self.file.as_fd())
+        self::enter(self.file.as_fd())
+    }
+
+    /// `command` will run inside, and see the machine's files as they are.
+    ///
+    /// # Errors
+    /// When descriptors run out.
+    pub fn hold(&self, command: &mut Command) -> Result<()> {
+        enter::in_namespace(command, self, &[])
     }
 
     /// Runs `work` on a thread inside the namespace and waits for it.

@@ -1,0 +1,67 @@
+//! How much of everything: a whole run, or one that only shows that everything works.
+
+use std::time::Duration;
+
+/// The sizes of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Sizes {
+    /// Whether it is a smoke test.
+    pub(crate) quick: bool,
+    /// Prefixes of a policy, ascending.
+    pub(crate) prefixes: Vec<u32>,
+    /// Entries of the policy in which one name changes.
+    pub(crate) entries: Vec<u32>,
+    /// Changes of one name for each size.
+    pub(crate) changes: usize,
+    /// Samples of what takes long.
+    pub(crate) samples: usize,
+    /// Rounds of slices on the send path, and how long a slice is.
+    pub(crate) rounds: usize,
+    pub(crate) slice: Duration,
+    /// Names that are followed, few and many, and the addresses of each.
+    pub(crate) names: [u32; 2],
+    pub(crate) addresses_each: u32,
+    /// How long names are followed, and how long nothing happens.
+    pub(crate) following: Duration,
+    pub(crate) idle: Duration,
+}
+
+impl Sizes {
+    /// Those of a whole run, or `quick`.
+    pub(crate) fn new(quick: bool) -> Self {
+        if quick {
+            Self {
+                quick,
+                prefixes: vec![100, 1000],
+                entries: vec![10, 1000],
+                changes: 20,
+                samples: 2,
+                rounds: 2,
+                slice: Duration::from_millis(5),
+                names: [5, 20],
+                addresses_each: 5,
+                following: Duration::from_secs(4),
+                idle: Duration::from_secs(2),
+            }
+        } else {
+            Self {
+                quick,
+                prefixes: vec![100, 10_000, 100_000],
+                entries: vec![10, 1000, 100_000],
+                changes: 1000,
+                samples: 9,
+                rounds: 25,
+                slice: Duration::from_millis(50),
+                names: [100, 5000],
+                addresses_each: 50,
+                following: Duration::from_secs(60),
+                idle: Duration::from_secs(60),
+            }
+        }
+    }
+
+    /// The most prefixes.
+    pub(crate) fn most_prefixes(&self) -> u32 {
+        self.prefixes.last().copied().unwrap_or(1)
+    }
+}

@@ -1,0 +1,258 @@
+//! The figures that are to be reached, each held against this run alone. Pure.
+//!
+//! What moves with the machine is a ratio or a difference within the run; times and sizes that a user waits for or pays
+//! are what they are.
+
+use crate::program::ABOVE;
+use crate::report::{Report, Target, Unit, digits};
+
+/// Whose figures are held against the targets.
+pub(crate) const ENFORCER: &str = "enforcer";
+/// The floor of every program.
+pub(crate) const EMPTY: &str = "empty program";
+/// The set that can hold prefixes in nftables.
+pub(crate) const NFT_INTERVALS: &str = "nftables interval set";
+/// The set of addresses in nftables.
+pub(crate) const NFT_HASH: &str = "nftables hash set";
+/// hash:net.
+pub(crate) const IPSET: &str = "ipset hash:net";
+/// The kernel's own structure for prefixes.
+pub(crate) const LPM: &str = "LPM trie";
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// All of them, in the order of the sections.
+pub(crate) fn of(report: &Report) -> Vec<Target> {
+    let mut targets = Vec::new();
+    program(report, &mut targets);
+    send(report, &mut targets);
+    replace(report, &mut targets);
+    change(report, &mut targets);
+    targets.push(at_most(
+        "ClientHello check, once a connection",
+        Unit::Nanoseconds,
+        1000.0,
+        report.median(5, "ClientHello check", ENFORCER, None),
+    ));
+    daemon(report, &mut targets);
+    targets
+}
+
+/// Section 1: differences to the empty program.
+fn program(report: &Report, targets: &mut Vec<Target>) {
+    let size = report.largest(1);
+    for (what, limit) in [
+        ("not a filtered port", 3.0),
+        ("granted, hot", 8.0),
+        ("granted, random", 35.0),
+    ] {
+        let reached = report.median(1, &format!("{what}{ABOVE}"), ENFORCER, size);
+        targets.push(at_most(
+            &format!("program above the empty program: {what}"),
+            Unit::Nanoseconds,
+            limit,
+            reached,
+        ));
+    }
+}
+
+/// Section 2: added time a packet, the hook included.
+fn send(report: &Report, targets: &mut Vec<Target>) {
+    let size = report.largest(2);
+    for (what, factor) in [("one destination", 6.0), ("random destinations", 5.0)] {
+        let of = |subject| report.median(2, what, subject, size);
+        targets.push(at_least(
+            &format!("send path, {what}: cheaper than an nftables interval set"),
+            factor,
+            ratio(of(NFT_INTERVALS), of(ENFORCER)),
+        ));
+    }
+}
+
+/// Section 3: replacing the largest policy.
+fn replace(report: &Report, targets: &mut Vec<Target>) {
+    let size = report.largest(3);
+    let parsed = report.median(3, "from parsed data", ENFORCER, size);
+    let text = report.median(3, "from text", ENFORCER, size);
+    let other = |subject| report.median(3, "from text", subject, size);
+    for (what, factor, ours, theirs) in [
+        (
+            "replacing, parsed: faster than `nft -f`, interval set",
+            400.0,
+            parsed,
+            NFT_INTERVALS,
+        ),
+        (
+            "replacing, parsed: faster than ipset restore + swap",
+            200.0,
+            parsed,
+            IPSET,
+        ),
+        (
+            "replacing, from text: faster than `nft -f`, interval set",
+            100.0,
+            text,
+            NFT_INTERVALS,
+        ),
+    ] {
+        targets.push(at_least(what, factor, ratio(other(theirs), ours)));
+    }
+    targets.push(at_most(
+        "publishing a new generation: the store that changes the policy",
+        Unit::Nanoseconds,
+        1000.0,
+        report.median(3, "publishing, nothing to write", ENFORCER, size),
+    ));
+}
+
+/// Section 4: at the size at which it is worst.
+fn change(report: &Report, targets: &mut Vec<Target>) {
+    let worst = report
+        .figures
+        .iter()
+        .filter(|figure| figure.section == 4 && figure.subject == ENFORCER)
+        .filter_map(|figure| crate::statistics::quantile(&figure.samples, 0.99))
+        .max_by(f64::total_cmp);
+    targets.push(at_most(
+        "one name's addresses change, to the kernel using them, p99, worst size",
+        Unit::Nanoseconds,
+        1e6,
+        worst,
+    ));
+}
+
+/// Sections 6 and 7.
+fn daemon(report: &Report, targets: &mut Vec<Target>) {
+    let at = |section, what: &str| {
+        report
+            .figures
+            .iter()
+            .rev()
+            .find(|figure| figure.section == section && figure.what == what && figure.subject == ENFORCER)
+            .and_then(crate::report::Figure::median)
+    };
+    for (what, unit, limit, reached) in [
+        (
+            "daemon, nothing changes: CPU",
+            Unit::Percent,
+            0.1,
+            at(6, "idle, CPU"),
+        ),
+        (
+            "daemon, few names: RSS",
+            Unit::Bytes,
+            20.0 * MIB,
+            at(7, "RSS, few names"),
+        ),
+        (
+            "daemon, many names and prefixes: RSS",
+            Unit::Bytes,
+            64.0 * MIB,
+            at(7, "RSS, many names and prefixes"),
+        ),
+        (
+            "table of the largest policy, IPv4: memory",
+            Unit::Bytes,
+            4.0 * MIB,
+            at(7, "table memory in use, IPv4"),
+        ),
+        (
+            "start to enforcing, from the last known good set",
+            Unit::Nanoseconds,
+            100e6,
+            at(7, "start to enforcing, saved answers"),
+        ),
+    ] {
+        targets.push(at_most(what, unit, limit, reached));
+    }
+}
+
+fn ratio(theirs: Option<f64>, ours: Option<f64>) -> Option<f64> {
+    let (theirs, ours) = theirs.zip(ours)?;
+    (ours > 0.0).then(|| theirs / ours)
+}
+
+fn at_most(what: &str, unit: Unit, limit: f64, reached: Option<f64>) -> Target {
+    Target {
+        what: what.to_owned(),
+        wanted: format!("<= {}", unit.show(limit)),
+        reached,
+        shown: reached.map_or_else(|| "not measured".to_owned(), |value| unit.show(value)),
+        met: reached.map(|value| value <= limit),
+    }
+}
+
+fn at_least(what: &str, factor: f64, reached: Option<f64>) -> Target {
+    Target {
+        what: what.to_owned(),
+        wanted: format!(">= {factor:.0}x"),
+        reached,
+        shown: reached.map_or_else(
+            || "not measured".to_owned(),
+            |value| format!("{}x", digits(value)),
+        ),
+        met: reached.map(|value| value >= factor),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Figure;
+
+    fn target<'a>(targets: &'a [Target], part: &str) -> &'a Target {
+        targets.iter().find(|target| target.what.contains(part)).unwrap()
+    }
+
+    #[test]
+    fn what_was_not_measured_is_neither_met_nor_missed() {
+        for target in of(&Report::default()) {
+            assert_eq!((target.reached, target.met), (None, None), "{target:?}");
+            assert_eq!(target.shown, "not measured");
+        }
+    }
+
+    #[test]
+    fn ratios_are_of_the_largest_size() {
+        let mut report = Report::default();
+        let mut add = |what, subject, size, value| {
+            report.add(Figure::new(3, what, subject, Some(size), Unit::Nanoseconds).with([value]));
+        };
+        add("from parsed data", ENFORCER, 100, 1.0);
+        add("from parsed data", ENFORCER, 100_000, 2.0);
+        add("from text", NFT_INTERVALS, 100, 1.0);
+        add("from text", NFT_INTERVALS, 100_000, 1000.0);
+        add("from text", IPSET, 100_000, 300.0);
+        let targets = of(&report);
+        let met = target(&targets, "parsed: faster than `nft -f`");
+        assert_eq!(
+            (met.reached, met.met, met.shown.as_str()),
+            (Some(500.0), Some(true), "500x")
+        );
+        let missed = target(&targets, "ipset restore");
+        assert_eq!((missed.reached, missed.met), (Some(150.0), Some(false)));
+    }
+
+    #[test]
+    fn a_program_is_held_against_the_empty_one() {
+        let mut report = Report::default();
+        let figure = |what, subject, size| Figure::new(1, what, subject, size, Unit::Nanoseconds);
+        report.add(figure("granted, hot", ENFORCER, Some(100)).with([36.0]));
+        let above = format!("granted, hot{ABOVE}");
+        report.add(figure(&above, ENFORCER, Some(100)).with([9.0, 10.0, 11.0]));
+        let targets = of(&report);
+        let hot = target(&targets, "granted, hot");
+        assert_eq!((hot.shown.as_str(), hot.met), ("10.0 ns", Some(false)));
+    }
+
+    #[test]
+    fn the_worst_size_counts_for_one_name() {
+        let mut report = Report::default();
+        for (size, value) in [(10, 5e3), (100_000, 2e6)] {
+            report.add(
+                Figure::new(4, "one name changes", ENFORCER, Some(size), Unit::Nanoseconds).with([value]),
+            );
+        }
+        assert_eq!(target(&of(&report), "one name").met, Some(false));
+    }
+}
