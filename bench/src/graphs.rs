@@ -1,49 +1,62 @@
 //! Which figures become pictures. Pure.
 
-use crate::report::{Figure, Report, Unit};
+use crate::report::{Figure, Report, Unit, grouped};
 use crate::svg::{Bar, Bars, Role};
 use crate::targets::{EMPTY, ENFORCER};
 
+/// A picture: of which section, and what of it.
+struct Kind {
+    section: u8,
+    file: &'static str,
+    whats: &'static [&'static str],
+    title: &'static str,
+    subtitle: &'static str,
+    /// Nanoseconds of one mark of the scale.
+    scale: f64,
+}
+
+const KINDS: [Kind; 3] = [
+    Kind {
+        section: 1,
+        file: "bench-lookup",
+        whats: &["granted, random, above the empty program"],
+        title: "Program time for a random granted address, above the empty program",
+        subtitle: "nanoseconds, logarithmic; the program alone",
+        scale: 1.0,
+    },
+    Kind {
+        section: 2,
+        file: "bench-send",
+        whats: &["one destination", "random destinations"],
+        title: "What a packet costs more on the way out",
+        subtitle: "nanoseconds of processor time a packet, logarithmic; UDP, one destination or random ones",
+        scale: 1.0,
+    },
+    Kind {
+        section: 3,
+        file: "bench-replace",
+        whats: &["from parsed data", "from text"],
+        title: "Replacing a whole policy",
+        subtitle: "milliseconds, logarithmic; from parsed data in memory, or from text",
+        scale: 1e6,
+    },
+];
+
 /// The pictures for which there are figures.
 pub(crate) fn of(report: &Report) -> Vec<Bars> {
-    let sections: [(u8, &'static str, &[&str], &str, f64, &str); 3] = [
-        (
-            1,
-            "bench-lookup",
-            &["granted, random, above the empty program"],
-            "Program time for a random granted address, above the empty program",
-            1.0,
-            "nanoseconds, logarithmic; the program alone",
-        ),
-        (
-            2,
-            "bench-send",
-            &["one destination", "random destinations"],
-            "What a packet costs more on the way out",
-            1.0,
-            "nanoseconds a packet, logarithmic; UDP, in user and kernel",
-        ),
-        (
-            3,
-            "bench-replace",
-            &["from parsed data", "from text"],
-            "Replacing a whole policy",
-            1e6,
-            "milliseconds, logarithmic",
-        ),
-    ];
-    sections
-        .into_iter()
-        .filter_map(|(section, name, whats, title, unit, subtitle)| {
-            let size = report.largest(section)?;
-            let bars: Vec<Bar> = whats
+    KINDS
+        .iter()
+        .filter_map(|kind| {
+            let size = report.largest(kind.section)?;
+            let bars: Vec<Bar> = kind
+                .whats
                 .iter()
-                .flat_map(|what| bars(report, section, what, size, unit, whats.len() > 1))
+                .flat_map(|what| bars(report, kind, what, size))
                 .collect();
             (!bars.is_empty()).then(|| Bars {
-                name,
-                title: format!("{title}, {} prefixes", grouped(size)),
-                subtitle: subtitle.to_owned(),
+                name: kind.file,
+                title: format!("{}, {} prefixes", kind.title, grouped(&size.to_string())),
+                subtitle: kind.subtitle.to_owned(),
                 bars,
             })
         })
@@ -51,37 +64,37 @@ pub(crate) fn of(report: &Report) -> Vec<Bars> {
 }
 
 /// The bars of one thing that was measured; with its name in the labels when there are several.
-fn bars(report: &Report, section: u8, what: &str, size: u64, unit: f64, named: bool) -> Vec<Bar> {
+fn bars(report: &Report, kind: &Kind, what: &str, size: u64) -> Vec<Bar> {
     let is_shown = |figure: &&Figure| {
-        figure.section == section
+        figure.section == kind.section
             && figure.what == what
-            && (figure.size == Some(size) || figure.subject == EMPTY)
+            && figure.size == Some(size)
             && figure.unit == Unit::Nanoseconds
+            // A pair of the same has no place on this scale.
+            && !figure.subject.starts_with("nothing")
     };
     report
         .figures
         .iter()
         .filter(is_shown)
         .filter_map(|figure| {
-            // Less than nothing is what noise leaves of nothing: a pair of the same has no place on this scale.
+            // Less than nothing is what noise leaves of nothing.
             let value = figure.median().filter(|value| *value > 0.0)?;
-            let label = if named {
-                format!("{}, {}", figure.subject, short(what))
-            } else {
-                figure.subject.clone()
+            let label = match kind.whats {
+                [_] => figure.subject.clone(),
+                _ => format!("{}, {}", figure.subject, short(what)),
             };
             Some(Bar {
                 label,
-                value: value / unit,
+                value: value / kind.scale,
                 shown: figure.unit.show(value),
                 role: match figure.subject.as_str() {
-                    ENFORCER => Role::Ours,
+                    subject if subject.starts_with(ENFORCER) => Role::Ours,
                     EMPTY => Role::Floor,
                     _ => Role::Other,
                 },
             })
         })
-        .filter(|bar| !bar.label.starts_with("nothing"))
         .collect()
 }
 
@@ -93,19 +106,6 @@ fn short(what: &str) -> &str {
         "from text" => "text",
         other => other,
     }
-}
-
-/// A number with commas.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 #[cfg(test)]

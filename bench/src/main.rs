@@ -3,19 +3,25 @@
 //! `cargo xtask bench` builds and starts it. Each section is a module that adds its figures to one report; `targets` holds
 //! them against what is to be reached, `growth` looks how each grows with its size, and the rest shows them.
 
+mod change;
 mod command;
+mod daemon;
 mod graphs;
 mod growth;
 mod machine;
+mod names;
 mod policy;
 mod prefixes;
+mod process;
 mod program;
 mod raw;
 mod readme;
 mod replace;
 mod report;
 mod section;
+mod send;
 mod sizes;
+mod start;
 mod statistics;
 mod svg;
 mod table;
@@ -26,7 +32,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use self::report::Report;
 use self::section::Section;
@@ -36,6 +42,8 @@ use self::sizes::Sizes;
 #[derive(Parser)]
 #[command(name = "enforcer-bench")]
 struct Arguments {
+    #[command(subcommand)]
+    helper: Option<Helper>,
     /// Only this section; may be given several times
     #[arg(long, value_name = "SECTION")]
     only: Vec<Section>,
@@ -50,8 +58,25 @@ struct Arguments {
     readme: bool,
 }
 
+/// What the bench starts itself as, for processes of its own.
+#[derive(Subcommand)]
+enum Helper {
+    /// Sends packets when it is told to
+    #[command(hide = true)]
+    Send(send::sender::Arguments),
+    /// Sends until it is refused
+    #[command(hide = true)]
+    Knock,
+}
+
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.helper {
+        Some(Helper::Send(send)) => send::sender::run(send).map(|()| true),
+        Some(Helper::Knock) => start::knock::run().map(|()| true),
+        None => run(&arguments),
+    };
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

@@ -22,6 +22,7 @@ pub(crate) const SETTINGS: Settings = Settings {
 /// Loaded programs and the policy that they judge by.
 pub(crate) struct Policy {
     pub(crate) enforcement: Enforcement,
+    grants: Vec<Grant>,
     probe: Probe,
 }
 
@@ -33,7 +34,11 @@ impl Policy {
     pub(crate) fn load() -> Result<Self> {
         let mut enforcement = Enforcement::load(&[PORT]).context("the kernel programs cannot be loaded")?;
         let probe = enforcement.probe()?;
-        Ok(Self { enforcement, probe })
+        Ok(Self {
+            enforcement,
+            grants: Vec::new(),
+            probe,
+        })
     }
 
     /// Puts exactly `grants` into force; how long that took.
@@ -44,7 +49,22 @@ impl Policy {
         let begin = Instant::now();
         let image = TableImage::build(grants, &[])?;
         self.enforcement.publish(&image, SETTINGS);
-        Ok(begin.elapsed())
+        let took = begin.elapsed();
+        self.grants = grants.to_vec();
+        Ok(took)
+    }
+
+    /// Takes some grants out, which are the last ones, and puts others in.
+    ///
+    /// # Errors
+    /// When they do not fit.
+    pub(crate) fn exchange(&mut self, removed: &[Grant], added: &[Grant]) -> Result<()> {
+        self.grants
+            .truncate(self.grants.len().saturating_sub(removed.len()));
+        self.grants.extend(added);
+        let image = TableImage::build(&self.grants, &[])?;
+        self.enforcement.publish(&image, SETTINGS);
+        Ok(())
     }
 
     /// Whether the kernel lets a packet to `address` pass, found out by running the program over one.

@@ -59,6 +59,15 @@ impl Prefixes {
         (0..count).map(|_| self.address()).collect()
     }
 
+    /// Whether an address lies in one of them.
+    pub(crate) fn contains(&self, address: Ipv4Addr) -> bool {
+        let after = self.list.partition_point(|net| net.network() <= address);
+        after
+            .checked_sub(1)
+            .and_then(|at| self.list.get(at))
+            .is_some_and(|net| net.contains(&address))
+    }
+
     /// Granted by one rule, without a condition.
     pub(crate) fn grants(&self) -> Vec<Grant> {
         self.list
@@ -93,7 +102,12 @@ mod tests {
     fn addresses_lie_in_them() {
         let mut prefixes = Prefixes::new(50, 7);
         for address in prefixes.addresses(200) {
-            assert!(prefixes.list.iter().any(|net| net.contains(&address)));
+            assert!(prefixes.contains(address));
+        }
+        for net in prefixes.list.clone() {
+            let after = Ipv4Addr::from_bits(net.broadcast().to_bits() + 1);
+            let is_in_next = prefixes.list.iter().any(|net| net.contains(&after));
+            assert_eq!(prefixes.contains(after), is_in_next);
         }
     }
 }

@@ -1,7 +1,10 @@
-//! Raw system calls for what the enforcer is compared with: maps with batches, a map in a map, the empty program.
+//! Raw system calls: maps with batches, a map in a map and the empty program for comparison; processor times and pins.
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_type};
@@ -123,6 +126,31 @@ pub(crate) fn attach_egress(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>) -> 
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// The first egress program on a cgroup.
+///
+/// # Errors
+/// The kernel's error number; [`io::ErrorKind::NotFound`] when there is none.
+pub(crate) fn egress_program(cgroup: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut ids = [0_u32; 8];
+    let mut attr = zeroed();
+    attr.query.__bindgen_anon_1.target_fd = cgroup.as_raw_fd().unsigned_abs();
+    attr.query.attach_type = bpf_attach_type::BPF_CGROUP_INET_EGRESS as u32;
+    attr.query.prog_ids = ids.as_mut_ptr() as u64;
+    attr.query.__bindgen_anon_2.prog_cnt = 8;
+    // SAFETY: `ids` lives until the call returns and has the room that `attr` states.
+    unsafe { bpf(bpf_cmd::BPF_PROG_QUERY, &mut attr) }?;
+    let [id, ..] = ids;
+    if id == 0 {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let mut attr = zeroed();
+    attr.__bindgen_anon_6.__bindgen_anon_1.prog_id = id;
+    // SAFETY: nothing is pointed to.
+    let fd = unsafe { bpf(bpf_cmd::BPF_PROG_GET_FD_BY_ID, &mut attr) }?;
+    // SAFETY: the kernel has made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// The time that children which have ended and were waited for have spent in the kernel.
 pub(crate) fn children_in_kernel() -> Duration {
     // SAFETY: plain numbers, for which zero is a value.
@@ -132,6 +160,44 @@ pub(crate) fn children_in_kernel() -> Duration {
     let seconds = u64::try_from(usage.ru_stime.tv_sec).unwrap_or(0);
     let micros = u64::try_from(usage.ru_stime.tv_usec).unwrap_or(0);
     Duration::from_secs(seconds) + Duration::from_micros(micros)
+}
+
+/// The processor time of a whole process, of threads that have ended too.
+///
+/// # Errors
+/// When there is no such process.
+pub(crate) fn processor_time(pid: u32) -> io::Result<Duration> {
+    let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
+    let mut clock: libc::clockid_t = 0;
+    // SAFETY: `clock` has the size that the call fills.
+    let error = unsafe { libc::clock_getcpuclockid(pid, &raw mut clock) };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` has the size that the call fills.
+    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Ok(Duration::from_secs(seconds) + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0)))
+}
+
+/// Opens what is pinned at a path.
+///
+/// # Errors
+/// The kernel's error number.
+pub(crate) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = zeroed();
+    attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+    // SAFETY: the path ends with a NUL and lives until the call returns.
+    let fd = unsafe { bpf(bpf_cmd::BPF_OBJ_GET, &mut attr) }?;
+    // SAFETY: the kernel has made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 fn zeroed() -> bpf_attr {

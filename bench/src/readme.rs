@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 
-use crate::graphs::{self, grouped};
-use crate::report::{Figure, Report};
+use crate::graphs;
+use crate::report::{Figure, Report, grouped};
 use crate::table::verdict;
 
 const BEGIN: &str = "<!-- bench: made by `cargo xtask bench --readme`, do not edit -->";
@@ -81,7 +81,9 @@ pub(crate) fn markdown(report: &Report) -> String {
         if figures.is_empty() {
             continue;
         }
-        let size = largest.map_or_else(String::new, |size| format!(", {} entries", grouped(size)));
+        let size = largest.map_or_else(String::new, |size| {
+            format!(", {} entries", grouped(&size.to_string()))
+        });
         let _ = writeln!(
             out,
             "\n**{title}{size}**\n\n| what | whose | median | p99 |\n| --- | --- | --- | --- |"

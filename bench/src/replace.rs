@@ -31,7 +31,6 @@ const SECTION: u8 = 3;
 const PARSED: &str = "from parsed data";
 const TEXT: &str = "from text";
 const IN_KERNEL: &str = "from text, in the kernel";
-const STORE: &str = "publishing, nothing to write";
 
 /// Adds the figures.
 ///
@@ -145,15 +144,10 @@ fn configuration(prefixes: &Prefixes) -> String {
 
 /// An address of one policy that the other does not grant.
 fn only_in(policies: &[Prefixes; 2], at: usize) -> Ipv4Addr {
-    let other = &policies[1 - at].list;
-    let is_foreign = |address: &Ipv4Addr| {
-        let after = other.partition_point(|net| net.network() <= *address);
-        after == 0 || !other[after - 1].contains(address)
-    };
     policies[at]
         .list
         .iter()
         .map(ipnet::Ipv4Net::network)
-        .find(is_foreign)
+        .find(|address| !policies[1 - at].contains(*address))
         .unwrap_or(Ipv4Addr::UNSPECIFIED)
 }

@@ -176,6 +176,18 @@ pub(crate) fn digits(value: f64) -> String {
     }
 }
 
+/// The digits of a number, with commas.
+pub(crate) fn grouped(digits: &str) -> String {
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,228 @@
+//! The daemon as it is installed: a process of its own, on a cgroup and in a network namespace of the bench.
+
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use enforcer_lab::nameserver::{self, NameServer};
+use enforcer_lab::{Cgroup, Folder, Instance, Namespace, enforcer_program};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::prefixes::Prefixes;
+
+/// For everything that should take a few seconds.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Where the name server is, in the namespace.
+const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
+/// Distinct addresses of all names together: front ends are shared, and the table has to hold them beside the prefixes.
+const POOL: u32 = 20_000;
+/// Any number: the same each time.
+const SEED: u64 = 6;
+
+/// Where a daemon runs. The fields go away in their order.
+pub(crate) struct Place {
+    pub(crate) cgroup: Cgroup,
+    pub(crate) instance: Instance,
+    pub(crate) host: Namespace,
+    folder: Folder,
+}
+
+/// A daemon that runs; dropping it kills it.
+pub(crate) struct Daemon {
+    child: Child,
+    log: PathBuf,
+    /// From its start until it said that it judges.
+    pub(crate) ready: Duration,
+}
+
+/// What it is told to enforce.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    /// Names, each with a rule of its own.
+    pub(crate) names: u32,
+    /// Prefixes, in one rule.
+    pub(crate) prefixes: u32,
+}
+
+impl Place {
+    /// A fresh one.
+    ///
+    /// # Errors
+    /// Without root.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            cgroup: Cgroup::new("daemon")?,
+            instance: Instance::new("bench")?,
+            host: Namespace::new("daemon")?,
+            folder: Folder::new("daemon")?,
+        })
+    }
+
+    /// A name server in it that knows the names of [`Self::configure`], with `each` addresses.
+    ///
+    /// # Errors
+    /// When it can not listen.
+    pub(crate) fn name_server(&self, load: Load, each: u32, ttl: u32) -> Result<NameServer> {
+        let sockets = self.host.run(|| nameserver::bind(SERVER))?;
+        let server = NameServer::with_sockets(vec![sockets.context("the name server cannot listen")?])?;
+        let mut random = fastrand::Rng::with_seed(SEED);
+        // Every other one, so that no two of them are one span of the table.
+        let pool: Vec<String> = (0..POOL)
+            .map(|at| Ipv4Addr::from_bits(Ipv4Addr::new(20, 0, 0, 0).to_bits() + 2 * at).to_string())
+            .collect();
+        server.script(|zone| {
+            for at in 0..load.names {
+                let addresses: Vec<&str> = (0..each)
+                    .map(|_| pool[random.usize(..pool.len())].as_str())
+                    .collect();
+                zone.addresses(&name(at), ttl, &addresses);
+            }
+        });
+        Ok(server)
+    }
+
+    /// Writes a configuration.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub(crate) fn configure(&self, load: Load) -> Result<PathBuf> {
+        let mut text = format!(
+            "mode = \"enforce\"\n[enforce]\ncgroup = \"{}\"\n[resolver]\nservers = [\"{SERVER}\"]\n",
+            self.cgroup.path().display()
+        );
+        for at in 0..load.names {
+            let _ = writeln!(text, "[[allow]]\nname = \"{}\"", name(at));
+        }
+        if load.prefixes > 0 {
+            text.push_str("[[allow]]\nprefix = [\n");
+            for net in Prefixes::new(load.prefixes, SEED).list {
+                let _ = writeln!(text, "\"{net}\",");
+            }
+            text.push_str("]\n");
+        }
+        let path = self.folder.path().join("enforcer.toml");
+        std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(path)
+    }
+
+    /// A command of the enforcer, in the namespace.
+    ///
+    /// # Errors
+    /// When it has not been built.
+    pub(crate) fn enforcer(&self) -> Result<Command> {
+        let mut command = Command::new(enforcer_program()?);
+        command
+            .env_clear()
+            .env("STATE_DIRECTORY", self.folder.path().join("state"))
+            .env("RUNTIME_DIRECTORY", self.folder.path().join("run"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        self.host.hold(&mut command)?;
+        Ok(command)
+    }
+
+    /// Starts the daemon and waits until it says that it judges. A `temporary` one keeps nothing and asks for every name
+    /// before.
+    ///
+    /// # Errors
+    /// When it does not come to that, with the end of its log.
+    pub(crate) fn start(&self, config: &Path, temporary: bool) -> Result<Daemon> {
+        let socket = self.folder.path().join("notify");
+        let _old = std::fs::remove_file(&socket);
+        let notify = UnixDatagram::bind(&socket).context("no socket for the daemon to tell")?;
+        notify.set_read_timeout(Some(LIMIT))?;
+        let log = self.folder.path().join("log");
+        let mut command = self.enforcer()?;
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(config)
+            .env("NOTIFY_SOCKET", &socket)
+            .stderr(std::fs::File::create(&log)?);
+        if temporary {
+            command.arg("--temporary");
+        } else {
+            command.args(["--instance", self.instance.name()]);
+        }
+        let begin = Instant::now();
+        let child = command.spawn().context("the enforcer cannot be started")?;
+        let mut daemon = Daemon {
+            child,
+            log,
+            ready: Duration::ZERO,
+        };
+        let mut buffer = [0; 4096];
+        loop {
+            let Ok(length) = notify.recv(&mut buffer) else {
+                bail!("the daemon does not say that it judges:\n{}", daemon.last_words());
+            };
+            let said = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if said.lines().any(|line| line == "READY=1") {
+                daemon.ready = begin.elapsed();
+                return Ok(daemon);
+            }
+            if let Some(status) = daemon.child.try_wait()? {
+                bail!("the daemon ended ({status}):\n{}", daemon.last_words());
+            }
+        }
+    }
+
+    /// Ends what the daemon has left in force.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub(crate) fn detach(&self) -> Result<()> {
+        let status = self
+            .enforcer()?
+            .args(["detach", "--yes", "--instance", self.instance.name()])
+            .stderr(Stdio::null())
+            .status()?;
+        anyhow::ensure!(status.success(), "`enforcer detach` failed ({status})");
+        Ok(())
+    }
+}
+
+impl Daemon {
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it in order: everything is saved.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).context("the daemon has ended before")?;
+        let begin = Instant::now();
+        while begin.elapsed() < LIMIT {
+            if self.child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        bail!("the daemon does not end:\n{}", self.last_words())
+    }
+
+    fn last_words(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(8)..].join("\n")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// The names, by their number.
+fn name(at: u32) -> String {
+    format!("host-{at:05}.bench.example.com")
+}

@@ -1,0 +1,223 @@
+//! Where the packets are sent: a namespace with a device that drops them, the process that sends, and everybody who looks.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use enforcer_lab::{Cgroup, Folder, Namespace};
+
+use super::sender::{Arguments, Destinations};
+use super::watcher::Watcher;
+use crate::command;
+use crate::policy::{PORT, Policy};
+use crate::prefixes::Prefixes;
+use crate::raw;
+
+/// Any number: the same prefixes and destinations each time.
+const SEED: u64 = 2;
+/// Kinds of device that drop what they are given: the first that the kernel has is taken.
+const DEVICES: [&str; 2] = ["dummy", "ifb"];
+
+/// The fields go away in their order: the sender before its cgroup and its host.
+pub(super) struct Stage {
+    /// The kind of the device.
+    pub(super) device: &'static str,
+    sender: Sender,
+    policy: Policy,
+    empty: OwnedFd,
+    /// The enforcer's program for packets, without those for calls.
+    egress: OwnedFd,
+    link: Option<OwnedFd>,
+    cgroup: Cgroup,
+    cgroup_fd: OwnedFd,
+    host: Namespace,
+    folder: Folder,
+}
+
+impl Stage {
+    /// With everybody's sets filled with `size` prefixes, and nobody looking.
+    ///
+    /// # Errors
+    /// When a part of it can not be made.
+    pub(super) fn new(size: u32) -> Result<Self> {
+        let host = Namespace::new("send")?;
+        let cgroup = Cgroup::new("send")?;
+        let folder = Folder::new("send")?;
+        let device = add_device(&host)?;
+        let mut prefixes = Prefixes::new(size, SEED);
+        let grants = prefixes.grants();
+        let nets = prefixes.list.clone();
+        let addresses = prefixes.addresses(size as usize);
+
+        let mut policy = Policy::load()?;
+        policy.replace(&grants)?;
+        let cgroup_fd: OwnedFd = std::fs::File::open(cgroup.path())
+            .with_context(|| format!("{} cannot be opened", cgroup.path().display()))?
+            .into();
+        policy.enforcement.attach(cgroup_fd.as_fd(), cgroup.path())?;
+        let egress =
+            raw::egress_program(cgroup_fd.as_fd()).context("the attached program cannot be found")?;
+        policy.enforcement.detach();
+        let sender = Sender::start(&host, &cgroup, size)?;
+        let stage = Self {
+            device,
+            sender,
+            policy,
+            empty: raw::load_empty().context("the empty program cannot be loaded")?,
+            egress,
+            link: None,
+            cgroup,
+            cgroup_fd,
+            host,
+            folder,
+        };
+        for watcher in Watcher::ALL {
+            let Some(text) = watcher.sets(&nets, &addresses) else {
+                continue;
+            };
+            let file = stage.write("sets", &text)?;
+            match watcher {
+                Watcher::Ipset => command::run(&stage.host, "ipset", &["restore"], Some(&file))?,
+                _ => command::run(&stage.host, "nft", &["-f", &file.to_string_lossy()], None)?,
+            };
+            if let Some((begin, end)) = watcher.rules() {
+                stage.write(&format!("{watcher:?}.begin"), &begin)?;
+                stage.write(&format!("{watcher:?}.end"), &end)?;
+            }
+        }
+        Ok(stage)
+    }
+
+    /// Has somebody look at every packet.
+    ///
+    /// # Errors
+    /// When that can not be.
+    pub(super) fn let_watch(&mut self, watcher: Watcher) -> Result<()> {
+        match watcher {
+            Watcher::Nobody | Watcher::NobodyAgain => {}
+            Watcher::Empty | Watcher::EnforcerEgress => {
+                let program = if watcher == Watcher::Empty {
+                    &self.empty
+                } else {
+                    &self.egress
+                };
+                let link = raw::attach_egress(program.as_fd(), self.cgroup_fd.as_fd());
+                self.link = Some(link.with_context(|| format!("{} cannot be attached", watcher.name()))?);
+            }
+            Watcher::Enforcer => {
+                self.policy
+                    .enforcement
+                    .attach(self.cgroup_fd.as_fd(), self.cgroup.path())?;
+            }
+            Watcher::NftChain | Watcher::NftHash | Watcher::NftIntervals => {
+                self.nft(&format!("{watcher:?}.begin"))?;
+            }
+            Watcher::Ipset => {
+                let rule = "-A OUTPUT -p udp --dport 443 -m set ! --match-set granted dst -j DROP";
+                let arguments: Vec<&str> = rule.split(' ').collect();
+                command::run(&self.host, "iptables-nft", &arguments, None)
+                    .context("ipset needs the match `set` of iptables, or the kernel's part of it")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has it stop.
+    ///
+    /// # Errors
+    /// When it can not be stopped.
+    pub(super) fn stop_watching(&mut self, watcher: Watcher) -> Result<()> {
+        match watcher {
+            Watcher::Nobody | Watcher::NobodyAgain => {}
+            Watcher::Empty | Watcher::EnforcerEgress => self.link = None,
+            Watcher::Enforcer => self.policy.enforcement.detach(),
+            Watcher::NftChain | Watcher::NftHash | Watcher::NftIntervals => {
+                self.nft(&format!("{watcher:?}.end"))?;
+            }
+            Watcher::Ipset => {
+                // The whole table, for its chain would go on looking.
+                command::run(&self.host, "nft", &["delete", "table", "ip", "filter"], None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends for this long; nanoseconds of the sender's processor time for a packet.
+    ///
+    /// # Errors
+    /// When a packet is refused: all are granted.
+    pub(super) fn slice(&mut self, destinations: Destinations, slice: Duration) -> Result<f64> {
+        self.sender.slice(destinations, slice)
+    }
+
+    fn nft(&self, name: &str) -> Result<()> {
+        let file = self.folder.path().join(name);
+        command::run(&self.host, "nft", &["-f", &file.to_string_lossy()], None).map(drop)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// A device that drops everything, as the way to everywhere.
+fn add_device(host: &Namespace) -> Result<&'static str> {
+    let kind = DEVICES
+        .into_iter()
+        .find(|kind| host.ip(&format!("link add drop0 type {kind}")).is_ok())
+        .with_context(|| format!("the kernel has no device of the kinds {}", DEVICES.join(", ")))?;
+    host.ip("link set drop0 up\naddress add 10.255.0.1/32 dev drop0\nroute add default dev drop0")?;
+    Ok(kind)
+}
+
+/// The process that sends.
+struct Sender {
+    child: Child,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Sender {
+    fn start(host: &Namespace, cgroup: &Cgroup, size: u32) -> Result<Self> {
+        let own = std::env::current_exe().context("this program does not know where it is")?;
+        let mut command = Command::new(own);
+        command
+            .args(Arguments::new(size, SEED, PORT).as_words())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        cgroup.hold(&mut command)?;
+        host.hold(&mut command)?;
+        let mut child = command.spawn().context("the sender cannot be started")?;
+        let (Some(orders), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
+            bail!("the sender has no pipes");
+        };
+        Ok(Self {
+            child,
+            orders,
+            answers: BufReader::new(answers),
+        })
+    }
+
+    fn slice(&mut self, destinations: Destinations, slice: Duration) -> Result<f64> {
+        writeln!(self.orders, "{} {}", destinations.order(), slice.as_millis())
+            .context("the sender has ended")?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer)?;
+        answer
+            .trim()
+            .parse()
+            .with_context(|| format!("the sender says `{}`", answer.trim()))
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _status = self.child.wait();
+    }
+}

@@ -1,0 +1,104 @@
+//! Section 7: from the start of the daemon until it enforces, and what it takes of memory.
+//!
+//! A first run learns the names and is stopped, which saves them. Then the name server is gone, and every start goes on
+//! from what is known: once with nothing in the kernel, and once with what the run before left pinned there. While the
+//! first kind starts, a process in the cgroup sends until it is refused.
+
+pub(crate) mod knock;
+mod memory;
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use self::knock::Knocking;
+use crate::daemon::{Load, Place};
+use crate::process;
+use crate::report::{Figure, Report, Unit};
+use crate::sizes::Sizes;
+use crate::statistics::{nanoseconds, of_u64};
+use crate::targets::ENFORCER;
+
+const SECTION: u8 = 7;
+/// Longer than a whole section takes.
+const TTL: u32 = 3600;
+/// How long answers are waited for, and what a change takes to its place.
+const LEARNING_MAX: Duration = Duration::from_secs(60);
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// Adds the figures.
+///
+/// # Errors
+/// When a daemon does not run.
+pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
+    let [few, many] = sizes.names;
+    let loads = [
+        (
+            Load {
+                names: few,
+                prefixes: 0,
+            },
+            "RSS, few names",
+        ),
+        (
+            Load {
+                names: many,
+                prefixes: sizes.most_prefixes(),
+            },
+            "RSS, many names and prefixes",
+        ),
+    ];
+    report.note(format!(
+        "start and memory: {few} names, and {many} names with {} prefixes; RSS has the mapped tables in it",
+        sizes.most_prefixes()
+    ));
+    for (load, rss) in loads {
+        of_load(report, sizes, load, rss)?;
+    }
+    Ok(())
+}
+
+fn of_load(report: &mut Report, sizes: &Sizes, load: Load, rss: &str) -> Result<()> {
+    let place = Place::new()?;
+    let config = place.configure(load)?;
+    let size = Some(u64::from(load.names));
+    let bytes = |what: &str| Figure::new(SECTION, what, ENFORCER, size, Unit::Bytes);
+    {
+        let server = place.name_server(load, sizes.addresses_each, TTL)?;
+        let daemon = place.start(&config, false)?;
+        let begin = std::time::Instant::now();
+        // Both families of each.
+        while server.asked().len() < 2 * load.names as usize {
+            ensure!(begin.elapsed() < LEARNING_MAX, "not every name was asked for");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(SETTLE);
+        report.add(bytes(rss).with([of_u64(process::memory(daemon.pid(), "VmRSS")?)]));
+        report.add(bytes("RSS, of its own").with([of_u64(process::memory(daemon.pid(), "RssAnon")?)]));
+        for (what, value) in memory::of(&place.instance.pins())? {
+            report.add(bytes(what).with([of_u64(value)]));
+        }
+        daemon.stop()?;
+    }
+    place.detach()?;
+
+    let times = |what: &str| Figure::new(SECTION, what, ENFORCER, size, Unit::Nanoseconds);
+    let mut cold = times("start to enforcing, saved answers");
+    let mut refused = times("start to the first refusal, saved answers");
+    let mut pinned = times("start to enforcing, saved answers and pins");
+    for _ in 0..sizes.samples {
+        let knocking = Knocking::start(&place)?;
+        let daemon = place.start(&config, false)?;
+        cold.samples.push(nanoseconds(daemon.ready));
+        refused.samples.push(nanoseconds(knocking.refused()?));
+        daemon.stop()?;
+        let daemon = place.start(&config, false)?;
+        pinned.samples.push(nanoseconds(daemon.ready));
+        daemon.stop()?;
+        place.detach()?;
+    }
+    for figure in [cold, refused, pinned] {
+        report.add(figure);
+    }
+    Ok(())
+}
