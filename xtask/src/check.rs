@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use crate::failure::Failure;
 use crate::machine::Machine;
-use crate::{failure, fuzz, package, setup, shell, vm};
+use crate::{bench, failure, fuzz, package, setup, shell, vm};
 
 /// How long the fuzz targets run, all together.
 const FUZZ_SECONDS: u32 = 60;
@@ -34,6 +34,8 @@ pub(crate) enum Name {
     Fuzz,
     /// Tests of whole programs, of the kernel's programs and in the lab; they need root
     Lab,
+    /// Every section of the benchmark runs, in small sizes; whatever the figures are
+    Bench,
     /// The oldest and the newest kernel load the programs and enforce with them, in emulated machines
     Vm,
 }
@@ -88,6 +90,7 @@ fn title(name: Name) -> &'static str {
         Name::Package => "package",
         Name::Fuzz => "fuzzing",
         Name::Lab => "kernel and lab tests",
+        Name::Bench => "benchmark",
         Name::Vm => "other kernels",
     }
 }
@@ -157,6 +160,7 @@ fn check(machine: &Machine, name: Name) -> Result<()> {
             by_root(machine, &mut command, "cargo xtask test --only lab")?;
             shell::run(&mut command)
         }
+        Name::Bench => bench::check(machine),
         Name::Vm => vm::run(machine, &vm::OLDEST_AND_NEWEST.map(str::to_owned)),
     }
 }

@@ -1,7 +1,8 @@
-//! The repository's own commands: `cargo xtask setup`, `test`, `fuzz`, `soak`, `vm`, `package` and `demo`.
+//! The repository's own commands: `cargo xtask setup`, `test`, `fuzz`, `soak`, `bench`, `vm`, `package` and `demo`.
 //!
 //! It depends on no other crate of the workspace, since those need the set-up before they compile.
 
+mod bench;
 mod check;
 mod debian;
 mod demo;
@@ -52,6 +53,8 @@ enum Command {
     },
     /// Set up, build, and play the fault table under load: kills, upgrades, dead resolvers, full disks, ... a line each
     Soak(soak::Sizes),
+    /// Set up, build, and measure what the enforcer costs beside nftables, ipset and other kinds of map
+    Bench(bench::Options),
     /// Set up, build, and try the enforcer in emulated machines: on Linux 5.10, 6.1, 6.12 and newest, and its package on a
     /// Debian with systemd
     Vm {
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Command::Test { only } => check::run(&machine, &only),
         Command::Fuzz { seconds } => setup::run(&machine, false).and_then(|()| fuzz::run(&machine, seconds)),
         Command::Soak(sizes) => soak::run(&machine, &sizes),
+        Command::Bench(options) => bench::run(&machine, &options),
         Command::Vm { kernel, boot, deb } => setup::run(&machine, false).and_then(|()| {
             if boot {
                 return vm::boot(&machine, deb);

@@ -7,9 +7,11 @@ use crate::failure::Failure;
 use crate::machine::{Machine, find_program};
 
 /// A program, the package it comes in, and what the lab does with it.
-const PROGRAMS: [(&str, &str); 19] = [
+const PROGRAMS: [(&str, &str); 21] = [
     ("ip", "iproute2"),                        // makes the namespaces
     ("nft", "nftables"),                       // counts and drops packets inside them
+    ("ipset", "ipset"),                        // is what the benchmark compares with
+    ("iptables-nft", "iptables"),              // has the rules that look into its sets
     ("skopeo", "skopeo"),                      // the registry client
     ("curl", "curl"),                          // every other client, and a client with OpenSSL
     ("wget", "wget"),                          // a client with GnuTLS
