@@ -4,9 +4,9 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use enforcer::config::{Existing, Mode, Quic};
+use enforcer::config::{Capacity, Existing, Mode, Quic};
 use enforcer::kernel::{Enforcement, Probe, Settings};
-use enforcer::policy::table::{Grant, TableImage};
+use enforcer::policy::table::{Grant, Table};
 use enforcer_lab::packets;
 
 /// The filtered port of the bench.
@@ -22,7 +22,7 @@ pub(crate) const SETTINGS: Settings = Settings {
 /// Loaded programs and the policy that they judge by.
 pub(crate) struct Policy {
     pub(crate) enforcement: Enforcement,
-    grants: Vec<Grant>,
+    table: Table,
     probe: Probe,
 }
 
@@ -36,7 +36,7 @@ impl Policy {
         let probe = enforcement.probe()?;
         Ok(Self {
             enforcement,
-            grants: Vec::new(),
+            table: Table::new(Capacity::default()),
             probe,
         })
     }
@@ -47,24 +47,26 @@ impl Policy {
     /// When they do not fit.
     pub(crate) fn replace(&mut self, grants: &[Grant]) -> Result<Duration> {
         let begin = Instant::now();
-        let image = TableImage::build(grants, &[])?;
-        self.enforcement.publish(&image, SETTINGS);
-        let took = begin.elapsed();
-        self.grants = grants.to_vec();
-        Ok(took)
+        self.table.fill(grants, &[])?;
+        self.enforcement.publish(&self.table, SETTINGS);
+        Ok(begin.elapsed())
     }
 
-    /// Takes some grants out, which are the last ones, and puts others in.
+    /// Takes some grants out and puts others in.
     ///
     /// # Errors
     /// When they do not fit.
     pub(crate) fn exchange(&mut self, removed: &[Grant], added: &[Grant]) -> Result<()> {
-        self.grants
-            .truncate(self.grants.len().saturating_sub(removed.len()));
-        self.grants.extend(added);
-        let image = TableImage::build(&self.grants, &[])?;
-        self.enforcement.publish(&image, SETTINGS);
+        self.table.exchange(removed, added)?;
+        self.enforcement.publish(&self.table, SETTINGS);
         Ok(())
+    }
+
+    /// Publishes what both halves hold already; how long that took.
+    pub(crate) fn publish(&mut self) -> Duration {
+        let begin = Instant::now();
+        self.enforcement.publish(&self.table, SETTINGS);
+        begin.elapsed()
     }
 
     /// Whether the kernel lets a packet to `address` pass, found out by running the program over one.

@@ -30,6 +30,9 @@ use crate::targets::{ENFORCER, LPM};
 const SECTION: u8 = 3;
 const PARSED: &str = "from parsed data";
 const TEXT: &str = "from text";
+const STORE: &str = "publishing, nothing to write";
+/// How often nothing is published.
+const STORES: usize = 1000;
 const IN_KERNEL: &str = "from text, in the kernel";
 
 /// Adds the figures.
@@ -96,6 +99,14 @@ fn of_size(report: &mut Report, size: u32, samples: usize) -> Result<()> {
             in_kernel[at].samples.push(nanoseconds(took.in_kernel));
         }
     }
+    // Twice before the first sample, so that both halves hold the same.
+    policy.publish();
+    policy.publish();
+    let mut store = figure(STORE, ENFORCER);
+    store
+        .samples
+        .extend((0..STORES).map(|_| nanoseconds(policy.publish())));
+    report.add(store);
     report.add(parsed);
     report.add(with_trie);
     report.add(text);

@@ -9,7 +9,7 @@ use aya::maps::{Array, HashMap, LpmTrie, lpm_trie};
 use aya::programs::{CgroupSkb, TestRun as _, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
 use enforcer::kernel::{Enforcement, Pins, Settings};
-use enforcer::policy::table::TableImage;
+use enforcer::policy::table::Table;
 use enforcer_common::abi::{PORTS_MAX, VERSION};
 use enforcer_lab::Instance;
 use rustix::time::{ClockId, clock_gettime};
@@ -47,8 +47,8 @@ impl Programs {
         let instance = Instance::new("bench")?;
         let pins = Arc::new(Pins::open(instance.name())?);
         let (mut enforcement, _) = Enforcement::load_pinned(&PORTS, &pins)?;
-        let image = TableImage::build(&drawn.grants(), &[])?;
-        enforcement.publish(&image, Settings::default());
+        let table = Table::of(&drawn.grants(), &[])?;
+        enforcement.publish(&table, Settings::default());
         let mut ebpf = load(&instance.pins().join(format!("abi-{VERSION}")))?;
         fill(&mut ebpf, drawn)?;
         Ok(Self {
