@@ -18,9 +18,12 @@ use crate::prefixes::Prefixes;
 const LIMIT: Duration = Duration::from_secs(60);
 /// Where the name server is, in the namespace.
 const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
-/// Distinct addresses of all names together: front ends are shared, and the table has to hold them beside the prefixes.
-const POOL: u32 = 20_000;
-/// Any number: the same each time.
+/// Between the addresses of names, so that no two of them are one span of the table, and each block of it has some.
+const STRIDE: u32 = 257;
+/// What the capacity of the table is a multiple of, and what it is by default.
+const CAPACITY_STEP: u32 = 1 << 16;
+const CAPACITY_DEFAULT: u32 = 1 << 17;
+/// Any number: the same prefixes each time.
 const SEED: u64 = 6;
 
 /// Where a daemon runs. The fields go away in their order.
@@ -44,6 +47,8 @@ pub(crate) struct Daemon {
 pub(crate) struct Load {
     /// Names, each with a rule of its own.
     pub(crate) names: u32,
+    /// Addresses of each, all of them different.
+    pub(crate) each: u32,
     /// Prefixes, in one rule.
     pub(crate) prefixes: u32,
 }
@@ -62,23 +67,20 @@ impl Place {
         })
     }
 
-    /// A name server in it that knows the names of [`Self::configure`], with `each` addresses.
+    /// A name server in it that knows the names of [`Self::configure`].
     ///
     /// # Errors
     /// When it can not listen.
-    pub(crate) fn name_server(&self, load: Load, each: u32, ttl: u32) -> Result<NameServer> {
+    pub(crate) fn name_server(&self, load: Load, ttl: u32) -> Result<NameServer> {
         let sockets = self.host.run(|| nameserver::bind(SERVER))?;
         let server = NameServer::with_sockets(vec![sockets.context("the name server cannot listen")?])?;
-        let mut random = fastrand::Rng::with_seed(SEED);
-        // Every other one, so that no two of them are one span of the table.
-        let pool: Vec<String> = (0..POOL)
-            .map(|at| Ipv4Addr::from_bits(Ipv4Addr::new(20, 0, 0, 0).to_bits() + 2 * at).to_string())
-            .collect();
+        let first = Ipv4Addr::new(20, 0, 0, 0).to_bits();
         server.script(|zone| {
             for at in 0..load.names {
-                let addresses: Vec<&str> = (0..each)
-                    .map(|_| pool[random.usize(..pool.len())].as_str())
+                let addresses: Vec<String> = (at * load.each..(at + 1) * load.each)
+                    .map(|address| Ipv4Addr::from_bits(first + STRIDE * address).to_string())
                     .collect();
+                let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
                 zone.addresses(&name(at), ttl, &addresses);
             }
         });
@@ -90,10 +92,15 @@ impl Place {
     /// # Errors
     /// When the disk is full.
     pub(crate) fn configure(&self, load: Load) -> Result<PathBuf> {
+        let capacity =
+            (load.names * load.each + load.prefixes + CAPACITY_STEP).next_multiple_of(CAPACITY_STEP);
         let mut text = format!(
-            "mode = \"enforce\"\n[enforce]\ncgroup = \"{}\"\n[resolver]\nservers = [\"{SERVER}\"]\n",
+            "mode = \"enforce\"\n[resolver]\nservers = [\"{SERVER}\"]\n[enforce]\ncgroup = \"{}\"\n",
             self.cgroup.path().display()
         );
+        if capacity > CAPACITY_DEFAULT {
+            let _ = writeln!(text, "capacity = {{ ipv4 = {capacity} }}");
+        }
         for at in 0..load.names {
             let _ = writeln!(text, "[[allow]]\nname = \"{}\"", name(at));
         }

@@ -43,8 +43,12 @@ pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
 /// Names whose answers run out again and again.
 fn follow(report: &mut Report, sizes: &Sizes, names: u32) -> Result<()> {
     let place = Place::new()?;
-    let load = Load { names, prefixes: 0 };
-    let server = place.name_server(load, sizes.addresses_each, TTL)?;
+    let load = Load {
+        names,
+        each: sizes.addresses_each,
+        prefixes: 0,
+    };
+    let server = place.name_server(load, TTL)?;
     let daemon = place.start(&place.configure(load)?, true)?;
     let mut add = |what: &str, subject: &str, unit, value| {
         report.add(Figure::new(SECTION, what, subject, Some(names.into()), unit).with([value]));
@@ -118,8 +122,12 @@ fn follow(report: &mut Report, sizes: &Sizes, names: u32) -> Result<()> {
 fn idle(report: &mut Report, sizes: &Sizes) -> Result<()> {
     let place = Place::new()?;
     let names = sizes.names[0];
-    let load = Load { names, prefixes: 0 };
-    let server = place.name_server(load, sizes.addresses_each, TTL_IDLE)?;
+    let load = Load {
+        names,
+        each: sizes.addresses_each,
+        prefixes: 0,
+    };
+    let server = place.name_server(load, TTL_IDLE)?;
     let daemon = place.start(&place.configure(load)?, true)?;
     std::thread::sleep(SETTLE);
     let window = Window::open(&daemon, &server)?;

@@ -32,10 +32,12 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// When a daemon does not run.
 pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
     let [few, many] = sizes.names;
+    let each = sizes.addresses_each;
     let loads = [
         (
             Load {
                 names: few,
+                each,
                 prefixes: 0,
             },
             "RSS, few names",
@@ -43,13 +45,14 @@ pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
         (
             Load {
                 names: many,
+                each,
                 prefixes: sizes.most_prefixes(),
             },
             "RSS, many names and prefixes",
         ),
     ];
     report.note(format!(
-        "start and memory: {few} names, and {many} names with {} prefixes; RSS has the mapped tables in it",
+        "start and memory: {few} names of {each} addresses, and {many} with {} prefixes beside; RSS has the mapped tables in it",
         sizes.most_prefixes()
     ));
     for (load, rss) in loads {
@@ -64,7 +67,7 @@ fn of_load(report: &mut Report, sizes: &Sizes, load: Load, rss: &str) -> Result<
     let size = Some(u64::from(load.names));
     let bytes = |what: &str| Figure::new(SECTION, what, ENFORCER, size, Unit::Bytes);
     {
-        let server = place.name_server(load, sizes.addresses_each, TTL)?;
+        let server = place.name_server(load, TTL)?;
         let daemon = place.start(&config, false)?;
         let begin = std::time::Instant::now();
         // Both families of each.

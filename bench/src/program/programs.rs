@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use aya::maps::{Array, HashMap, LpmTrie, lpm_trie};
 use aya::programs::{CgroupSkb, TestRun as _, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
+use enforcer::config::Capacity;
 use enforcer::kernel::{Enforcement, Pins, Settings};
 use enforcer::policy::table::Table;
 use enforcer_common::abi::{PORTS_MAX, VERSION};
@@ -46,7 +47,7 @@ impl Programs {
     pub(super) fn new(drawn: &Drawn) -> Result<Self> {
         let instance = Instance::new("bench")?;
         let pins = Arc::new(Pins::open(instance.name())?);
-        let (mut enforcement, _) = Enforcement::load_pinned(&PORTS, &pins)?;
+        let (mut enforcement, _) = Enforcement::load_pinned(&PORTS, Capacity::default(), &pins)?;
         let table = Table::of(&drawn.grants(), &[])?;
         enforcement.publish(&table, Settings::default());
         let mut ebpf = load(&instance.pins().join(format!("abi-{VERSION}")))?;
