@@ -10,6 +10,7 @@ mod trie;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -138,7 +139,7 @@ fn from_text(policy: &mut Policy, text: &str) -> Result<Duration> {
 struct NoFiles;
 
 impl Files for NoFiles {
-    fn read(&self, path: &Path) -> Result<String, String> {
+    fn read(&self, path: &Path, _bytes_max: u64) -> Result<Arc<str>, String> {
         Err(format!("{} does not exist", path.display()))
     }
 }
