@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use enforcer::config::{Capacity, Existing, Mode, Quic};
 use enforcer::kernel::{
-    Damage, Enforcement, KernelError, LinkFound, MapsFound, Pins, Settings, Was, WrongVerdict, pins,
+    Damage, Enforcement, KernelError, LinkFound, MapsFound, Pins, Settings, Trial, Was, WrongVerdict, pins,
     self_check,
 };
 use enforcer_common::table::Generation;
@@ -343,7 +343,7 @@ fn the_self_check_sees_what_the_programs_do_and_leaves_no_trace() {
     };
     for settings in [ENFORCE, audit] {
         enforcement.publish(&policy().unwrap(), settings);
-        assert_eq!(self_check(&probe, &ranges, 443).unwrap(), None);
+        assert_eq!(self_check(&probe, &Trial::of(&ranges), 443).unwrap(), None);
         // A port that nobody filters: everything passes, as it would without the programs.
         assert!(matches!(
             self_check(&probe, &ranges, 8080).unwrap(),

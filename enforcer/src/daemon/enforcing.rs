@@ -1,4 +1,10 @@
 //! A policy in force: what the kernel holds, and how it follows the answers.
+//!
+//! The way of an answer to the kernel, which is [`Enforcing::update`], costs what is different: names whose entries are
+//! other ones than before, the addresses that these had and have, the blocks of the table that hold them. Everything is
+//! worked out anew at the start, for another policy, and when in doubt.
+
+mod count;
 
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -7,32 +13,56 @@ use std::time::Duration;
 use crate::config::Mode;
 use crate::endpoints::GrantedName;
 use crate::kernel::{
-    Cgroup, Counters, Damage, Enforcement, Events, KernelError, LinkFound, MapsFound, Pins, Settings,
-    WrongVerdict, self_check,
+    Cgroup, Counters, Damage, Enforcement, Events, KernelError, LinkFound, Loaded, MapsFound, Pins, Settings,
+    Trial, WrongVerdict, self_check,
 };
 use crate::policy::plan::{Actual, Change, Granted};
-use crate::policy::table::{Range, TableError};
+use crate::policy::table::{Changed, Range, Table, TableError};
 use crate::resolve::Snapshot;
 
-use super::policy::Policy;
+use super::policy::{Edition, Policy};
+use count::spans_beyond;
 
 /// Programs in the kernel and what they were told last.
 pub(super) struct Enforcing {
     enforcement: Enforcement,
+    /// What was published last. What was adopted is not in it.
+    table: Table,
     published: Option<Published>,
+    survey: Option<Survey>,
 }
 
 /// What was published last.
 struct Published {
-    generation: u64,
     settings: Settings,
-    ranges: Vec<Range>,
-    names: Vec<GrantedName>,
+    from: From,
 }
 
-impl Published {
-    fn is(&self, ranges: &[Range], names: &[GrantedName], settings: Settings) -> bool {
-        self.ranges == ranges && self.names == names && self.settings == settings
+/// Where what was published came from.
+enum From {
+    /// From another process.
+    Another(Loaded),
+    /// From a policy with these answers.
+    Policy {
+        edition: Edition,
+        answers: Arc<Snapshot>,
+    },
+}
+
+/// A look at the whole table of this generation.
+struct Survey {
+    generation: u64,
+    spans: usize,
+    trial: Trial,
+}
+
+impl Survey {
+    fn of(generation: u64, ranges: &[Range]) -> Self {
+        Self {
+            generation,
+            spans: ranges.len(),
+            trial: Trial::of(ranges),
+        }
     }
 }
 
@@ -40,8 +70,10 @@ impl Published {
 pub(super) struct Update {
     /// Its generation.
     pub(super) generation: u64,
-    /// What is different.
-    pub(super) change: Change,
+    /// How many spans of addresses are granted that were not.
+    pub(super) added: usize,
+    /// How many are not any more.
+    pub(super) removed: usize,
 }
 
 /// Why a policy could not be changed. The old one is in force unchanged.
@@ -59,31 +91,35 @@ impl Enforcing {
     /// Loads the programs for the ports of `policy`. Nothing is judged yet.
     pub(super) fn load(policy: &Policy) -> Result<Self, KernelError> {
         let enforce = &policy.config.enforce;
-        Ok(Self {
-            enforcement: Enforcement::load_with(&enforce.ports, enforce.capacity)?,
-            published: None,
-        })
+        let enforcement = Enforcement::load_with(&enforce.ports, enforce.capacity)?;
+        Ok(Self::with(enforcement))
     }
 
     /// As [`Self::load`], going on with what is pinned.
     pub(super) fn load_pinned(policy: &Policy, pins: &Arc<Pins>) -> Result<(Self, MapsFound), KernelError> {
         let enforce = &policy.config.enforce;
         let (enforcement, found) = Enforcement::load_pinned(&enforce.ports, enforce.capacity, pins)?;
-        let enforcing = Self {
+        Ok((Self::with(enforcement), found))
+    }
+
+    fn with(enforcement: Enforcement) -> Self {
+        Self {
+            table: Table::new(enforcement.capacity()),
             enforcement,
             published: None,
-        };
-        Ok((enforcing, found))
+            survey: None,
+        }
     }
 
     /// Takes the policy that is in the maps for what was published last; whether there is one.
     pub(super) fn adopt(&mut self) -> Result<bool, KernelError> {
+        // Whoever wrote it has left nothing of what this process wrote: a new table is written whole.
+        self.table = Table::new(self.enforcement.capacity());
         self.published = self.enforcement.policy()?.map(|loaded| Published {
-            generation: loaded.generation.0,
             settings: loaded.settings,
-            ranges: loaded.ranges,
-            names: loaded.names,
+            from: From::Another(loaded),
         });
+        self.survey = None;
         Ok(self.published.is_some())
     }
 
@@ -91,31 +127,103 @@ impl Enforcing {
     pub(super) fn update(
         &mut self,
         policy: &Policy,
-        answers: &Snapshot,
+        answers: &Arc<Snapshot>,
     ) -> Result<Option<Update>, UpdateError> {
-        let desired = policy.desired(answers)?;
-        let settings = policy.settings();
-        let actual = match &self.published {
-            Some(published) if published.is(&desired.ranges, &policy.names, settings) => return Ok(None),
-            Some(published) => Actual::Loaded {
-                generation: published.generation,
-                mode: published.settings.mode,
-                granted: Granted {
-                    ranges: &published.ranges,
-                    names: &published.names,
-                },
+        if let Some(changed) = self.exchange(policy, answers) {
+            let changed = changed?;
+            self.follow(policy, answers);
+            if changed.is_empty() {
+                return Ok(None);
+            }
+            return Ok(Some(Update {
+                generation: self.enforcement.publish(&self.table, policy.settings()).0,
+                added: spans_beyond(&changed.added, &changed.removed),
+                removed: spans_beyond(&changed.removed, &changed.added),
+            }));
+        }
+        self.replace(policy, answers)
+    }
+
+    /// Changes the table by what is different since the answers that were followed last; `None` when that can not be told.
+    fn exchange(&mut self, policy: &Policy, answers: &Snapshot) -> Option<Result<Changed, TableError>> {
+        let Published {
+            settings,
+            from: From::Policy {
+                edition,
+                answers: before,
             },
+        } = self.published.as_ref()?
+        else {
+            return None;
+        };
+        if *edition != policy.edition() || *settings != policy.settings() {
+            return None;
+        }
+        let (removed, added) = policy.difference(&answers.names.changes_since(&before.names)?);
+        if removed.is_empty() && added.is_empty() {
+            return Some(Ok(Changed::default()));
+        }
+        match self.table.exchange(&removed, &added) {
+            Err(TableError::NotThere { .. }) => None,
+            outcome => Some(outcome),
+        }
+    }
+
+    /// Works everything out anew.
+    fn replace(&mut self, policy: &Policy, answers: &Arc<Snapshot>) -> Result<Option<Update>, UpdateError> {
+        let settings = policy.settings();
+        let generation = self.generation();
+        let before: Option<(Settings, Vec<Range>, Vec<GrantedName>)> =
+            self.published.as_ref().map(|published| match &published.from {
+                From::Another(loaded) => (loaded.settings, loaded.ranges.clone(), loaded.names.clone()),
+                From::Policy { .. } => (
+                    published.settings,
+                    self.table.ranges(),
+                    self.table.granted_names(),
+                ),
+            });
+        self.table.fill(&policy.grants(answers), &policy.names)?;
+        let ranges = self.table.ranges();
+        self.follow(policy, answers);
+        let actual = match &before {
+            Some((old_settings, old_ranges, old_names)) => {
+                if *old_settings == settings && *old_ranges == ranges && *old_names == policy.names {
+                    self.survey = Some(Survey::of(generation, &ranges));
+                    return Ok(None);
+                }
+                Actual::Loaded {
+                    generation,
+                    mode: old_settings.mode,
+                    granted: Granted {
+                        ranges: old_ranges,
+                        names: old_names,
+                    },
+                }
+            }
             None => Actual::Nothing,
         };
-        let change = Change::between(policy.granted(&desired), actual, settings.mode);
-        let generation = self.enforcement.publish(&desired.table, settings).0;
-        self.published = Some(Published {
+        let granted = Granted {
+            ranges: &ranges,
+            names: &policy.names,
+        };
+        let change = Change::between(granted, actual, settings.mode);
+        let generation = self.enforcement.publish(&self.table, settings).0;
+        self.survey = Some(Survey::of(generation, &ranges));
+        Ok(Some(Update {
             generation,
-            settings,
-            ranges: desired.ranges,
-            names: policy.names.clone(),
+            added: change.additions.len(),
+            removed: change.removals.len(),
+        }))
+    }
+
+    fn follow(&mut self, policy: &Policy, answers: &Arc<Snapshot>) {
+        self.published = Some(Published {
+            settings: policy.settings(),
+            from: From::Policy {
+                edition: policy.edition(),
+                answers: Arc::clone(answers),
+            },
         });
-        Ok(Some(Update { generation, change }))
     }
 
     /// Judges everything in `cgroup` from now on. Only after a policy has been published.
@@ -139,14 +247,31 @@ impl Enforcing {
 
     /// What the loaded programs get wrong of what was published last.
     pub(super) fn self_check(&mut self, policy: &Policy) -> Result<Option<WrongVerdict>, KernelError> {
-        let ranges = self
-            .published
-            .as_ref()
-            .map_or(&[][..], |published| &published.ranges);
-        match policy.config.enforce.ports.first() {
-            Some(port) => self_check(&self.enforcement.probe()?, ranges, *port),
+        let Some(port) = policy.config.enforce.ports.first() else {
+            return Ok(None);
+        };
+        self.look();
+        let probe = self.enforcement.probe()?;
+        match &self.survey {
+            Some(survey) => self_check(&probe, &survey.trial, *port),
             None => Ok(None),
         }
+    }
+
+    /// Looks at everything that is granted, when it is not what was looked at last.
+    fn look(&mut self) {
+        let generation = self.generation();
+        if self
+            .survey
+            .as_ref()
+            .is_some_and(|survey| survey.generation == generation)
+        {
+            return;
+        }
+        self.survey = self.published.as_ref().map(|published| match &published.from {
+            From::Another(loaded) => Survey::of(generation, &loaded.ranges),
+            From::Policy { .. } => Survey::of(generation, &self.table.ranges()),
+        });
     }
 
     /// When enforcement ends by itself; time since boot.
@@ -174,11 +299,9 @@ impl Enforcing {
         self.enforcement.counters()
     }
 
-    /// How many spans of addresses are granted.
+    /// How many spans of addresses were granted when everything was looked at last.
     pub(super) fn spans(&self) -> usize {
-        self.published
-            .as_ref()
-            .map_or(0, |published| published.ranges.len())
+        self.survey.as_ref().map_or(0, |survey| survey.spans)
     }
 }
 
@@ -189,3 +312,6 @@ pub(super) fn mode_name(mode: Mode) -> &'static str {
         Mode::Audit => "audit",
     }
 }
+
+#[cfg(test)]
+mod tests;

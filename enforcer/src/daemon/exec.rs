@@ -88,11 +88,9 @@ pub async fn exec(options: &Options) -> anyhow::Result<u8> {
         )
     })?;
     warn_of_inherited(&inherited);
-    let policy = Policy {
-        // Only the command is in the cgroup: it has no business with the name servers.
-        judges_enforcer: false,
-        ..Policy::load(&options.config)?
-    };
+    let mut policy = Policy::load(&options.config)?;
+    // Only the command is in the cgroup: it has no business with the name servers.
+    policy.judges_enforcer = false;
     let user = options.user.as_deref().map(find_user).transpose()?;
     let report_file = options.report.as_deref().map(ReportFile::open).transpose()?;
     let mut signals = Signals::catch_unless_ignored(&FORWARDED).context("signals can not be caught")?;

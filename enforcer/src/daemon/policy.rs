@@ -1,6 +1,7 @@
 //! A configuration file, read and worked out as far as it goes without asking anybody.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 
@@ -8,10 +9,11 @@ use crate::cli::{self, Failure};
 use crate::config::{Config, Parsed, Problem, ServerNames, Upstream};
 use crate::endpoints::{self, Endpoint, GrantedName};
 use crate::kernel::Settings;
-use crate::policy::grants::grants;
+use crate::policy::grants::{NameGrants, grants};
 use crate::policy::plan::Granted;
-use crate::policy::table::{Range, Table, TableError};
+use crate::policy::table::{Grant, Range, Table, TableError};
 use crate::resolve::failover::Failover;
+use crate::resolve::list::Changed;
 use crate::resolve::{Question, Snapshot, system, upstream};
 use crate::state::configuration::Recorded;
 use crate::state::{SavedConfiguration, configuration};
@@ -31,6 +33,20 @@ pub struct Policy {
     pub upstreams: Vec<Upstream>,
     /// Whether enforcer itself is judged, so that its upstreams need a grant where their port is filtered.
     pub judges_enforcer: bool,
+    name_grants: NameGrants,
+    edition: Edition,
+}
+
+/// Tells apart policies that grant differently with the same answers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Edition(u64);
+
+impl Edition {
+    /// One that no policy had.
+    fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// What the kernel should hold.
@@ -119,6 +135,8 @@ impl Policy {
         let questions = endpoints::questions(&config, &endpoints);
         let upstreams = config.resolver.servers.clone();
         let mut policy = Self {
+            name_grants: NameGrants::new(&endpoints),
+            edition: Edition::next(),
             config,
             endpoints,
             names,
@@ -136,6 +154,7 @@ impl Policy {
         match self.system_upstreams() {
             Ok(found) if found != self.upstreams => {
                 self.upstreams = found;
+                self.edition = Edition::next();
                 true
             }
             _ => false,
@@ -166,22 +185,42 @@ impl Policy {
         })
     }
 
-    /// What is granted with these answers.
+    /// What is granted with these answers, in the kernel's layout.
     ///
     /// # Errors
     /// The addresses or the server names do not fit the kernel's tables.
     pub fn desired(&self, answers: &Snapshot) -> Result<Desired, TableError> {
-        let ports = &self.config.enforce.ports;
+        let mut table = Table::new(self.config.enforce.capacity);
+        table.fill(&self.grants(answers), &self.names)?;
+        let ranges = table.ranges();
+        Ok(Desired { table, ranges })
+    }
+
+    /// What is granted with these answers.
+    #[must_use]
+    pub fn grants(&self, answers: &Snapshot) -> Vec<Grant> {
         let upstreams = if self.judges_enforcer {
             &self.upstreams[..]
         } else {
             &[]
         };
-        let grants = grants(&self.endpoints, answers, upstreams, ports);
-        let mut table = Table::new(self.config.enforce.capacity);
-        table.fill(&grants, &self.names)?;
-        let ranges = table.ranges();
-        Ok(Desired { table, ranges })
+        grants(&self.endpoints, answers, upstreams, &self.config.enforce.ports)
+    }
+
+    /// What is granted no more and what is granted newly where these names have changed.
+    #[must_use]
+    pub fn difference(&self, changes: &[Changed<'_>]) -> (Vec<Grant>, Vec<Grant>) {
+        let (mut removed, mut added) = (Vec::new(), Vec::new());
+        for (old, new) in changes {
+            self.name_grants.difference(old, new, &mut removed, &mut added);
+        }
+        (removed, added)
+    }
+
+    /// Which one it is: the same edition grants the same with the same answers.
+    #[must_use]
+    pub fn edition(&self) -> Edition {
+        self.edition
     }
 
     /// The same as data for a plan.

@@ -32,7 +32,6 @@ use super::enforcing::{Enforcing, Update};
 use super::names::{History, turns};
 use super::notify::Notifier;
 use super::policy::Policy;
-use super::report::counted;
 use super::signals::{self, Signals};
 use crate::kernel::cgroup::path_of_process;
 use crate::kernel::{Cgroup, CgroupError, Counters, Event, Events};
@@ -183,17 +182,17 @@ impl Daemon {
     }
 
     fn tell_update(&self, update: Option<&Update>) {
-        let Some(Update { generation, change }) = update else {
+        let Some(Update {
+            generation,
+            added,
+            removed,
+        }) = update
+        else {
             return;
         };
-        let spans = counted(self.enforcing.spans() as u64, "span");
         info!(
             generation,
-            added = change.additions.len(),
-            removed = change.removals.len(),
-            "policy generation {generation}: {} added, {} removed, {spans} of addresses granted",
-            change.additions.len(),
-            change.removals.len(),
+            added, removed, "policy generation {generation}: {added} added, {removed} removed"
         );
     }
 

@@ -36,7 +36,7 @@ pub use error::KernelError;
 pub use events::{Event, Events};
 pub use loaded::loaded;
 pub use pins::{Damage, LinkFound, MapsFound, Pins, Was};
-pub use self_check::{WrongVerdict, self_check};
+pub use self_check::{Trial, WrongVerdict, self_check};
 pub use tables::Loaded;
 
 /// The kernel programs, as the build script made them.

@@ -39,12 +39,19 @@ impl std::fmt::Display for WrongVerdict {
     }
 }
 
-/// Runs the program over a SYN to an address that `ranges` grant, and to one that they do not, where there are such.
+/// The addresses to try: one that is granted and one that is not, where there are such.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Trial {
+    granted: Option<IpAddr>,
+    denied: Option<IpAddr>,
+}
+
+/// Runs the program over a SYN to each of the addresses.
 ///
 /// # Errors
 /// [`KernelError::System`] when the kernel can not run it.
-pub fn self_check(probe: &Probe, ranges: &[Range], port: u16) -> Result<Option<WrongVerdict>, KernelError> {
-    let (granted, denied) = addresses(ranges);
+pub fn self_check(probe: &Probe, trial: &Trial, port: u16) -> Result<Option<WrongVerdict>, KernelError> {
+    let Trial { granted, denied } = *trial;
     if let Some(to) = denied
         && probe.passes(&syn(to, port))?
     {
@@ -58,17 +65,21 @@ pub fn self_check(probe: &Probe, ranges: &[Range], port: u16) -> Result<Option<W
     Ok(None)
 }
 
-/// An address that is granted, and one that is not.
-fn addresses(ranges: &[Range]) -> (Option<IpAddr>, Option<IpAddr>) {
-    let granted = ranges.first().map(|range| range.first);
-    let denied = (0..NOBODY_COUNT)
-        .map(|more| IpAddr::V4(Ipv4Addr::from_bits(NOBODY.to_bits() + more)))
-        .find(|address| {
-            !ranges
-                .iter()
-                .any(|range| range.first <= *address && *address <= range.last)
-        });
-    (granted, denied)
+impl Trial {
+    /// Addresses that tell whether a program knows `ranges`, which are ascending.
+    #[must_use]
+    pub fn of(ranges: &[Range]) -> Self {
+        let denied = (0..NOBODY_COUNT)
+            .map(|more| IpAddr::V4(Ipv4Addr::from_bits(NOBODY.to_bits() + more)))
+            .find(|address| {
+                let behind = ranges.partition_point(|range| range.first <= *address);
+                behind == 0 || ranges[behind - 1].last < *address
+            });
+        Self {
+            granted: ranges.first().map(|range| range.first),
+            denied,
+        }
+    }
 }
 
 /// A frame with a SYN from port 0.
@@ -115,6 +126,10 @@ mod tests {
 
     #[test]
     fn the_addresses_are_granted_and_not() {
+        let addresses = |ranges: &[Range]| {
+            let Trial { granted, denied } = Trial::of(ranges);
+            (granted, denied)
+        };
         assert_eq!(addresses(&[]), (None, Some(NOBODY.into())));
         let ranges = [range("192.0.2.7", "192.0.2.9"), range("240.0.0.0", "240.0.0.16")];
         let (granted, denied) = addresses(&ranges);

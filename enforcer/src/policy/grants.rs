@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use enforcer_common::table::GrantWord;
 use ipnet::IpNet;
@@ -9,7 +10,8 @@ use ipnet::IpNet;
 use super::table::Grant;
 use crate::config::{RuleId, Upstream};
 use crate::endpoints::{Condition, Endpoint, Target, filtered_upstreams};
-use crate::resolve::Snapshot;
+use crate::names::ServerName;
+use crate::resolve::{KnownAddress, NameSnapshot, Snapshot};
 
 /// Whom a grant is for.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -98,6 +100,66 @@ pub fn grants(
     grants
 }
 
+/// Which grants each name stands for: what is worked out once for a policy, so that a change of one name costs only that.
+#[derive(Clone, Debug, Default)]
+pub struct NameGrants {
+    /// By name; one of which there are several rules is there as often.
+    endpoints: Vec<(ServerName, RuleId, Condition)>,
+}
+
+impl NameGrants {
+    /// Those of a policy with these endpoints.
+    #[must_use]
+    pub fn new(endpoints: &[Endpoint]) -> Self {
+        let of_name = |endpoint: &Endpoint| match &endpoint.target {
+            Target::Name(name) => Some((name.clone(), endpoint.rule, endpoint.condition)),
+            Target::Prefix(_) | Target::Pattern(_) => None,
+        };
+        let mut endpoints: Vec<_> = endpoints.iter().filter_map(of_name).collect();
+        endpoints.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+        Self { endpoints }
+    }
+
+    /// What [`grants`] gives for `old` and not for `new`, and the other way round, added to `removed` and `added`. Both are
+    /// of the same name.
+    pub fn difference(
+        &self,
+        old: &NameSnapshot,
+        new: &NameSnapshot,
+        removed: &mut Vec<Grant>,
+        added: &mut Vec<Grant>,
+    ) {
+        if Arc::ptr_eq(&old.addresses, &new.addresses) {
+            return;
+        }
+        let from = self.endpoints.partition_point(|(name, ..)| *name < new.name);
+        let of_name = self.endpoints[from..]
+            .iter()
+            .take_while(|(name, ..)| *name == new.name);
+        for (_, rule, condition) in of_name {
+            let grant = |known: &KnownAddress| Grant {
+                net: host(known.address),
+                rule: *rule,
+                condition: *condition,
+            };
+            removed.extend(beyond(&old.addresses, &new.addresses).map(grant));
+            added.extend(beyond(&new.addresses, &old.addresses).map(grant));
+        }
+    }
+}
+
+/// Addresses that only `ours` has. Both are ascending.
+fn beyond<'a>(
+    ours: &'a [KnownAddress],
+    theirs: &'a [KnownAddress],
+) -> impl Iterator<Item = &'a KnownAddress> {
+    let mut theirs = theirs.iter().peekable();
+    ours.iter().filter(move |known| {
+        while theirs.next_if(|other| other.address < known.address).is_some() {}
+        theirs.next_if(|other| other.address == known.address).is_none()
+    })
+}
+
 /// The prefix of one address, in the one form that verdicts use: never an IPv4-mapped one.
 fn host(address: IpAddr) -> IpNet {
     IpNet::from(address.to_canonical())
@@ -110,8 +172,8 @@ mod tests {
     use super::*;
     use crate::config::Transport;
     use crate::endpoints::Role;
-    use crate::names::{DomainPattern, ServerName};
-    use crate::resolve::{FamilyState, KnownAddress, LastGood, NameSnapshot, Standing};
+    use crate::names::DomainPattern;
+    use crate::resolve::{FamilyState, LastGood, Standing};
 
     fn endpoint(rule: u32, target: Target) -> Endpoint {
         Endpoint {
@@ -205,6 +267,53 @@ mod tests {
                 ("2001:db8::1/128".to_owned(), 1, true),
             ]
         );
+    }
+
+    /// `a.example.com` with these addresses.
+    fn with(addresses: &[&str], now: Instant) -> NameSnapshot {
+        let mut known = NameSnapshot::clone(&answers(now).names[0]);
+        let address = |text: &&str| KnownAddress {
+            address: text.parse().unwrap(),
+            expires: now,
+            standing: Standing::Current,
+        };
+        known.addresses = addresses.iter().map(address).collect();
+        known
+    }
+
+    #[test]
+    fn the_difference_is_what_only_one_side_grants() {
+        let endpoints = [
+            endpoint(2, Target::Name(name("a.example.com"))),
+            endpoint(5, Target::Name(name("b.example.com"))),
+            endpoint(7, Target::Name(name("a.example.com"))),
+        ];
+        let now = Instant::now();
+        let sets: [&[&str]; 5] = [
+            &[],
+            &["192.0.2.1"],
+            &["192.0.2.1", "192.0.2.3", "2001:db8::1"],
+            &["192.0.2.2", "192.0.2.3", "192.0.2.4"],
+            &["2001:db8::1", "2001:db8::2"],
+        ];
+        let of = |known: &NameSnapshot| {
+            let snapshot = Snapshot {
+                names: [known.clone()].into_iter().collect(),
+            };
+            shown(&grants(&endpoints, &snapshot, &[], &[443]))
+        };
+        for (old, new) in sets.iter().flat_map(|old| sets.map(|new| (old, new))) {
+            let (old, new) = (with(old, now), with(new, now));
+            let (mut removed, mut added) = (Vec::new(), Vec::new());
+            NameGrants::new(&endpoints).difference(&old, &new, &mut removed, &mut added);
+            let (removed, added) = (shown(&removed), shown(&added));
+            assert!(added.iter().all(|grant| !removed.contains(grant)));
+            let mut expect = of(&old);
+            expect.retain(|grant| !removed.contains(grant));
+            expect.extend(added);
+            expect.sort();
+            assert_eq!(expect, of(&new));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use enforcer::config::{Capacity, Existing, Mode, Quic};
-use enforcer::kernel::{Enforcement, LinkFound, Pins, Settings, Was, self_check};
+use enforcer::kernel::{Enforcement, LinkFound, Pins, Settings, Trial, Was, self_check};
 
 use crate::vectors::{PORTS, policy};
 
@@ -47,7 +47,7 @@ pub(super) fn run() -> Result<()> {
     );
     let damages = next.damages(id);
     ensure!(damages.is_empty(), "a link is not as it should be: {damages:?}");
-    let wrong = self_check(&next.probe()?, &policy.ranges(), PORTS[0])?;
+    let wrong = self_check(&next.probe()?, &Trial::of(&policy.ranges()), PORTS[0])?;
     ensure!(wrong.is_none(), "the self-check failed: {wrong:?}");
     drop(next);
     let removed = Pins::open("pinned")?.remove()?;

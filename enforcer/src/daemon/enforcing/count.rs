@@ -34,8 +34,14 @@ pub(super) fn spans_beyond(ranges: &[Range], others: &[Range]) -> usize {
 /// The next address of the same family.
 fn after(address: IpAddr) -> Option<IpAddr> {
     match address {
-        IpAddr::V4(address) => address.to_bits().checked_add(1).map(|bits| IpAddr::V4(bits.into())),
-        IpAddr::V6(address) => address.to_bits().checked_add(1).map(|bits| IpAddr::V6(bits.into())),
+        IpAddr::V4(address) => address
+            .to_bits()
+            .checked_add(1)
+            .map(|bits| IpAddr::V4(bits.into())),
+        IpAddr::V6(address) => address
+            .to_bits()
+            .checked_add(1)
+            .map(|bits| IpAddr::V6(bits.into())),
     }
 }
 
@@ -68,12 +74,24 @@ mod tests {
             (&["192.0.2.1-192.0.2.2"], &["192.0.2.1"], 1),
             (&["192.0.2.1-192.0.2.3"], &["192.0.2.2"], 2),
             (&["192.0.2.2"], &["192.0.2.1-192.0.2.3"], 0),
-            (&["192.0.2.1", "192.0.2.3", "192.0.2.9"], &["192.0.2.1-192.0.2.3"], 1),
+            (
+                &["192.0.2.1", "192.0.2.3", "192.0.2.9"],
+                &["192.0.2.1-192.0.2.3"],
+                1,
+            ),
             (&["192.0.2.255", "2001:db8::1"], &["0.0.0.0-255.255.255.255"], 1),
-            (&["::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"], &["2001:db8::1"], 2),
+            (
+                &["::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"],
+                &["2001:db8::1"],
+                2,
+            ),
         ];
         for (one, other, expect) in table {
-            assert_eq!(spans_beyond(&ranges(one), &ranges(other)), expect, "{one:?} {other:?}");
+            assert_eq!(
+                spans_beyond(&ranges(one), &ranges(other)),
+                expect,
+                "{one:?} {other:?}"
+            );
         }
     }
 }

@@ -104,10 +104,13 @@ impl Daemon {
         }
     }
 
-    fn replace(&mut self, policy: &Policy, snapshot: &Snapshot) -> anyhow::Result<()> {
+    fn replace(&mut self, policy: &Policy, snapshot: &Arc<Snapshot>) -> anyhow::Result<()> {
         let cgroup = target(policy)?;
         self.limit(policy.config.mode);
         let (new, old) = (&policy.config.enforce, &self.policy.config.enforce);
+        if new.capacity != old.capacity {
+            warn!("the tables keep the capacity that they were made with until the daemon is started again");
+        }
         // The same path may lead to another cgroup than before, with no programs on it.
         if new.ports == old.ports && cgroup.id() == self.cgroup.id() {
             let update = self.enforcing.update(policy, snapshot)?;
@@ -142,7 +145,7 @@ impl Daemon {
         pins: &Arc<Pins>,
         policy: &Policy,
         cgroup: &Cgroup,
-        snapshot: &Snapshot,
+        snapshot: &Arc<Snapshot>,
     ) -> anyhow::Result<()> {
         let old = &self.policy.config.enforce.ports;
         let only_fewer = policy.config.enforce.ports.iter().all(|port| old.contains(port));
