@@ -113,7 +113,7 @@ impl NameGrants {
     pub fn new(endpoints: &[Endpoint]) -> Self {
         let of_name = |endpoint: &Endpoint| match &endpoint.target {
             Target::Name(name) => Some((name.clone(), endpoint.rule, endpoint.condition)),
-            Target::Prefix(_) | Target::Pattern(_) => None,
+            Target::Prefix(_) | Target::Pattern(_) | Target::Tag(_) => None,
         };
         let mut endpoints: Vec<_> = endpoints.iter().filter_map(of_name).collect();
         endpoints.sort_by(|(one, ..), (other, ..)| one.cmp(other));
