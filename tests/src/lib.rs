@@ -26,6 +26,7 @@ pub mod packets;
 mod programs;
 mod registry;
 pub mod scribe;
+pub mod service_tags;
 pub mod sockets;
 pub mod vectors;
 mod web;
