@@ -4,6 +4,7 @@
 //! [`Line`] each; the other end is `xtask/src/vm/console.rs`.
 
 mod ending;
+mod hammered;
 mod load;
 mod machine;
 mod network;
@@ -32,6 +33,8 @@ enum Line<'a> {
     Vectors(usize, usize),
     /// How many scenes of the lab went as they must, and how many there are.
     Lab(usize, usize),
+    /// How many lookups saw whole policies while these changed, and how many CPUs there are.
+    Hammer(u64, usize),
     /// Denied sessions are ended: their clients knew after so many milliseconds at most.
     Ended(u64),
     /// A step of the scenario with systemd: whether it went well, its name, and its figures or its error.
@@ -56,6 +59,7 @@ impl Display for Line<'_> {
             Self::Program(name, None) => write!(out, "{MARK} program {name} -"),
             Self::Vectors(good, all) => write!(out, "{MARK} vectors {good} {all}"),
             Self::Lab(good, all) => write!(out, "{MARK} lab {good} {all}"),
+            Self::Hammer(lookups, cpus) => write!(out, "{MARK} hammer {lookups} {cpus}"),
             Self::Ended(took_ms) => write!(out, "{MARK} ended {took_ms}"),
             Self::Step(true, name, words) => write!(out, "{MARK} passed {name}: {words}"),
             Self::Step(false, name, words) => write!(out, "{MARK} missed {name}: {words}"),
@@ -115,10 +119,11 @@ pub fn main() -> ExitCode {
 fn run(modules: &[&str]) {
     // The ring of the first test and the maps of the second do not have to fit side by side.
     match load::load() {
-        Ok(enforcement) => {
+        Ok(mut enforcement) => {
             tell(&Line::Loaded);
             told(load::tell_programs(&enforcement));
-            told(verdicts::run(enforcement));
+            told(verdicts::run(&mut enforcement));
+            told(hammered::run(&mut enforcement));
         }
         Err(error) => tell_failure(error),
     }

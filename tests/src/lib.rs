@@ -12,6 +12,7 @@ pub mod daemon;
 mod enter;
 pub mod faults;
 pub mod guest;
+pub mod hammer;
 pub mod hybrid;
 mod image;
 mod instance;

@@ -1,19 +1,15 @@
 //! The verdict in the running kernel: the same vectors and the same mutations as on the host, through the kernel's
 //! test run. Needs root.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use enforcer::config::{Mode, RuleId};
-use enforcer::endpoints::Condition;
+use enforcer::config::Mode;
 use enforcer::kernel::{Enforcement, Settings};
-use enforcer::policy::table::{Grant, HostTables, Table};
+use enforcer::policy::table::{HostTables, Table};
 use enforcer_common::Reason;
 use enforcer_common::table::{Generation, Settings as Word};
 use enforcer_common::verdict::{Verdict, judge_packet};
+use enforcer_lab::hammer::{Force, hammer};
 use enforcer_lab::packets;
 use enforcer_lab::vectors::{Expected, PORTS, policy, vectors};
-use ipnet::IpNet;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -158,97 +154,15 @@ fn mutated_packets_get_the_same_verdict_on_both_sides() {
         .unwrap();
 }
 
-/// Policies change as fast as they can while the kernel looks addresses up. One address is in every policy, at another
-/// position each time; one is in none. A lookup that mixed two policies would miss the first.
+/// See [`enforcer_lab::hammer`].
 #[test]
 fn no_lookup_sees_a_mixture_of_two_policies() {
-    const PUBLICATIONS: usize = 10_000;
-    const RUNS: u32 = 20_000;
-    // An odd number, so that each half of the table holds every policy in turn.
-    let policies: Vec<Table> = (0..3).map(moving_policy).collect();
-    let mut enforcement = load();
-    enforcement.publish(&policies[0], Settings::default());
-    let probe = enforcement.probe().unwrap();
-    let counters = enforcement.counter_reader();
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            let always = packets::tcp4(Ipv4Addr::new(10, 0, 128, 1), 443).frame();
-            let never = packets::tcp4(Ipv4Addr::new(10, 0, 128, 3), 443).frame();
-            let always6 = packets::tcp6(moving_v6(0x8001), 443).frame();
-            let never6 = packets::tcp6(moving_v6(0x8003), 443).frame();
-            let mut lookups = 0_u64;
-            let mut overtaken = 0_u64;
-            while !done.load(Ordering::Relaxed) {
-                for (frame, granted) in [
-                    (&always, true),
-                    (&never, false),
-                    (&always6, true),
-                    (&never6, false),
-                ] {
-                    let before = counters.read().unwrap();
-                    probe.repeat(frame, RUNS).unwrap();
-                    let after = counters.read().unwrap();
-                    let denied = after.get(Reason::AddressNotGranted).denied
-                        - before.get(Reason::AddressNotGranted).denied;
-                    let busy =
-                        after.get(Reason::PolicyChanging).denied - before.get(Reason::PolicyChanging).denied;
-                    assert_eq!(after.denied() - before.denied(), denied + busy, "no other reason");
-                    let expected = if granted { 0 } else { u64::from(RUNS) - busy };
-                    assert_eq!(denied, expected, "a lookup saw a policy that never was");
-                    lookups += u64::from(RUNS);
-                    overtaken += busy;
-                }
-            }
-            (lookups, overtaken)
-        });
-        for at in 0..PUBLICATIONS {
-            enforcement.publish(&policies[(at + 1) % policies.len()], Settings::default());
-            if reader.is_finished() {
-                break;
-            }
-        }
-        done.store(true, Ordering::Relaxed);
-        let (lookups, overtaken) = reader.join().expect("the reader saw only whole policies");
-        println!("{lookups} lookups during {PUBLICATIONS} publications, {overtaken} gave up");
-        assert!(lookups > 0);
-    });
-}
-
-fn moving_v6(low: u16) -> Ipv6Addr {
-    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, low)
-}
-
-/// x.x.128.1 is granted in all policies, behind everything else; x.x.128.3 in none; everything else moves by one
-/// address and many positions.
-fn moving_policy(which: u16) -> Table {
-    let mut grants = vec![
-        Grant {
-            net: IpNet::from(IpAddr::from(Ipv4Addr::new(10, 0, 128, 1))),
-            rule: RuleId(1),
-            condition: Condition::Unconditional,
-        },
-        Grant {
-            net: IpNet::from(IpAddr::from(moving_v6(0x8001))),
-            rule: RuleId(1),
-            condition: Condition::Unconditional,
-        },
-    ];
-    let rule = RuleId(2 + u32::from(which));
-    for at in 0..500 + which * 77 {
-        let low = at * 4 + which;
-        let [high, last] = low.to_be_bytes();
-        let address = Ipv4Addr::new(10, 0, high, last);
-        grants.push(Grant {
-            net: IpNet::from(IpAddr::from(address)),
-            rule,
-            condition: Condition::Unconditional,
-        });
-        grants.push(Grant {
-            net: IpNet::from(IpAddr::from(moving_v6(low))),
-            rule,
-            condition: Condition::Unconditional,
-        });
-    }
-    Table::of(&grants, &[]).unwrap()
+    let force = Force {
+        publications: 10_000,
+        others: 100_000,
+        own: 60,
+    };
+    let hammered = hammer(&mut load(), force).unwrap();
+    println!("{hammered:?} during {} publications", force.publications);
+    assert!(hammered.lookups > 0);
 }

@@ -13,6 +13,9 @@ pub(crate) struct Kernel {
     pub(crate) name: &'static str,
     /// The suites of Debian that may carry it; of all that they carry, the newest is taken.
     pub(crate) suites: &'static [&'static str],
+    /// How many processors its machine has. One kernel runs with one alone, where a writer of policies is interrupted
+    /// anywhere, and whoever reads them as well.
+    pub(crate) processors: u32,
 }
 
 /// Oldest first: the oldest that has what the enforcer needs, and those that Debian has kept alive since.
@@ -20,18 +23,22 @@ pub(crate) const KERNELS: [Kernel; 4] = [
     Kernel {
         name: "5.10",
         suites: &["bullseye"],
+        processors: 2,
     },
     Kernel {
         name: "6.1",
         suites: &["bookworm"],
+        processors: 1,
     },
     Kernel {
         name: "6.12",
         suites: &["trixie"],
+        processors: 2,
     },
     Kernel {
         name: "newest",
         suites: &["trixie-backports", "forky", "sid"],
+        processors: 2,
     },
 ];
 

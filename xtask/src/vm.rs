@@ -58,6 +58,7 @@ pub(crate) fn run(machine: &Machine, names: &[String]) -> Result<()> {
             kernel: &unpacked,
             archive: &archive,
             file: &file,
+            processors: kernel.processors,
             disks: &[],
             words: "",
             limit: LIMIT,

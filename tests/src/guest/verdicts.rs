@@ -9,7 +9,7 @@ use crate::packets::Packet;
 use crate::vectors::{Expected, policy, vectors};
 
 /// Runs every vector and tells those that did not get their verdict.
-pub(super) fn run(mut enforcement: Enforcement) -> Result<()> {
+pub(super) fn run(enforcement: &mut Enforcement) -> Result<()> {
     enforcement.publish(&policy()?, Settings::default());
     let vectors = vectors();
     let mut good = 0;
@@ -18,7 +18,7 @@ pub(super) fn run(mut enforcement: Enforcement) -> Result<()> {
             Expected::Denied(reason) => Some(reason),
             Expected::Ignored | Expected::Granted(_) => None,
         };
-        match denied_for(&mut enforcement, &vector.packet) {
+        match denied_for(enforcement, &vector.packet) {
             Ok(found) if found == expected => good += 1,
             Ok(found) => tell(&Line::Failed(&format!(
                 "vector `{}`: denied for {found:?}, not for {expected:?}",

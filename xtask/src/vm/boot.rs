@@ -57,6 +57,7 @@ pub(super) fn run(machine: &Machine, deb: &Path) -> Result<()> {
             kernel: &kernel,
             archive: &archive,
             file: &file,
+            processors: 2,
             disks: disks.all(),
             words: &words,
             limit: LIMIT,

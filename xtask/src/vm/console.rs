@@ -16,6 +16,8 @@ pub(super) struct Found {
     pub(super) vectors: Option<(u32, u32)>,
     /// Good ones, and all.
     pub(super) lab: Option<(u32, u32)>,
+    /// Lookups that saw whole policies while these changed, and the processors on which.
+    pub(super) hammer: Option<(u64, u32)>,
     /// Milliseconds after which the clients of denied sessions knew, at most; `None` when none was ended.
     pub(super) ended_ms: Option<u64>,
     /// What went wrong.
@@ -51,6 +53,7 @@ impl Found {
             }
             "vectors" => self.vectors = ratio(rest),
             "lab" => self.lab = ratio(rest),
+            "hammer" => self.hammer = hammer(rest),
             "ended" => self.ended_ms = rest.parse().ok(),
             "failed" => self.failures.push(rest.to_owned()),
             "note" => self.notes.push(rest.to_owned()),
@@ -68,6 +71,7 @@ impl Found {
             && self.loaded
             && whole(self.vectors)
             && whole(self.lab)
+            && self.hammer.is_some_and(|(lookups, _)| lookups > 0)
             && self.ended_ms.is_some()
     }
 
@@ -75,6 +79,11 @@ impl Found {
     pub(super) fn last_lines(&self) -> &[String] {
         &self.last
     }
+}
+
+fn hammer(words: &str) -> Option<(u64, u32)> {
+    let (lookups, processors) = words.split_once(' ')?;
+    Some((lookups.parse().ok()?, processors.parse().ok()?))
 }
 
 fn ratio(words: &str) -> Option<(u32, u32)> {
@@ -92,12 +101,13 @@ mod tests {
         found
     }
 
-    const GOOD: [&str; 7] = [
+    const GOOD: [&str; 8] = [
         "@vm loaded\r",
         "@vm program egress 1234",
         "[    1.0] veth: words of the kernel",
         "@vm vectors 3 3",
         "half a line @vm lab 2 2",
+        "@vm hammer 80000 1",
         "@vm ended 31",
         "@vm end",
     ];
@@ -118,7 +128,14 @@ mod tests {
 
     #[test]
     fn whatever_is_missing_or_wrong_fails() {
-        for missing in ["@vm loaded", "@vm vectors", "@vm lab", "@vm ended", "@vm end"] {
+        for missing in [
+            "@vm loaded",
+            "@vm vectors",
+            "@vm lab",
+            "@vm hammer",
+            "@vm ended",
+            "@vm end",
+        ] {
             let lines: Vec<&str> = GOOD.into_iter().filter(|line| !has_key(line, missing)).collect();
             assert!(!read(&lines).passed(), "{missing}");
         }

@@ -12,8 +12,6 @@ use anyhow::{Context, Result};
 use crate::kernels::Unpacked;
 use crate::machine::find_program;
 
-/// Two processors, so that what is kept per processor is kept in two places.
-const PROCESSORS: &str = "2";
 const MEMORY_MB: &str = "1024";
 /// QEMU 7.2 spoils the flags in cmpxchg16b, which kernels use when they see it. Without it `kmalloc_nolock`, which socket
 /// storage comes from since Linux 7.0, gives memory only of checked caches, hence [`SLAB`] (mm/slub.c). Of the rest only
@@ -31,6 +29,8 @@ pub(super) struct Guest<'a> {
     /// Its first file system, and the file to write it to meanwhile.
     pub(super) archive: &'a [u8],
     pub(super) file: &'a Path,
+    /// Two, so that what is kept per processor is kept in two places; or one.
+    pub(super) processors: u32,
     /// Its disks, in their order.
     pub(super) disks: &'a [PathBuf],
     /// More words for the kernel's command line.
@@ -82,7 +82,8 @@ impl Guest<'_> {
         let mut command = Command::new(program);
         command
             // Without KVM even where there is one: the outcome shall not depend on the machine.
-            .args(["-accel", ACCELERATOR, "-smp", PROCESSORS, "-m", MEMORY_MB])
+            .args(["-accel", ACCELERATOR, "-m", MEMORY_MB])
+            .args(["-smp", &self.processors.to_string()])
             .args(["-cpu", PROCESSOR])
             .args([
                 "-nodefaults",

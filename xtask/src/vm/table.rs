@@ -5,7 +5,14 @@ use std::fmt::Write as _;
 use super::Row;
 use super::console::Found;
 
-const HEADS: [&str; 5] = ["kernel", "loaded", "vectors", "lab", "denied sessions"];
+const HEADS: [&str; 6] = [
+    "kernel",
+    "loaded",
+    "vectors",
+    "lab",
+    "lookups in changing policies",
+    "denied sessions",
+];
 
 /// The tables and their notes.
 pub(super) fn table(rows: &[Row]) -> String {
@@ -58,6 +65,10 @@ fn cells(row: &Row) -> Vec<String> {
         if found.loaded { "yes" } else { "NO" }.to_owned(),
         part(found.vectors),
         part(found.lab),
+        match found.hammer {
+            Some((lookups, processors)) => format!("{lookups} on {processors} CPU"),
+            None => "NOT RUN".to_owned(),
+        },
         match found.ended_ms {
             Some(took) => format!("end within {took} ms"),
             None => "DO NOT END".to_owned(),
@@ -156,6 +167,7 @@ mod tests {
                     "@vm program judge 10",
                     "@vm vectors 43 43",
                     "@vm lab 5 6",
+                    "@vm hammer 80000 1",
                     "@vm ended 31",
                     "@vm end",
                 ],
@@ -164,9 +176,9 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         let expected = [
             "",
-            "  kernel  loaded  vectors  lab      denied sessions",
-            "  5.10.0  NO      NOT RUN  NOT RUN  DO NOT END",
-            "  7.3.4   yes     all 43   5 OF 6   end within 31 ms",
+            "  kernel  loaded  vectors  lab      lookups in changing policies  denied sessions",
+            "  5.10.0  NO      NOT RUN  NOT RUN  NOT RUN                       DO NOT END",
+            "  7.3.4   yes     all 43   5 OF 6   80000 on 1 CPU                end within 31 ms",
             "",
             "  instructions verified  egress     judge",
             "  5.10.0                 -          -",

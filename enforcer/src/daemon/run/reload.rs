@@ -112,7 +112,7 @@ impl Daemon {
             warn!("the tables keep the capacity that they were made with until the daemon is started again");
         }
         // The same path may lead to another cgroup than before, with no programs on it.
-        if new.ports == old.ports && cgroup.id() == self.cgroup.id() {
+        if new.ports == old.ports && new.capacity == old.capacity && cgroup.id() == self.cgroup.id() {
             let update = self.enforcing.update(policy, snapshot)?;
             banner(policy, &cgroup);
             self.tell_update(update.as_ref());
@@ -147,13 +147,14 @@ impl Daemon {
         cgroup: &Cgroup,
         snapshot: &Arc<Snapshot>,
     ) -> anyhow::Result<()> {
-        let old = &self.policy.config.enforce.ports;
-        let only_fewer = policy.config.enforce.ports.iter().all(|port| old.contains(port));
-        let (mut enforcing, _) = Enforcing::load_pinned(policy, pins)?;
-        enforcing.adopt()?;
+        let (new, old) = (&policy.config.enforce, &self.policy.config.enforce);
+        let only_fewer = new.ports.iter().all(|port| old.ports.contains(port));
         // What does not fit must fail before anything has changed.
         policy.desired(snapshot)?;
-        let update = if only_fewer {
+        let (mut enforcing, _) = Enforcing::load_pinned(policy, pins)?;
+        // Without a policy in the maps, which are new where their capacity is, everything would be denied.
+        let has_policy = enforcing.adopt()?;
+        let update = if only_fewer && has_policy {
             enforcing.attach(cgroup)?;
             enforcing.update(policy, snapshot)?
         } else {

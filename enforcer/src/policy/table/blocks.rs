@@ -9,7 +9,7 @@ use enforcer_common::table::{BLOCKS, GrantWord, Index, WHOLE};
 use ipnet::IpNet;
 
 use super::error::TableError;
-use super::family::Family;
+use super::family::{Family, Number as _};
 use super::holdings::{HeldId, Holdings};
 use super::runs::{Appending, Content, NoRoom, Runs};
 use super::segments::{Joining, Segment, Sweep};
@@ -143,44 +143,39 @@ impl<F: Family> Blocks<F> {
         }
         let mut narrow = pieces.narrow;
         F::sort(&mut narrow);
-        self.laid_out(wide, &narrow, holdings)
+        self.laid_out(wide, narrow, holdings)
     }
 
     /// Works all blocks out; `pieces` are ascending.
-    fn laid_out(&self, wide: Wide, pieces: &[F::Piece], holdings: &mut Holdings) -> Result<Self, TableError> {
+    fn laid_out(
+        &self,
+        wide: Wide,
+        pieces: Vec<F::Piece>,
+        holdings: &mut Holdings,
+    ) -> Result<Self, TableError> {
         let around = wide.around_all(holdings)?;
-        let mut by_block = Appending::new(u32::MAX, pieces.len());
         let mut intervals = Appending::new(self.chunk, pieces.len());
+        for (block, held) in (0..).zip(&around) {
+            if let Some(held) = held {
+                intervals.whole(block, holdings.word(*held));
+            }
+        }
+        let mut by_block = Appending::of(pieces);
         let mut worked = Worked::<F>::new();
-        let mut rest = pieces;
-        let mut next = 0;
-        while next < BLOCKS {
-            // Without prefixes around them, blocks without grants of their own need no look.
-            if around.is_empty() {
-                match rest.first() {
-                    Some(piece) => next = F::block(*piece),
-                    None => break,
-                }
-            }
-            let block = next;
-            next += 1;
-            let count = rest.iter().take_while(|piece| F::block(**piece) == block).count();
-            let (own, behind) = rest.split_at(count);
-            rest = behind;
+        let mut start = 0;
+        while let Some(piece) = by_block.items().get(start) {
+            let block = F::block(*piece);
+            let behind = by_block.items()[start..].iter();
+            let count = behind.take_while(|piece| F::block(**piece) == block).count();
+            let own = &by_block.items()[start..start + count];
             let around = around.get(block as usize).copied().flatten();
-            if count == 0 {
-                if let Some(held) = around {
-                    intervals.whole(block, holdings.word(held));
-                }
-                continue;
-            }
-            by_block.run(block, own.iter().copied());
             worked.out(block, around, own, holdings)?;
             match worked.whole(holdings) {
                 Some(grant) => intervals.whole(block, grant),
-                None if worked.segments.is_empty() => {}
                 None => intervals.run(block, worked.intervals(holdings)),
             }
+            by_block.is_at(block, start, count);
+            start += count;
         }
         let intervals = intervals
             .finish(self.capacity)
@@ -307,7 +302,7 @@ impl<F: Family> Blocks<F> {
                 None => pieces.extend_from_slice(self.pieces.run(block)),
             }
         }
-        self.laid_out(self.wide.clone(), &pieces, holdings)
+        self.laid_out(self.wide.clone(), pieces, holdings)
     }
 
     /// Calls `put` with what is granted in a block, disjoint and ascending.
@@ -349,6 +344,9 @@ impl<F: Family> Worked<F> {
         holdings: &mut Holdings,
     ) -> Result<(), TableError> {
         self.block = block;
+        if around.is_none() && self.flat(pieces) {
+            return Ok(());
+        }
         self.segments.clear();
         let segments = &mut self.segments;
         let mut joining = Joining::new(|segment| segments.push(segment));
@@ -356,6 +354,27 @@ impl<F: Family> Worked<F> {
             .block(block, around, pieces, holdings, |segment| joining.put(segment))?;
         joining.end();
         Ok(())
+    }
+
+    /// Where no prefix lies in another one, as is usual, they are the segments; whether it is so.
+    #[inline]
+    fn flat(&mut self, pieces: &[F::Piece]) -> bool {
+        self.segments.clear();
+        for piece in pieces {
+            let (first, last) = F::span(*piece);
+            let grant = F::held(*piece);
+            if let Some(before) = self.segments.last_mut() {
+                if first <= before.last {
+                    return false;
+                }
+                if before.grant == grant && before.last.next() == Some(first) {
+                    before.last = last;
+                    continue;
+                }
+            }
+            self.segments.push(Segment { first, last, grant });
+        }
+        true
     }
 
     /// What covers all of the block, if one grant does.

@@ -7,7 +7,9 @@ use ipnet::IpNet;
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TableError {
     /// More disjoint ranges than the kernel's arrays hold.
-    #[error("the policy needs {needed} {family} ranges, the kernel table holds {capacity}")]
+    #[error(
+        "the policy needs {needed} {family} ranges, the kernel table holds {capacity} (`capacity` under [enforce])"
+    )]
     TooLarge {
         /// `IPv4` or `IPv6`.
         family: &'static str,

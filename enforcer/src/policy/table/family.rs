@@ -89,7 +89,6 @@ impl Family for V4 {
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "16 bits are left")]
     fn block(piece: u64) -> u32 {
         (piece >> 48) as u32
     }
@@ -98,8 +97,8 @@ impl Family for V4 {
     #[expect(clippy::cast_possible_truncation, reason = "32 bits are left")]
     fn span(piece: u64) -> (u32, u32) {
         let first = (piece >> 32) as u32;
-        let host = u32::MAX.checked_shr(length_v4(piece).into()).unwrap_or_default();
-        (first, first | host)
+        let host = (1_u64 << 32_u8.saturating_sub(length_v4(piece))) - 1;
+        (first, first | host as u32)
     }
 
     #[inline]
@@ -177,7 +176,6 @@ impl Family for V6 {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "16 bits are left")]
     fn block(piece: PieceV6) -> u32 {
         (piece.first[0] >> 48) as u32
     }

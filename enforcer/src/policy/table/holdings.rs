@@ -10,6 +10,9 @@ use super::error::TableError;
 use crate::config::RuleId;
 use crate::endpoints::{Condition, Scopes};
 
+/// How many are found without a look-up.
+const RECENT: usize = 64;
+
 /// What lies behind an address.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Held {
@@ -57,8 +60,8 @@ impl HeldId {
 pub(super) struct Holdings {
     held: Vec<Held>,
     numbers: HashMap<Held, HeldId>,
-    /// The one that was asked for last: grants come in the order of rules.
-    last: Option<(Held, HeldId)>,
+    /// Some that were asked for lately, by the last bits of their rules: looking them up costs more than all the rest.
+    recent: Vec<Option<(Held, HeldId)>>,
     last_joined: Option<(HeldId, HeldId, HeldId)>,
     /// The words of those that came into the table.
     words: Vec<Option<GrantWord>>,
@@ -90,7 +93,7 @@ impl Holdings {
         Self {
             held: Vec::new(),
             numbers: HashMap::new(),
-            last: None,
+            recent: vec![None; RECENT],
             last_joined: None,
             words: Vec::new(),
             conditions: Conditions::default(),
@@ -101,17 +104,24 @@ impl Holdings {
     ///
     /// # Errors
     /// [`TableError::RuleNumber`]; [`TableError::TooManyConditions`] after millions of different ones.
+    #[inline]
     pub(super) fn number(&mut self, rule: RuleId, condition: Condition) -> Result<HeldId, TableError> {
         let held = Held { rule, condition };
-        match self.last {
-            Some((last, number)) if last == held => return Ok(number),
-            _ => {}
+        let slot = rule.0 as usize % RECENT;
+        match self.recent[slot] {
+            Some((recent, number)) if recent == held => Ok(number),
+            _ => self.new_number(held, slot),
         }
+    }
+
+    #[cold]
+    fn new_number(&mut self, held: Held, slot: usize) -> Result<HeldId, TableError> {
+        let rule = held.rule;
         if rule.0 > GrantWord::RULE_MAX {
             return Err(TableError::RuleNumber { rule: rule.0 });
         }
         let number = self.intern(held)?;
-        self.last = Some((held, number));
+        self.recent[slot] = Some((held, number));
         Ok(number)
     }
 
@@ -152,10 +162,16 @@ impl Holdings {
     }
 
     /// The word in the kernel's layout. Of conditions beyond [`Self::check`] it is not the right one.
+    #[inline]
     pub(super) fn word(&mut self, number: HeldId) -> GrantWord {
-        if let Some(word) = self.words[number.0 as usize] {
-            return word;
+        match self.words[number.0 as usize] {
+            Some(word) => word,
+            None => self.new_word(number),
         }
+    }
+
+    #[cold]
+    fn new_word(&mut self, number: HeldId) -> GrantWord {
         let held = self.held(number);
         let position = match held.condition {
             Condition::Unconditional => 0,

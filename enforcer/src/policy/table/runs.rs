@@ -35,17 +35,45 @@ pub(super) struct Appending<T> {
     index: Vec<Index>,
     items: Vec<T>,
     chunk: usize,
+    /// Where the chunk ends in which the last run ends.
+    border: usize,
     /// Positions that stay free before the border of a chunk.
     gaps: Vec<(usize, usize)>,
 }
 
 impl<T: Copy + Default> Appending<T> {
+    /// Runs that lie behind each other in `items` already, as [`Self::is_at`] tells of each.
+    pub(super) fn of(items: Vec<T>) -> Self {
+        Self {
+            index: vec![Index::default(); BLOCKS as usize],
+            items,
+            chunk: u32::MAX as usize,
+            border: u32::MAX as usize,
+            gaps: Vec::new(),
+        }
+    }
+
+    /// The run of a block is there.
+    #[inline]
+    pub(super) fn is_at(&mut self, block: u32, first: usize, count: usize) {
+        self.index[block as usize] = Index {
+            first: narrow(first),
+            count: narrow(count),
+        };
+    }
+
+    /// All items of runs.
+    pub(super) fn items(&self) -> &[T] {
+        &self.items
+    }
+
     /// Runs that do not cross a multiple of `chunk`; about `count` elements.
     pub(super) fn new(chunk: u32, count: usize) -> Self {
         Self {
             index: vec![Index::default(); BLOCKS as usize],
             items: Vec::with_capacity(count),
             chunk: chunk as usize,
+            border: chunk as usize,
             gaps: Vec::new(),
         }
     }
@@ -59,11 +87,13 @@ impl<T: Copy + Default> Appending<T> {
     }
 
     /// Makes a block hold `items`, of which there is at least one.
+    #[inline]
     pub(super) fn run(&mut self, block: u32, items: impl ExactSizeIterator<Item = T>) {
         let count = items.len();
         let mut first = self.items.len();
-        let border = (first / self.chunk + 1).saturating_mul(self.chunk);
-        if first + count > border {
+        if first + count > self.border {
+            let border = self.border;
+            self.border = border.saturating_add(self.chunk);
             self.gaps.push((first, border - first));
             self.items.resize(border, T::default());
             first = border;

@@ -1,18 +1,20 @@
-//! Sorting words in passes over their digits, a few for any number of them.
+//! Sorting words in passes over digits of their upper half, a few for any number of them.
 
 /// Bits of a digit: counts of 2,048 stay in the first cache.
 const DIGIT_BITS: u32 = 11;
-const DIGITS: usize = u64::BITS.div_ceil(DIGIT_BITS) as usize;
 const VALUES: usize = 1 << DIGIT_BITS;
+/// Where the digits begin. What lies below is looked at only where all of the above is the same.
+const BELOW: u32 = 32;
+const DIGITS: usize = (u64::BITS - BELOW).div_ceil(DIGIT_BITS) as usize;
 /// Fewer are sorted faster by comparing.
-const WORTHWHILE: usize = 4096;
+const WORTHWHILE: usize = 2048;
 
 #[expect(clippy::cast_possible_truncation, reason = "the lowest bits are meant")]
 const fn digit(word: u64, at: usize) -> usize {
-    (word >> (at as u32 * DIGIT_BITS)) as usize % VALUES
+    (word >> (BELOW + at as u32 * DIGIT_BITS)) as usize % VALUES
 }
 
-/// Sorts `words`, from the last digit to the first. Digits in which all are the same cost nothing.
+/// Sorts `words`, digit by digit from the last one, and then those with the same upper half.
 pub(super) fn ascending(words: &mut Vec<u64>) {
     if words.len() < WORTHWHILE {
         words.sort_unstable();
@@ -21,7 +23,7 @@ pub(super) fn ascending(words: &mut Vec<u64>) {
     if words.is_sorted() {
         return;
     }
-    let mut counts = vec![[0_u32; VALUES]; DIGITS];
+    let mut counts = [[0_u32; VALUES]; DIGITS];
     for word in &*words {
         for (at, counts) in counts.iter_mut().enumerate() {
             counts[digit(*word, at)] += 1;
@@ -29,6 +31,7 @@ pub(super) fn ascending(words: &mut Vec<u64>) {
     }
     let mut other = vec![0; words.len()];
     for (at, counts) in counts.iter_mut().enumerate() {
+        // All are the same in it.
         if counts[digit(words[0], at)] as usize == words.len() {
             continue;
         }
@@ -42,6 +45,18 @@ pub(super) fn ascending(words: &mut Vec<u64>) {
             *position += 1;
         }
         std::mem::swap(words, &mut other);
+    }
+    let mut start = 0;
+    for at in 1..=words.len() {
+        let is_same = words
+            .get(at)
+            .is_some_and(|word| word >> BELOW == words[start] >> BELOW);
+        if !is_same {
+            if at - start > 1 {
+                words[start..at].sort_unstable();
+            }
+            start = at;
+        }
     }
 }
 

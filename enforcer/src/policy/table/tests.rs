@@ -146,9 +146,9 @@ fn grants() -> impl Strategy<Value = Vec<Grant>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
-    /// About two million addresses in all: every edge of every prefix, and random ones near them.
+    /// About half a million addresses in all: every edge of every prefix, and random ones near them.
     #[test]
     fn a_lookup_finds_what_the_oracle_finds(
         grants in grants(),
@@ -168,7 +168,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     /// Ranges are disjoint, ascending, and say the same as lookups; neighbours under one rule are one range.
     #[test]
@@ -292,7 +292,7 @@ fn a_name_passes_where_one_of_the_scopes_of_an_address_grants_it() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     /// The lookup of the kernel against the meaning of the rules themselves.
     #[test]
