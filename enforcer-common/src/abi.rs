@@ -9,18 +9,20 @@ use crate::flow::Flow;
 use crate::names::{NameEntry, NameHead};
 use crate::packet::Address;
 use crate::reason::Reason;
-use crate::table::{Index, IntervalV4, IntervalV6};
+use crate::table::{BLOCKS, CHUNK, Index, IntervalV4, IntervalV6};
 
 /// Layout of everything in this file and in [`crate::table`]; counts up with every change.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Most filtered ports.
 pub const PORTS_MAX: usize = 16;
 
-/// The intervals of an IPv4 block never lie across a multiple of this in their half of the table.
-pub const CHUNK: u32 = 1 << 16;
-/// Intervals of IPv4 that one half of the table holds, unless it is configured otherwise; a multiple of [`CHUNK`].
-pub const INTERVALS_V4: u32 = 1 << 17;
+/// Intervals of IPv4 that one half of the table holds, unless it is configured otherwise; whole chunks.
+pub const INTERVALS_V4: u32 = 2 * CHUNK;
+/// The index of one family, both halves, as one element of a map: a program finds it without a check of where in it.
+pub type Blocks = [Index; 2 * BLOCKS as usize];
+/// A chunk of IPv4 intervals, as one element of a map.
+pub type Chunk = [IntervalV4; CHUNK as usize];
 /// Intervals of IPv6 that one half of the table holds, unless it is configured otherwise.
 pub const INTERVALS_V6: u32 = 1 << 15;
 
@@ -298,5 +300,9 @@ const _: () = {
     assert!(size_of::<Index>() == 8);
     assert!(size_of::<IntervalV4>() == 8);
     assert!(size_of::<IntervalV6>() == 40);
+    // `KMALLOC_MAX_SIZE`, the most that an element of a map may have before Linux 6.10 (`kernel/bpf/arraymap.c`).
+    assert!(size_of::<Blocks>() <= 4 << 20);
+    assert!(size_of::<Chunk>() <= 4 << 20);
+    assert!(INTERVALS_V4.is_multiple_of(CHUNK));
     assert!(RING_BYTES.is_power_of_two());
 };

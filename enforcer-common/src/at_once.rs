@@ -7,7 +7,7 @@
 
 use crate::bytes::Bytes;
 use crate::packet::{Address, Family, Segment, protocol};
-use crate::table::{PolicyWord, Tables, find_once};
+use crate::table::{Tables, find, find_once};
 use crate::verdict::{FilteredPorts, Flows};
 
 /// Whether the packet passes without another look. `false` says nothing.
@@ -25,9 +25,6 @@ where
     }
 }
 
-/// Version 4, and a header of five words (RFC 791 section 3.1).
-const PLAIN_V4: u32 = 0x45;
-
 #[inline(always)]
 fn passes_v4<B, P, T, F>(bytes: &B, ports: &P, tables: &T, flows: &mut F) -> bool
 where
@@ -36,31 +33,30 @@ where
     T: Tables,
     F: Flows + ?Sized,
 {
+    /// Version 4, and a header of five words (RFC 791 section 3.1).
+    const PLAIN: u32 = 0x45;
     const HEADER: u32 = 20;
     let Some([start, fragment, middle, _, destination, both]) = bytes.near() else {
         return false;
     };
     let number = middle >> 16 & 0xff;
     // More fragments, or an offset; and the one header of IPv4 behind which ports may be found.
-    if start >> 24 != PLAIN_V4 || fragment & 0x3fff != 0 || number == protocol::AUTHENTICATION as u32 {
+    if start >> 24 != PLAIN || fragment & 0x3fff != 0 || number == protocol::AUTHENTICATION as u32 {
         return false;
     }
-    // Of a protocol without ports these are other bytes; then it does not matter what they are.
+    // Of a protocol without ports these are other bytes, and then it does not matter what they are.
     if !ports.contains(port(both)) {
         return true;
     }
-    if destination >> 24 == 127 {
-        return has_known_ports(number);
+    let destination = Address::V4(destination);
+    match number {
+        TCP => match bytes.near::<9>() {
+            Some([.., control]) => tcp_is_granted(bytes, destination, HEADER, control, tables, flows),
+            None => false,
+        },
+        UDP => udp_is_granted(destination, tables),
+        _ => false,
     }
-    let segment = if number == protocol::TCP as u32 {
-        let Some([.., control]) = bytes.near::<9>() else {
-            return false;
-        };
-        Transport::tcp(control, HEADER, bytes.length())
-    } else {
-        Transport::other(number)
-    };
-    segment.is_granted(Address::V4(destination), tables, flows)
 }
 
 #[inline(always)]
@@ -76,7 +72,7 @@ where
         return false;
     };
     let number = next >> 8 & 0xff;
-    if start >> 28 != 6 || !has_known_ports(number) {
+    if start >> 28 != 6 || !matches!(number, TCP | UDP) {
         return false;
     }
     if !ports.contains(port(both)) {
@@ -84,19 +80,17 @@ where
     }
     let join = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
     let destination = Address::V6(join(d0, d1), join(d2, d3));
-    if destination.is_loopback() {
-        return true;
+    if number == UDP {
+        return udp_is_granted(destination, tables);
     }
-    let segment = if number == protocol::TCP as u32 {
-        let Some([.., control]) = bytes.near::<14>() else {
-            return false;
-        };
-        Transport::tcp(control, HEADER, bytes.length())
-    } else {
-        Transport::other(number)
-    };
-    segment.is_granted(destination, tables, flows)
+    match bytes.near::<14>() {
+        Some([.., control]) => tcp_is_granted(bytes, destination, HEADER, control, tables, flows),
+        None => false,
+    }
 }
+
+const TCP: u32 = protocol::TCP as u32;
+const UDP: u32 = protocol::UDP as u32;
 
 /// The destination port, of the word with both.
 #[inline(always)]
@@ -105,75 +99,53 @@ const fn port(both: u32) -> u16 {
     both as u16
 }
 
-/// Those that honest packets to filtered ports have.
+/// Whether a segment to a filtered port may go there, by the length of its IP header and the fourth word of its TCP header
+/// (RFC 9293 section 3.1).
 #[inline(always)]
-const fn has_known_ports(number: u32) -> bool {
-    number == protocol::TCP as u32 || number == protocol::UDP as u32
-}
-
-/// What is behind the IP header, as far as it decides whether a granted packet needs another look.
-#[derive(Clone, Copy)]
-enum Transport {
-    /// A segment of an open connection that has nothing in it which could be the server name.
-    Bare,
-    /// One with payload, or with an urgent pointer.
-    Payload,
-    Udp,
-    /// A SYN, a broken header, or another protocol.
-    Other,
-}
-
-impl Transport {
-    /// Of a TCP header by its fourth word (RFC 9293 section 3.1), behind an IP header of this length.
-    #[inline(always)]
-    fn tcp(control: u32, header: u32, all: u32) -> Self {
-        const LENGTH_MIN: u32 = 20;
-        let flags = control >> 16;
-        let length = (control >> 28) * 4;
-        if length < LENGTH_MIN || header + length > all || flags & Segment::SYN as u32 != 0 {
-            Self::Other
-        } else if header + length < all || flags & Segment::URG as u32 != 0 {
-            Self::Payload
-        } else {
-            Self::Bare
-        }
+fn tcp_is_granted<B, T, F>(
+    bytes: &B,
+    destination: Address,
+    header: u32,
+    control: u32,
+    tables: &T,
+    flows: &mut F,
+) -> bool
+where
+    B: Bytes + ?Sized,
+    T: Tables,
+    F: Flows + ?Sized,
+{
+    const LENGTH_MIN: u32 = 5 << 28;
+    const SYN: u32 = (Segment::SYN as u32) << 16;
+    const URG: u32 = (Segment::URG as u32) << 16;
+    let payload = header + (control >> 26 & 0x3c);
+    if control < LENGTH_MIN || control & SYN != 0 || payload > bytes.length() {
+        return false;
     }
-
-    #[inline(always)]
-    const fn other(number: u32) -> Self {
-        if number == protocol::UDP as u32 {
-            Self::Udp
-        } else {
-            Self::Other
+    // What few packets need is behind what most need: those to loopback pay for a look-up, and the others for nothing.
+    let found = match destination {
+        Address::V4(_) => find_once(tables, destination, find),
+        // It takes so much longer that a call does not matter, and IPv4 has the registers for itself.
+        Address::V6(..) => find_once(tables, destination, T::find),
+    };
+    match found {
+        Some((_, grant)) if grant.condition() == 0 => true,
+        // There must be nothing that could be read for a server name, unless it is known.
+        Some((word, _)) => {
+            (control & URG == 0 && payload == bytes.length())
+                || flows
+                    .kept()
+                    .is_some_and(|flow| flow.judged == word.generation().0)
         }
-    }
-
-    /// Whether it may go there.
-    #[inline(always)]
-    fn is_granted<T, F>(self, destination: Address, tables: &T, flows: &mut F) -> bool
-    where
-        T: Tables,
-        F: Flows + ?Sized,
-    {
-        if matches!(self, Self::Other) {
-            return false;
-        }
-        let Some((word, grant)) = find_once(tables, destination) else {
-            return false;
-        };
-        match self {
-            Self::Bare => true,
-            Self::Payload => grant.condition() == 0 || was_judged(word, flows),
-            Self::Udp => word.settings().quic_allowed(),
-            Self::Other => false,
-        }
+        None => destination.is_loopback(),
     }
 }
 
-/// Whether the session was judged under this very policy. Asked last: this costs more than everything before it.
+/// As [`tcp_is_granted`], for a datagram.
 #[inline(always)]
-fn was_judged<F: Flows + ?Sized>(word: PolicyWord, flows: &mut F) -> bool {
-    flows
-        .kept()
-        .is_some_and(|flow| flow.judged == word.generation().0)
+fn udp_is_granted<T: Tables>(destination: Address, tables: &T) -> bool {
+    match find_once(tables, destination, T::find) {
+        Some((word, _)) => word.settings().quic_allowed(),
+        None => destination.is_loopback(),
+    }
 }

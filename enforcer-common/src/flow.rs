@@ -50,7 +50,7 @@ pub enum Finding {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Flow {
-    /// The generation under which everything this socket sends passes without another look; 0 for none.
+    /// The generation under which everything this socket sends passes by its address alone; 0 for none.
     pub judged: u64,
     /// The generation under which audit mode has told of this socket last; 0 when it has not.
     pub told: u64,

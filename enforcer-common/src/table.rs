@@ -13,6 +13,9 @@
 
 use crate::packet::Address;
 
+/// Intervals of IPv4 that lie together: the run of a block never goes beyond a multiple of this. A program then looks a map
+/// up once for a whole search, and a block of IPv4 can not have more.
+pub const CHUNK: u32 = 1 << 16;
 /// Blocks of an index: one for each value of an address's first 16 bits.
 pub const BLOCKS: u32 = 1 << 16;
 /// Lookups that may be overtaken by a new generation before the reader gives up.
@@ -213,6 +216,8 @@ impl Settings {
 pub trait Tables {
     /// Where the policy word is found.
     type Header: Copy;
+    /// Where intervals of IPv4 are found.
+    type Chunk: Copy;
 
     /// Finds the policy word, once for a lookup.
     fn header(&self) -> Option<Self::Header>;
@@ -226,14 +231,23 @@ pub trait Tables {
     }
     /// A block of the IPv4 index of a half.
     fn index_v4(&self, half: Half, block: u32) -> Option<Index>;
-    /// An interval of the IPv4 array of a half.
-    fn interval_v4(&self, half: Half, at: u32) -> Option<IntervalV4>;
+    /// The [`CHUNK`] of the IPv4 array of a half in which a position lies.
+    fn chunk_v4(&self, half: Half, at: u32) -> Option<Self::Chunk>;
+    /// The interval at a position of that chunk's half; what lies in another chunk is not looked for.
+    fn interval_v4(&self, chunk: Self::Chunk, at: u32) -> Option<IntervalV4>;
     /// A block of the IPv6 index of a half.
     fn index_v6(&self, half: Half, block: u32) -> Option<Index>;
     /// The first address of an interval of the IPv6 array of a half.
     fn first_v6(&self, half: Half, at: u32) -> Option<[u64; 2]>;
     /// An interval of the IPv6 array of a half.
     fn interval_v6(&self, half: Half, at: u32) -> Option<IntervalV6>;
+
+    /// All ones when the uppermost bit is set, otherwise zero. An implementation may keep it from a compiler that would make
+    /// a branch of it.
+    #[inline(always)]
+    fn spread(&self, value: u64) -> u64 {
+        (value.cast_signed() >> 63).cast_unsigned()
+    }
 
     /// Finds an address in a half. An implementation may do it elsewhere, by calling [`find`].
     #[inline(always)]
@@ -263,6 +277,13 @@ const fn below_wide(a: [u64; 2], b: [u64; 2]) -> u64 {
 #[expect(clippy::cast_possible_truncation, reason = "0 or all ones")]
 pub(crate) const fn step_if(condition: u64, step: u32) -> u32 {
     step & (condition.wrapping_neg() as u32)
+}
+
+/// `step` where `mask` is all ones, 0 where it is zero.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "0 or all ones")]
+const fn masked(step: u32, mask: u64) -> u32 {
+    step & mask as u32
 }
 
 /// What one lookup found. Without a payload, here and below: on the way through the compiler a payload that is not there
@@ -349,17 +370,21 @@ pub(crate) fn look_up_with<T: Tables>(
     (answer, false)
 }
 
-/// What grants an address in the policy that is in force, and that policy's word. `None` says nothing: it may be granted
-/// all the same, when a new policy has overtaken this look-up.
+/// What grants an address in the policy that is in force, and that policy's word, found by `how`: [`find`] or [`Tables::find`].
+/// `None` says nothing: it may be granted all the same, when a new policy has overtaken this look-up.
 #[inline(always)]
-pub(crate) fn find_once<T: Tables>(tables: &T, address: Address) -> Option<(PolicyWord, GrantWord)> {
+pub(crate) fn find_once<T: Tables>(
+    tables: &T,
+    address: Address,
+    how: impl FnOnce(&T, Half, Address, &mut Seen) -> Lookup,
+) -> Option<(PolicyWord, GrantWord)> {
     let header = tables.header()?;
     let word = tables.word_as_written(header, 0);
     if word.generation().0 == 0 {
         return None;
     }
     let mut seen = Seen(word.0);
-    let lookup = find(tables, word.generation().half(), address, &mut seen);
+    let lookup = how(tables, word.generation().half(), address, &mut seen);
     if !lookup.is_granted() || tables.word_as_written(header, seen.0) != word {
         return None;
     }
@@ -453,6 +478,7 @@ fn find_v4<T: Tables + ?Sized>(
         return Some(Some(GrantWord(index.first)));
     }
     let key = address & 0xffff;
+    let chunk = tables.chunk_v4(half, index.first)?;
     let mut base = index.first;
     let mut count = index.count;
     for _ in 0..HALVINGS_V4 {
@@ -460,13 +486,14 @@ fn find_v4<T: Tables + ?Sized>(
             break;
         }
         let step = count >> 1;
-        let middle = tables.interval_v4(half, base.wrapping_add(step))?;
+        let middle = tables.interval_v4(chunk, base.wrapping_add(step))?;
         seen.note(u64::from(middle.first));
-        let starts = 1 ^ below(key.into(), middle.first.into());
-        base = base.wrapping_add(step_if(starts, step));
+        // Numbers of 16 bits: the difference is negative when it starts at the key or before.
+        let starts = tables.spread(u64::from(middle.first).wrapping_sub(u64::from(key) + 1));
+        base = base.wrapping_add(masked(step, starts));
         count -= step;
     }
-    let last = tables.interval_v4(half, base)?;
+    let last = tables.interval_v4(chunk, base)?;
     seen.note(u64::from(last.grant.0));
     let contains = u32::from(last.first) <= key && key <= u32::from(last.last);
     Some(if contains { Some(last.grant) } else { None })

@@ -94,6 +94,7 @@ impl Shared {
 
 impl Tables for Shared {
     type Header = ();
+    type Chunk = Half;
 
     fn header(&self) -> Option<()> {
         Some(())
@@ -106,6 +107,9 @@ impl Tables for Shared {
     fn index_v4(&self, half: Half, block: u32) -> Option<Index> {
         assert_eq!(block, BLOCK);
         Some(self.read(|model| model.index[half.index() as usize]))
+    }
+    fn chunk_v4(&self, half: Half, _at: u32) -> Option<Half> {
+        Some(half)
     }
     fn interval_v4(&self, half: Half, at: u32) -> Option<IntervalV4> {
         self.read(|model| model.intervals[half.index() as usize].get(at as usize).copied())

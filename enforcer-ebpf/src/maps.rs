@@ -5,27 +5,28 @@ use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray, RingBuf};
 use enforcer_common::abi::{
-    Bucket, Counter, Header, INTERVALS_V4, INTERVALS_V6, NextProgram, PORTS_MAX, RING_BYTES,
+    Blocks, Bucket, Chunk, Counter, Header, INTERVALS_V4, INTERVALS_V6, NextProgram, PORTS_MAX, RING_BYTES,
 };
 use enforcer_common::flow::Flow;
 use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, TEXT_WORDS};
 use enforcer_common::reason::REASONS;
-use enforcer_common::table::{BLOCKS, Index, IntervalV4, IntervalV6};
+use enforcer_common::table::{CHUNK, IntervalV6};
 use enforcer_common::verdict::FilteredPorts;
 
 use crate::pieces::Kept;
 
-/// The daemon writes the tables through its own mapping: no system call for each element, no half of an element.
+/// The daemon writes the tables through its own mapping: no system call for each element, no half of an element. Elements
+/// are as large as they may be, since every look-up in a map costs what a few intervals cost; in memory it is the same.
 const MAPPED: u32 = BPF_F_MMAPABLE;
 
 #[map]
 pub(crate) static HEADER: Array<Header> = Array::with_max_entries(1, MAPPED);
 #[map]
-pub(crate) static INDEX_V4: Array<Index> = Array::with_max_entries(2 * BLOCKS, MAPPED);
+pub(crate) static INDEX_V4: Array<Blocks> = Array::with_max_entries(1, MAPPED);
 #[map]
-pub(crate) static TABLE_V4: Array<IntervalV4> = Array::with_max_entries(2 * INTERVALS_V4, MAPPED);
+pub(crate) static TABLE_V4: Array<Chunk> = Array::with_max_entries(2 * INTERVALS_V4 / CHUNK, MAPPED);
 #[map]
-pub(crate) static INDEX_V6: Array<Index> = Array::with_max_entries(2 * BLOCKS, MAPPED);
+pub(crate) static INDEX_V6: Array<Blocks> = Array::with_max_entries(1, MAPPED);
 #[map]
 pub(crate) static TABLE_V6: Array<IntervalV6> = Array::with_max_entries(2 * INTERVALS_V6, MAPPED);
 

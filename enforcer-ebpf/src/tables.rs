@@ -5,11 +5,11 @@ use core::mem::transmute;
 use core::ptr::read_volatile;
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
-use enforcer_common::abi::Header;
+use enforcer_common::abi::{Blocks, Header};
 use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, NameTables, TEXT_WORDS, search};
 use enforcer_common::packet::Address;
 use enforcer_common::table::{
-    BLOCKS, GrantWord, Half, Index, IntervalV4, IntervalV6, Lookup, PolicyWord, Seen, Tables, find,
+    BLOCKS, CHUNK, GrantWord, Half, Index, IntervalV4, IntervalV6, Lookup, PolicyWord, Seen, Tables, find,
 };
 
 use crate::maps::{
@@ -42,6 +42,7 @@ pub(crate) struct Maps;
 
 impl Tables for Maps {
     type Header = *const Header;
+    type Chunk = *const IntervalV4;
 
     #[inline(always)]
     fn header(&self) -> Option<Self::Header> {
@@ -50,6 +51,13 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn word_as_written(&self, header: Self::Header, after: u64) -> PolicyWord {
+        // These processors read in the order of the program (Intel's manual, volume 3, section 9.2.2; AMD's, volume 2,
+        // section 7.2), so there is nothing to compute.
+        let after = if cfg!(bpf_target_arch = "x86_64") {
+            0
+        } else {
+            after
+        };
         // The address is computed from everything that was read before, so that the read can not be done before that.
         #[expect(clippy::cast_possible_truncation, reason = "zero")]
         let header = header.wrapping_byte_add(zero(after) as usize);
@@ -72,6 +80,14 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn spread(&self, value: u64) -> u64 {
+        let mut spread = value;
+        // SAFETY: touches one register that it owns.
+        unsafe { asm!("{0} s>>= 63", inout(reg) spread) };
+        spread
+    }
+
+    #[inline(always)]
     fn find(&self, half: Half, address: Address, seen: &mut Seen) -> Lookup {
         let lookup = Lookup(match address {
             Address::V4(address) => enforcer_find_v4(half.index(), address),
@@ -83,13 +99,25 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn index_v4(&self, half: Half, block: u32) -> Option<Index> {
-        block_at(INDEX_V4.get_ptr(half.index() * BLOCKS + block)?)
+        Some(block_at(INDEX_V4.get_ptr(0)?, half, block))
     }
 
     #[inline(always)]
-    fn interval_v4(&self, half: Half, at: u32) -> Option<IntervalV4> {
-        let interval = TABLE_V4.get_ptr(half.index().wrapping_mul(capacity_v4()).wrapping_add(at))?;
-        // SAFETY: the map's element is alive and aligned to 8 bytes. One load, so that the parts belong together.
+    fn chunk_v4(&self, half: Half, at: u32) -> Option<Self::Chunk> {
+        TABLE_V4
+            .get_ptr(
+                half.index()
+                    .wrapping_mul(capacity_v4() / CHUNK)
+                    .wrapping_add(at / CHUNK),
+            )
+            .map(<*const _>::cast)
+    }
+
+    #[inline(always)]
+    fn interval_v4(&self, chunk: Self::Chunk, at: u32) -> Option<IntervalV4> {
+        let interval = chunk.wrapping_add(masked::<{ CHUNK - 1 }>(at));
+        // SAFETY: within the map's element, which is alive and aligned to 8 bytes. One load, so that the parts belong
+        // together.
         let word = unsafe { read_volatile(interval.cast::<u64>()) };
         // SAFETY: the same size, and every bit pattern is an interval.
         Some(unsafe { transmute::<u64, IntervalV4>(word) })
@@ -97,7 +125,7 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn index_v6(&self, half: Half, block: u32) -> Option<Index> {
-        block_at(INDEX_V6.get_ptr(half.index() * BLOCKS + block)?)
+        Some(block_at(INDEX_V6.get_ptr(0)?, half, block))
     }
 
     #[inline(always)]
@@ -219,8 +247,14 @@ fn found(half: u32, address: Address) -> u64 {
 }
 
 /// Zero, computed from `value`: neither the compiler nor a weakly ordered processor knows it before it knows `value`.
+///
+/// Processors of x86-64 read in the order of the program (Intel's manual, volume 3, section 9.2.2; AMD's, volume 2, section
+/// 7.2), and the compiler leaves volatile reads in theirs: for them nothing is computed.
 #[inline(always)]
 pub(crate) fn zero(value: u64) -> u64 {
+    if cfg!(bpf_target_arch = "x86_64") {
+        return 0;
+    }
     let mut zero = value;
     // SAFETY: touches one register that it owns.
     unsafe { asm!("{0} &= 0", inout(reg) zero) };
@@ -242,9 +276,24 @@ unsafe fn words(pair: *const [u64; 2]) -> [u64; 2] {
 }
 
 #[inline(always)]
-fn block_at(index: *const Index) -> Option<Index> {
-    // SAFETY: the map's element is alive and aligned to 8 bytes. One load, so that the parts belong together.
+fn block_at(blocks: *const Blocks, half: Half, block: u32) -> Index {
+    let at = masked::<{ 2 * BLOCKS - 1 }>(half.index() * BLOCKS + block);
+    let index = blocks.cast::<Index>().wrapping_add(at);
+    // SAFETY: within the map's element, which is alive and aligned to 8 bytes. One load, so that the parts belong together.
     let word = unsafe { read_volatile(index.cast::<u64>()) };
     // SAFETY: the same size, and every bit pattern is an index.
-    Some(unsafe { transmute::<u64, Index>(word) })
+    unsafe { transmute::<u64, Index>(word) }
+}
+
+/// A position with its upper bits off, in a way that the verifier sees where it is used: the compiler would leave a mask away
+/// of which it knows that it changes nothing.
+#[inline(always)]
+fn masked<const MASK: u32>(at: u32) -> usize {
+    let mut at = u64::from(at);
+    // SAFETY: touches one register that it owns.
+    unsafe { asm!("{0} &= {1}", inout(reg) at, const MASK) };
+    #[expect(clippy::cast_possible_truncation, reason = "the target has 64 bits")]
+    {
+        at as usize
+    }
 }

@@ -1,6 +1,7 @@
 //! How large the kernel's tables are.
 
-use enforcer_common::abi::{CHUNK, INTERVALS_V4, INTERVALS_V6};
+use enforcer_common::abi::{INTERVALS_V4, INTERVALS_V6};
+use enforcer_common::table::CHUNK;
 use enforcer_common::table::INTERVALS_V6_MAX;
 
 /// How many ranges of addresses the kernel's tables hold, for each family. The tables exist twice, and take their memory

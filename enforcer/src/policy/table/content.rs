@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use enforcer_common::abi::CHUNK;
+use enforcer_common::table::CHUNK;
 use enforcer_common::table::{BLOCKS, Index, IntervalV4, IntervalV6};
 use ipnet::IpNet;
 

@@ -20,6 +20,7 @@ pub struct HostTables<'a> {
 
 impl Tables for HostTables<'_> {
     type Header = ();
+    type Chunk = ();
 
     fn header(&self) -> Option<Self::Header> {
         Some(())
@@ -33,7 +34,11 @@ impl Tables for HostTables<'_> {
         self.table.index_v4().get(block as usize).copied()
     }
 
-    fn interval_v4(&self, _half: Half, at: u32) -> Option<IntervalV4> {
+    fn chunk_v4(&self, _half: Half, _at: u32) -> Option<Self::Chunk> {
+        Some(())
+    }
+
+    fn interval_v4(&self, (): Self::Chunk, at: u32) -> Option<IntervalV4> {
         self.table.intervals_v4().get(at as usize).copied()
     }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use enforcer_common::names::{Name, look_up_named};
 use enforcer_common::packet::Address;
-use enforcer_common::table::{Found, Generation, GrantWord, Settings, look_up};
+use enforcer_common::table::{CHUNK, Found, Generation, GrantWord, Settings, look_up};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
 
@@ -378,4 +378,35 @@ fn what_does_not_fit_is_refused_whole() {
     let beyond = GrantWord::RULE_MAX + 1;
     let error = Table::of(&[grant("192.0.2.1/32", beyond, ANY)], &[]).unwrap_err();
     assert_eq!(error, TableError::RuleNumber { rule: beyond });
+}
+
+/// A program looks up the chunk of a run once, and finds nothing that is in another.
+#[test]
+fn no_run_of_a_block_crosses_a_chunk() {
+    const EACH: u32 = 30_000;
+    let grants: Vec<Grant> = (0..4 * EACH)
+        .map(|at| {
+            let (block, within) = (at / EACH, at % EACH);
+            // Every second address, so that nothing is merged.
+            let address = Ipv4Addr::from_bits(0x0a00_0000 + (block << 16) + 2 * within);
+            Grant {
+                net: IpNet::from(IpAddr::from(address)),
+                rule: RuleId(1),
+                condition: Condition::Unconditional,
+            }
+        })
+        .collect();
+    let image = Table::of(&grants, &[]).unwrap();
+    for entry in image.index_v4().iter().filter(|entry| entry.count != 0) {
+        assert_eq!(
+            entry.first / CHUNK,
+            (entry.first + entry.count - 1) / CHUNK,
+            "{entry:?}"
+        );
+    }
+    let ranges = image.ranges();
+    assert_eq!(ranges.len(), grants.len());
+    for (range, grant) in ranges.iter().zip(&grants) {
+        assert_eq!((range.first, range.last), (grant.net.addr(), grant.net.addr()));
+    }
 }
