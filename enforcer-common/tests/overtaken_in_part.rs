@@ -175,6 +175,7 @@ impl Model<'_> {
 
 impl Tables for &Model<'_> {
     type Header = ();
+    type Chunk = Half;
 
     fn header(&self) -> Option<()> {
         Some(())
@@ -190,6 +191,10 @@ impl Tables for &Model<'_> {
         self.index.borrow()[half.index() as usize]
             .get(block as usize)
             .copied()
+    }
+
+    fn chunk_v4(&self, half: Half, _at: u32) -> Option<Half> {
+        Some(half)
     }
 
     fn interval_v4(&self, half: Half, at: u32) -> Option<IntervalV4> {

@@ -346,14 +346,14 @@ fn the_self_check_sees_what_the_programs_do_and_leaves_no_trace() {
         assert_eq!(self_check(&probe, &Trial::of(&ranges), 443).unwrap(), None);
         // A port that nobody filters: everything passes, as it would without the programs.
         assert!(matches!(
-            self_check(&probe, &ranges, 8080).unwrap(),
+            self_check(&probe, &Trial::of(&ranges), 8080).unwrap(),
             Some(WrongVerdict::Passed(_))
         ));
         // Another policy than the one that should be in force.
         let other = enforcer::policy::table::Table::of(&[], &[]).unwrap();
         enforcement.publish(&other, settings);
         assert!(matches!(
-            self_check(&probe, &ranges, 443).unwrap(),
+            self_check(&probe, &Trial::of(&ranges), 443).unwrap(),
             Some(WrongVerdict::Dropped(_))
         ));
     }

@@ -111,7 +111,7 @@ async fn only_the_chain_counts_and_its_shortest_ttl() {
             "_x.westeurope.cloudapp.azure.com"
         ]
     );
-    for known in &name.addresses {
+    for known in name.addresses.iter() {
         assert!(known.expires >= before + Duration::from_secs(10));
         assert!(known.expires <= after + Duration::from_secs(10));
     }
@@ -282,7 +282,7 @@ async fn the_last_good_answer_outlives_every_fault() {
     let everywhere = |what: fn(&NameSnapshot) -> bool| {
         let mut snapshots = service.snapshots();
         async move {
-            let all = snapshots.wait_for(|snapshot| snapshot.names.iter().all(what));
+            let all = snapshots.wait_for(|snapshot| snapshot.names.iter().all(|name| what(name)));
             let Ok(Ok(snapshot)) = tokio::time::timeout(LIMIT, all).await else {
                 panic!("it never came to that");
             };
@@ -296,7 +296,7 @@ async fn the_last_good_answer_outlives_every_fault() {
         }
     });
     let snapshot = everywhere(|name| matches!(name.v4, FamilyState::Stale { .. })).await;
-    for name in &snapshot.names {
+    for name in snapshot.names.iter() {
         assert_eq!(addresses(name), ["198.51.100.1"], "{}", name.name);
     }
     server.script(|zone| {
@@ -306,7 +306,7 @@ async fn the_last_good_answer_outlives_every_fault() {
         }
     });
     let snapshot = everywhere(|name| name.v4 == FamilyState::Fresh).await;
-    for name in &snapshot.names {
+    for name in snapshot.names.iter() {
         assert_eq!(addresses(name), ["198.51.100.1", "198.51.100.2"], "{}", name.name);
     }
     service.stop().await;

@@ -14,6 +14,7 @@ pub mod exec;
 mod failure;
 pub mod log;
 pub mod measure;
+mod memory;
 pub mod names;
 pub mod notify;
 pub mod policy;

@@ -29,6 +29,7 @@ use super::answers::Answers;
 use super::denial::Denial;
 use super::ending::Ending;
 use super::enforcing::{Enforcing, Update};
+use super::memory;
 use super::names::{History, turns};
 use super::notify::Notifier;
 use super::policy::Policy;
@@ -40,6 +41,9 @@ use crate::state::Instance;
 
 /// How long the first answers, and those for the new names of a reload, are waited for.
 const FIRST_ANSWERS: Duration = Duration::from_secs(10);
+
+/// How often memory is given back that answers have come and gone in.
+const TIDY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What the command line says.
 #[derive(Debug)]
@@ -102,11 +106,14 @@ struct Daemon {
     counted: Counters,
     /// A new policy whose names are being asked for.
     reload: Option<Reload>,
+    /// The generation for which memory was given back last, and when.
+    tidied: (u64, Instant),
 }
 
 impl Daemon {
     async fn serve(&mut self, signals: &mut Signals) {
         let mut look = tokio::time::interval(self.health.period());
+        memory::give_back();
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -128,8 +135,18 @@ impl Daemon {
                     self.tell_suppressed();
                     self.look_at_upstreams().await;
                     self.look_after();
+                    self.tidy();
                 }
             }
+        }
+    }
+
+    /// Gives memory back once in a while, when something has come and gone.
+    fn tidy(&mut self) {
+        let generation = self.enforcing.generation();
+        if generation != self.tidied.0 && self.tidied.1.elapsed() >= TIDY_INTERVAL {
+            self.tidied = (generation, Instant::now());
+            memory::give_back();
         }
     }
 
@@ -162,7 +179,6 @@ impl Daemon {
             Ok(update) => self.tell_update(update.as_ref()),
             Err(failed) => tell_kept(&failed),
         }
-        self.tell_status();
     }
 
     fn learn(&mut self, snapshot: &Arc<Snapshot>) {

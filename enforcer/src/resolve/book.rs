@@ -79,6 +79,7 @@ pub struct Book {
     /// What is told of the entries, in their order.
     told: NameList,
     dirty: bool,
+    urgent: bool,
     /// When a grace period of an entry ends. Those that are not the entry's own `sweep_at` are out of date.
     sweeps: BinaryHeap<Reverse<(Instant, usize)>>,
     swept: Option<Instant>,
@@ -104,6 +105,7 @@ impl Book {
             index: HashMap::new(),
             told: NameList::default(),
             dirty: true,
+            urgent: true,
             sweeps: BinaryHeap::new(),
             swept: None,
         };
@@ -154,6 +156,7 @@ impl Book {
             self.entries.push(entry);
         }
         self.told = self.entries.iter().map(Entry::snapshot).collect();
+        self.urgent = true;
         self.plan_sweeps();
         changed
     }
@@ -190,7 +193,10 @@ impl Book {
 
     /// Takes what is known of an entry into the next snapshot.
     fn tell(&mut self, place: usize) {
-        self.told.set(place, Arc::new(self.entries[place].snapshot()));
+        let known = self.entries[place].snapshot();
+        let old = &self.told[place];
+        self.urgent |= !known.holds_as(old) || known.v4 != old.v4 || known.v6 != old.v6;
+        self.told.set(place, Arc::new(known));
         self.dirty = true;
     }
 
@@ -229,6 +235,7 @@ impl Book {
         }
         self.told = self.entries.iter().map(Entry::snapshot).collect();
         self.dirty = true;
+        self.urgent = true;
         self.plan_sweeps();
     }
 
@@ -270,6 +277,11 @@ impl Book {
     /// Whether a [`Self::snapshot`] would differ from the one before the last call of this.
     pub fn take_dirty(&mut self) -> bool {
         std::mem::take(&mut self.dirty)
+    }
+
+    /// Whether more than times and refused addresses is different since the last call of this.
+    pub fn take_urgent(&mut self) -> bool {
+        std::mem::take(&mut self.urgent)
     }
 
     /// Everything that is known. What has not changed is shared with the snapshots before.

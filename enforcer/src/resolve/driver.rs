@@ -22,6 +22,8 @@ use super::{Family, FamilyState, NameSnapshot, Question, SavedAnswers, Snapshot}
 /// Snapshots follow each other no faster than this; the first after a pause comes at once. What thousands of names answer
 /// one by one goes to the kernel together, and a client waits no longer for it than its own resolver takes to answer.
 const PUBLISH_INTERVAL_MIN: Duration = Duration::from_millis(5);
+/// The same where the addresses are those of before and only their times are new, for which nobody waits.
+const REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(250);
 
 /// The running task. Dropping it stops the task as well, without waiting for it.
 pub struct Service {
@@ -179,6 +181,7 @@ struct Driver {
     tell: watch::Sender<Arc<Snapshot>>,
     told: Option<Instant>,
     unsaid: bool,
+    urgent: bool,
     asking: JoinSet<Result<Settled, String>>,
     asked: HashMap<Id, Key>,
 }
@@ -187,6 +190,7 @@ impl Driver {
     /// `tell` holds the book's snapshot already.
     fn new(order: Order, mut book: Book, tell: watch::Sender<Arc<Snapshot>>, random: fastrand::Rng) -> Self {
         book.take_dirty();
+        book.take_urgent();
         let mut schedule = Schedule::new(order.pace, random);
         schedule.set_names(book.names(), order.pace, now());
         Self {
@@ -196,6 +200,7 @@ impl Driver {
             tell,
             told: None,
             unsaid: false,
+            urgent: false,
             asking: JoinSet::new(),
             asked: HashMap::new(),
         }
@@ -283,13 +288,23 @@ impl Driver {
 
     fn publish(&mut self, now: Instant) {
         self.unsaid |= self.book.take_dirty();
+        self.urgent |= self.book.take_urgent();
         // With nothing under way there is nothing to wait for.
-        let may =
-            self.schedule.running() == 0 || self.told.is_none_or(|told| now >= told + PUBLISH_INTERVAL_MIN);
+        let may = self.schedule.running() == 0 || self.told.is_none_or(|told| now >= told + self.interval());
         if self.unsaid && may {
             self.unsaid = false;
+            self.urgent = false;
             self.told = Some(now);
             self.tell.send_replace(Arc::new(self.book.snapshot()));
+        }
+    }
+
+    /// How long what is to be told now waits after what was told last.
+    fn interval(&self) -> Duration {
+        if self.urgent {
+            PUBLISH_INTERVAL_MIN
+        } else {
+            REFRESH_INTERVAL_MIN
         }
     }
 
@@ -297,7 +312,7 @@ impl Driver {
         let publish = self
             .told
             .filter(|_| self.unsaid)
-            .map(|told| told + PUBLISH_INTERVAL_MIN);
+            .map(|told| told + self.interval());
         [self.schedule.wake(), self.book.sweep_at(), publish]
             .into_iter()
             .flatten()

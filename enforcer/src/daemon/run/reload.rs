@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use super::words::{banner, tell_enforcing};
 use super::{Daemon, FIRST_ANSWERS, target};
 use crate::daemon::enforcing::Enforcing;
+use crate::daemon::memory;
 use crate::daemon::policy::Policy;
 use crate::kernel::{Cgroup, Counters, Pins};
 use crate::resolve::Snapshot;
@@ -98,6 +99,7 @@ impl Daemon {
         } else {
             self.tell_status();
         }
+        memory::give_back();
         // Only the names of the policy in force from here on.
         if let Err(failed) = self.answers.switch(&self.policy, None).await {
             error!("{failed:#}");

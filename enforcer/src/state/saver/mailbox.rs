@@ -104,16 +104,35 @@ pub(super) struct Slot {
     /// Since when the thread has been writing.
     pub(super) busy: Option<Instant>,
     pub(super) is_slow_told: bool,
+    /// How the thread sleeps, while it does.
+    pub(super) sleep: Option<Sleep>,
     /// What the thread is writing was waited for in vain.
     pub(super) is_late: bool,
 }
 
+/// For what a thread that sleeps has to be woken.
+#[derive(Clone, Copy)]
+pub(super) struct Sleep {
+    /// It wakes by itself, and finds what there is then.
+    pub(super) has_end: bool,
+    /// It has to write because of a change already.
+    pub(super) knows_change: bool,
+    /// It adds each change to the journal.
+    pub(super) is_for_changes: bool,
+}
+
 impl Mailbox {
     pub(super) fn put_answers(&self, stamped: Stamped, changes: Changes) {
-        self.change(|slot| {
-            slot.answers = Some(stamped);
-            slot.changes.and_then(changes);
+        let mut slot = self.lock();
+        let is_news = slot.sleep.is_some_and(|sleep| {
+            !sleep.has_end || (!changes.is_empty() && (sleep.is_for_changes || !sleep.knows_change))
         });
+        slot.answers = Some(stamped);
+        slot.changes.and_then(changes);
+        drop(slot);
+        if is_news {
+            self.wake.notify_one();
+        }
     }
 
     pub(super) fn put_configuration(&self, configuration: SavedConfiguration) {

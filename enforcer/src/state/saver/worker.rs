@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::mailbox::Slot;
+use super::mailbox::{Sleep, Slot};
 use super::news::{Copies, Item};
 use super::pace::Pace;
 use super::{Flushed, Place, Tell};
@@ -148,7 +148,13 @@ impl<T: Target> Worker<T> {
                     keeps: std::mem::take(&mut slot.keeps),
                 });
             }
-            slot = match self.due().flatten() {
+            let due = self.due().flatten();
+            slot.sleep = Some(Sleep {
+                has_end: due.is_some(),
+                knows_change: self.is_change && self.answers.is_some(),
+                is_for_changes: self.place == Place::Runtime,
+            });
+            slot = match due {
                 Some(time) => {
                     let limit = time.saturating_duration_since(now);
                     let waited = mailbox.wake.wait_timeout(slot, limit);
@@ -156,6 +162,7 @@ impl<T: Target> Worker<T> {
                 }
                 None => mailbox.wake.wait(slot).unwrap_or_else(PoisonError::into_inner),
             };
+            slot.sleep = None;
         }
     }
 
