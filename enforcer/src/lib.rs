@@ -1,11 +1,12 @@
 //! `enforcer`: a client firewall for container registries.
 //!
 //! Data flows one way: text, [`config`], [`endpoints`], answers ([`resolve`]), grants and plan ([`policy`]), maps,
-//! verdict and event ([`kernel`]), report ([`daemon`], [`cli`]). ARCHITECTURE.md is the map of the code.
+//! verdict and event ([`kernel`]), report ([`daemon`], [`control`], [`cli`]). ARCHITECTURE.md is the map of the code.
 
 pub mod cli;
 pub mod config;
 pub mod config_file;
+pub mod control;
 pub mod daemon;
 pub mod elapsed;
 pub mod endpoints;

@@ -40,10 +40,10 @@ impl Text<'_> {
 }
 
 /// The keys of every table, for telling where a key that is in the wrong one belongs.
-pub(crate) const KEYS: [(&str, &[&str]); 7] = [
+pub(crate) const KEYS: [(&str, &[&str]); 8] = [
     (
         "the top of the file",
-        &["mode", "registry", "allow", "service_tags", "enforce", "resolver"],
+        &["mode", "registry", "allow", "service_tags", "enforce", "resolver", "control"],
     ),
     (
         "[[registry]]",
@@ -98,6 +98,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 7] = [
             "concurrency",
         ],
     ),
+    ("[control]", &["group"]),
 ];
 
 /// One table of the configuration.

@@ -12,9 +12,9 @@ use super::document::{KEYS, Section, Value};
 use super::lower_tags::Tags;
 use super::report::Report;
 use super::server_names::Lists;
-use super::{Config, Enforce, Files, Mode, Resolver, Rule, RuleId, RuleKind, ServerNames};
+use super::{Config, Control, Enforce, Files, Mode, Resolver, Rule, RuleId, RuleKind, ServerNames};
 use super::{ServiceTag, TagFileSummary};
-use super::{lower_allow, lower_enforce, lower_registry, lower_resolver};
+use super::{lower_allow, lower_control, lower_enforce, lower_registry, lower_resolver};
 
 /// Most rules of one configuration.
 pub const RULES_MAX: usize = 4096;
@@ -62,12 +62,15 @@ pub(super) fn document(table: &DeTable<'_>, folder: &Path, files: &dyn Files, re
     let resolver = single(&top, "resolver", "[resolver]", report).map_or_else(Resolver::default, |section| {
         lower_resolver::lower(&section, report)
     });
+    let control = single(&top, "control", "[control]", report)
+        .map_or_else(Control::default, |section| lower_control::lower(&section, report));
     Config {
         mode,
         rules,
         enforce,
         resolver,
         tag_files,
+        control,
     }
 }
 

@@ -13,6 +13,7 @@ mod json;
 mod login_server;
 mod lower;
 mod lower_allow;
+mod lower_control;
 mod lower_enforce;
 mod lower_regions;
 mod lower_registry;
@@ -180,6 +181,8 @@ pub struct Config {
     pub resolver: Resolver,
     /// The files of service tags that rules refer to, each once.
     pub tag_files: Vec<TagFileSummary>,
+    /// `[control]`.
+    pub control: Control,
 }
 
 /// What a file of service tags says of itself.
@@ -386,6 +389,16 @@ impl Default for Enforce {
 
 /// Most ports a configuration may list: the kernel programs compare against each.
 pub const PORTS_MAX: usize = 16;
+
+/// `[control]`: who may ask the daemon.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Control {
+    /// `group`: the group whose members may ask as root may, by its name in /etc/group or its number.
+    pub group: Option<String>,
+}
+
+/// The longest name of a group (`LOGIN_NAME_MAX` less its end, as for users).
+pub const GROUP_MAX: usize = 255;
 
 /// `[resolver]`.
 #[derive(Clone, Debug)]

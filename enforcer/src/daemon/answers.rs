@@ -6,12 +6,15 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::policy::Policy;
+use crate::resolve::failover::Watch;
+use crate::resolve::health::Standing;
 use crate::resolve::{SavedAnswers, Service, Snapshot};
 
 /// A running resolver and its newest answers. Dropping it ends the asking.
 pub(super) struct Answers {
     service: Service,
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    upstreams: Watch,
 }
 
 impl Answers {
@@ -22,19 +25,26 @@ impl Answers {
 
     /// As [`Self::start`], with what an earlier process knew: it is in the first answers.
     pub(super) fn start_from(policy: &Policy, saved: &SavedAnswers) -> anyhow::Result<Self> {
+        let connected = policy.connect()?;
+        let upstreams = connected.watch();
         let service = Service::start_from(
             policy.questions.clone(),
             &policy.config.resolver,
-            policy.connect()?,
+            connected,
             saved,
         );
         let snapshots = service.snapshots();
-        Ok(Self { service, snapshots })
+        Ok(Self {
+            service,
+            snapshots,
+            upstreams,
+        })
     }
 
     /// Asks for the names of `policy` from now on, and for those of `kept` as well; what is known of both is kept.
-    pub(super) async fn switch(&self, policy: &Policy, kept: Option<&Policy>) -> anyhow::Result<()> {
+    pub(super) async fn switch(&mut self, policy: &Policy, kept: Option<&Policy>) -> anyhow::Result<()> {
         let upstreams = policy.connect()?;
+        self.upstreams = upstreams.watch();
         // Of a name that both have, whatever one of them accepts is accepted: see `Question`.
         let kept = kept.map_or(&[][..], |kept| &kept.questions);
         let questions = [&policy.questions[..], kept].concat();
@@ -72,6 +82,11 @@ impl Answers {
             std::future::pending::<()>().await;
         }
         self.newest()
+    }
+
+    /// How those are who are asked.
+    pub(super) fn upstreams(&self) -> Vec<Standing> {
+        self.upstreams.look()
     }
 
     /// The answers as they are now; right after the start what was saved of them.
@@ -129,9 +144,14 @@ mod tests {
     async fn answered(policy: &Policy) -> Answers {
         let resolver = &policy.config.resolver;
         let failover = Failover::new(vec![Box::new(Friendly)], resolver);
+        let upstreams = failover.watch();
         let service = Service::start(policy.questions.clone(), resolver, failover);
         let snapshots = service.snapshots();
-        let mut answers = Answers { service, snapshots };
+        let mut answers = Answers {
+            service,
+            snapshots,
+            upstreams,
+        };
         answers.settled(Instant::now() + Duration::from_secs(60)).await;
         answers
     }

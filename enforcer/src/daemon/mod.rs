@@ -4,7 +4,7 @@
 //! policy (file) -> answers (resolve) -> enforcing (kernel) -> denial -> tally -> report
 //! ```
 //!
-//! [`ending`] ends the sessions behind denials. [`names`] and [`report`] are pure; the rest is the shell that ties the other rooms together.
+//! [`ending`] ends the sessions behind denials, [`owner`] says whose they were. [`names`] and [`report`] are pure; the rest is the shell that ties the other rooms together.
 
 mod answers;
 pub mod denial;
@@ -17,6 +17,7 @@ pub mod measure;
 mod memory;
 pub mod names;
 pub mod notify;
+pub mod owner;
 pub mod policy;
 pub mod report;
 pub mod run;

@@ -1,5 +1,6 @@
 //! A configuration file, read and worked out as far as it goes without asking anybody.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,7 +20,7 @@ use crate::state::configuration::Recorded;
 use crate::state::{SavedConfiguration, configuration};
 
 /// What a configuration file comes to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     /// The configuration.
     pub config: Config,
@@ -81,7 +82,7 @@ impl Policy {
     ///
     /// # Errors
     /// As for [`Policy::load`].
-    pub fn load_recorded(file: &Path) -> (Vec<String>, anyhow::Result<(Self, Recorded)>) {
+    pub fn load_recorded(file: &Path) -> (Vec<Told>, anyhow::Result<(Self, Recorded)>) {
         match configuration::read(file) {
             Ok((parsed, recorded)) => {
                 let (problems, policy) = Self::of_parsed(parsed);
@@ -108,7 +109,7 @@ impl Policy {
     ///
     /// # Errors
     /// One of its problems is an error.
-    pub fn load_again(file: &Path, text: &str) -> (Vec<String>, anyhow::Result<(Self, Recorded)>) {
+    pub fn load_again(file: &Path, text: &str) -> (Vec<Told>, anyhow::Result<(Self, Recorded)>) {
         let (parsed, recorded) = configuration::read_again(file, text.to_owned());
         let (problems, policy) = Self::of_parsed(parsed);
         (problems, policy.map(|policy| (policy, recorded)))
@@ -119,12 +120,12 @@ impl Policy {
     /// # Errors
     /// This enforcer finds an error in it that the one which saved it did not, or the system's name servers can not be
     /// found.
-    pub fn of_saved(saved: &SavedConfiguration) -> (Vec<String>, anyhow::Result<Self>) {
+    pub fn of_saved(saved: &SavedConfiguration) -> (Vec<Told>, anyhow::Result<Self>) {
         Self::of_parsed(saved.parse())
     }
 
-    fn of_parsed(parsed: Parsed) -> (Vec<String>, anyhow::Result<Self>) {
-        let problems = parsed.problems.iter().map(problem_line).collect();
+    fn of_parsed(parsed: Parsed) -> (Vec<Told>, anyhow::Result<Self>) {
+        let problems = parsed.problems.into_iter().map(Told).collect();
         let config = parsed.config.context("the configuration has errors");
         (problems, config.map(Self::new))
     }
@@ -148,17 +149,23 @@ impl Policy {
         policy
     }
 
-    /// Takes over the system's name servers, where the configuration names none; whether they are others than before. A
-    /// system that names none right now, as before the network is up, changes nothing.
-    pub(super) fn follow_system(&mut self) -> bool {
-        match self.system_upstreams() {
-            Ok(found) if found != self.upstreams => {
-                self.upstreams = found;
-                self.edition = Edition::next();
-                true
-            }
-            _ => false,
+    /// Takes over the system's name servers, where the configuration names none.
+    fn follow_system(&mut self) {
+        if let Some(found) = self.other_upstreams() {
+            self.ask(found);
         }
+    }
+
+    /// Asks these name servers from now on.
+    pub(super) fn ask(&mut self, upstreams: Vec<Upstream>) {
+        self.upstreams = upstreams;
+        self.edition = Edition::next();
+    }
+
+    /// The system's name servers, where the configuration names none and they are others than before. A system that names
+    /// none right now, as before the network is up, changes nothing.
+    pub(super) fn other_upstreams(&self) -> Option<Vec<Upstream>> {
+        self.system_upstreams().ok().filter(|found| *found != self.upstreams)
     }
 
     /// Those that the configuration names, otherwise those of the system.
@@ -233,16 +240,24 @@ impl Policy {
     }
 
     /// What its user must know beside the problems of the file, a sentence each: server names that are not looked at,
-    /// patterns without addresses, service tags under any name.
+    /// service tags under any name, and the [`gaps`](Self::gaps).
     pub(super) fn cautions(&self) -> Vec<String> {
-        let nobody = self.upstreams.is_empty() && !self.questions.is_empty();
-        let nobody = nobody.then(|| NOBODY_TO_ASK.to_owned());
         let off = (self.config.enforce.server_names == ServerNames::Off).then(|| SERVER_NAMES_OFF.to_owned());
-        let unaddressed = endpoints::unaddressed(&self.config, &self.endpoints);
         let open = endpoints::open_tags(&self.config);
         off.into_iter()
-            .chain(nobody)
             .chain(open.iter().map(ToString::to_string))
+            .chain(self.gaps())
+            .collect()
+    }
+
+    /// What it lacks to grant all that it names, a sentence each: name servers, addresses of patterns.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<String> {
+        let nobody = self.upstreams.is_empty() && !self.questions.is_empty();
+        let nobody = nobody.then(|| NOBODY_TO_ASK.to_owned());
+        let unaddressed = endpoints::unaddressed(&self.config, &self.endpoints);
+        nobody
+            .into_iter()
             .chain(unaddressed.iter().map(endpoints::Unaddressed::words))
             .collect()
     }
@@ -287,17 +302,26 @@ fn system_upstreams() -> anyhow::Result<Vec<Upstream>> {
     Ok(found.servers)
 }
 
-/// A problem as one line of a log: place, severity, what is wrong, what to do.
-fn problem_line(problem: &Problem) -> String {
-    let place = problem.span.place();
-    let hint = problem.hint.as_ref().map(|hint| format!("; hint: {hint}"));
-    format!(
-        "{}:{}:{}: {}: {}{}",
-        place.file.display(),
-        place.line,
-        place.column,
-        problem.severity.as_str(),
-        problem.message,
-        hint.unwrap_or_default()
-    )
+/// A problem of a file, as one line of a log: place, severity, what is wrong, what to do.
+#[derive(Clone, Debug)]
+pub struct Told(pub Problem);
+
+impl fmt::Display for Told {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let problem = &self.0;
+        let place = problem.span.place();
+        write!(
+            out,
+            "{}:{}:{}: {}: {}",
+            place.file.display(),
+            place.line,
+            place.column,
+            problem.severity.as_str(),
+            problem.message
+        )?;
+        match &problem.hint {
+            Some(hint) => write!(out, "; hint: {hint}"),
+            None => Ok(()),
+        }
+    }
 }

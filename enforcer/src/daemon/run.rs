@@ -4,6 +4,8 @@
 //! ends, or for the time of the process. Then the run loop follows answers, tells of denials, reloads, and looks after
 //! what is attached.
 
+mod board;
+mod changes;
 mod health;
 mod kept;
 mod reload;
@@ -20,6 +22,7 @@ use anyhow::Context as _;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use self::board::Control;
 use self::health::Health;
 use self::kept::Kept;
 use self::reload::Reload;
@@ -34,7 +37,6 @@ use super::names::{History, turns};
 use super::notify::Notifier;
 use super::policy::Policy;
 use super::signals::{self, Signals};
-use crate::kernel::cgroup::path_of_process;
 use crate::kernel::{Cgroup, CgroupError, Counters, Event, Events};
 use crate::resolve::Snapshot;
 use crate::state::Instance;
@@ -83,7 +85,7 @@ struct Daemon {
     text: String,
     /// The files that it refers to.
     watch: Watch,
-    policy: Policy,
+    policy: Arc<Policy>,
     answers: Answers,
     enforcing: Enforcing,
     /// What outlives the process; `None` when nothing does.
@@ -108,6 +110,8 @@ struct Daemon {
     reload: Option<Reload>,
     /// The generation for which memory was given back last, and when.
     tidied: (u64, Instant),
+    /// Those who ask.
+    control: Control,
 }
 
 impl Daemon {
@@ -121,7 +125,11 @@ impl Daemon {
                     libc::SIGHUP => self.start_reload().await,
                     _ => return self.end(signals::name(number)).await,
                 },
-                event = next_event(&mut self.events) => self.tell_denial(event),
+                event = next_event(&mut self.events) => {
+                    self.tell_denial(event);
+                    continue;
+                }
+                order = self.control.next_order() => self.obey(order).await,
                 (snapshot, ends_reload) = next_answers(&mut self.answers, self.reload.as_ref()) => {
                     if ends_reload {
                         self.finish_reload(&snapshot).await;
@@ -138,6 +146,7 @@ impl Daemon {
                     self.tidy();
                 }
             }
+            self.publish();
         }
     }
 
@@ -227,7 +236,8 @@ impl Daemon {
                 return;
             }
         };
-        let cgroup = denial.pid.and_then(path_of_process);
+        let owner = self.control.owner(&denial);
+        self.control.note(&denial, &owner);
         warn!(
             verdict = denial.verdict(),
             reason = denial.reason.name(),
@@ -241,7 +251,9 @@ impl Daemon {
             pid = denial.pid,
             process = denial.process,
             cgroup_id = denial.cgroup,
-            cgroup,
+            cgroup = owner.cgroup,
+            unit = owner.unit,
+            container = owner.container.map(|container| container.id),
             "{denial}"
         );
     }
@@ -265,6 +277,7 @@ impl Daemon {
                     suppressed,
                     reason.name()
                 );
+                self.control.note_suppressed(reason.name(), suppressed);
             }
         }
         self.counted = counters;

@@ -13,6 +13,7 @@
 //! rename, and what no name above stands for is swept at the end.
 
 mod folder;
+mod look;
 mod maps;
 mod pinned;
 
@@ -28,6 +29,7 @@ use super::error::KernelError;
 use super::links::{Link, POINTS, Point};
 use super::sys;
 
+pub use look::{Look, PinnedHook, PinnedPolicy, attached_since, hook_names, look};
 pub use maps::{MapsFound, Was, confirm};
 pub(super) use pinned::Pinned;
 

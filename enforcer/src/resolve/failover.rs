@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config;
@@ -14,7 +14,7 @@ use crate::names::ServerName;
 use super::Family;
 use super::answer::{Answer, AskError, DnsName, Settled};
 use super::chain;
-use super::health::{Blame, Health};
+use super::health::{Blame, Health, Standing};
 
 /// How often the target of a CNAME is asked for when an answer stops there. Recursive resolvers never do; forwarders in
 /// front of split zones do.
@@ -35,7 +35,7 @@ pub type Asking<'a> = Pin<Box<dyn Future<Output = Result<Answer, AskError>> + Se
 /// The upstreams in the order of preference.
 pub struct Failover {
     upstreams: Vec<Box<dyn Ask>>,
-    health: Mutex<Health>,
+    health: Arc<Mutex<Health>>,
     chain_max: usize,
     records_max: usize,
 }
@@ -68,7 +68,7 @@ impl Failover {
     pub fn new(upstreams: Vec<Box<dyn Ask>>, resolver: &config::Resolver) -> Self {
         let trial = resolver.timeout.max(Duration::from_secs(1)) * 2;
         Self {
-            health: Mutex::new(Health::new(upstreams.len(), trial)),
+            health: Arc::new(Mutex::new(Health::new(upstreams.len(), trial))),
             upstreams,
             chain_max: resolver.chain_max,
             // Twice what can be used, for records beside the chain (signatures are left out before).
@@ -82,6 +82,15 @@ impl Failover {
     /// The upstreams' labels in the order of preference.
     pub fn labels(&self) -> impl Iterator<Item = &str> {
         self.upstreams.iter().map(|upstream| upstream.label())
+    }
+
+    /// Looks at the upstreams from elsewhere, as long as somebody wants to.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch {
+            labels: self.labels().map(str::to_owned).collect(),
+            health: Arc::clone(&self.health),
+        }
     }
 
     /// Resolves one family of `name`.
@@ -152,8 +161,33 @@ impl Failover {
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {
-        // What a panicking task left is still a fair guess at the upstreams' health.
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.health)
+    }
+}
+
+fn lock(health: &Mutex<Health>) -> MutexGuard<'_, Health> {
+    // What a panicking task left is still a fair guess at the upstreams' health.
+    health.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How the upstreams of a [`Failover`] are.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    labels: Vec<String>,
+    health: Arc<Mutex<Health>>,
+}
+
+impl Watch {
+    /// Each upstream in the order of preference, now.
+    #[must_use]
+    pub fn look(&self) -> Vec<Standing> {
+        let aside = lock(&self.health).aside(now());
+        self.labels
+            .iter()
+            .cloned()
+            .zip(aside)
+            .map(|(label, aside)| Standing { label, aside })
+            .collect()
     }
 }
 

@@ -24,6 +24,15 @@ pub enum Blame {
     Refusing,
 }
 
+/// How an upstream is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Standing {
+    /// How it is called in messages.
+    pub label: String,
+    /// For how long it is put aside; zero while one question tries it.
+    pub aside: Option<Duration>,
+}
+
 /// The upstreams' record.
 #[derive(Debug)]
 pub struct Health {
@@ -68,6 +77,16 @@ impl Health {
         }
         first.append(&mut last);
         first
+    }
+
+    /// For how long each upstream is aside; zero when that is over and it has not answered since.
+    #[must_use]
+    pub fn aside(&self, now: Instant) -> Vec<Option<Duration>> {
+        let left = |until: Instant| until.saturating_duration_since(now);
+        self.upstreams
+            .iter()
+            .map(|record| record.aside.map(left))
+            .collect()
     }
 
     /// `answered` gave a good answer after each of `failed`, in their order, gave none.

@@ -1,5 +1,6 @@
 //! Whether what was attached is still there and judges as it should: the daemon's look at itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{error, info, warn};
@@ -8,6 +9,7 @@ use super::super::report::counted;
 use super::kept::Kept;
 use super::{Daemon, target};
 use crate::config::{Mode, Tamper};
+use crate::control::view::Findings;
 use crate::kernel::Damage;
 
 /// How often it is looked. What somebody takes away is noticed within 10 s; half of it leaves time to put it back.
@@ -50,6 +52,18 @@ impl Health {
         self.period
     }
 
+    /// What was found, for others.
+    pub(super) fn findings(&self) -> Findings {
+        Findings {
+            is_gone: self.is_gone,
+            damages: self.damages.clone(),
+            wrong: self.wrong.clone(),
+            revert: self.revert,
+            has_reverted: self.has_reverted,
+            ..Findings::default()
+        }
+    }
+
     /// The programs were attached anew: what was told of those before is history.
     pub(super) fn begin_again(&mut self) {
         self.damages.clear();
@@ -73,9 +87,10 @@ impl Daemon {
     /// Name servers of the system come and go with its networks. Those that the configuration names stay.
     pub(super) async fn look_at_upstreams(&mut self) {
         // A reload reads them by itself, and asks for more names than this policy has.
-        if self.reload.is_some() || !self.policy.follow_system() {
+        let Some(upstreams) = self.policy.other_upstreams().filter(|_| self.reload.is_none()) else {
             return;
-        }
+        };
+        Arc::make_mut(&mut self.policy).ask(upstreams);
         let servers: Vec<_> = self
             .policy
             .upstreams

@@ -14,7 +14,7 @@ use super::words::{banner, tell_enforcing};
 use super::{Daemon, FIRST_ANSWERS, target};
 use crate::daemon::enforcing::Enforcing;
 use crate::daemon::memory;
-use crate::daemon::policy::Policy;
+use crate::daemon::policy::{Policy, Told};
 use crate::kernel::{Cgroup, Counters, Pins};
 use crate::resolve::Snapshot;
 use crate::state::configuration::Recorded;
@@ -24,6 +24,8 @@ pub(super) struct Reload {
     pub(super) policy: Policy,
     /// What it was made of.
     pub(super) recorded: Recorded,
+    /// Its warnings.
+    pub(super) problems: Vec<Told>,
     /// When it comes into force with what is known until then.
     pub(super) deadline: Instant,
     pub(super) cause: Cause,
@@ -50,6 +52,7 @@ impl Daemon {
                 for problem in &problems {
                     error!("{problem}");
                 }
+                self.note_refused(&failed, &problems);
                 self.notifier.ready(&self.status());
                 return;
             }
@@ -60,6 +63,7 @@ impl Daemon {
         // The names of the policy in force are kept: it has to follow their answers, and to go on when this fails.
         if let Err(failed) = self.answers.switch(&policy, Some(&self.policy)).await {
             tell_refused(&failed);
+            self.note_refused(&failed, &problems);
             self.notifier.ready(&self.status());
             return;
         }
@@ -67,6 +71,7 @@ impl Daemon {
         self.reload = Some(Reload {
             policy,
             recorded,
+            problems,
             deadline: Instant::now() + FIRST_ANSWERS,
             cause: Cause::Signal,
         });
@@ -77,9 +82,11 @@ impl Daemon {
         let Some(reload) = self.reload.take() else {
             return;
         };
+        let before = self.before_reload();
         let Reload {
             policy,
             recorded,
+            problems,
             cause,
             ..
         } = reload;
@@ -87,13 +94,15 @@ impl Daemon {
         if let Some(kept) = &self.kept {
             kept.keep().await;
         }
-        match self.replace(&policy, snapshot) {
+        let replaced = self.replace(&policy, snapshot);
+        match &replaced {
             Ok(()) => {
-                self.policy = policy;
+                self.policy = Arc::new(policy);
                 self.look_after_files(recorded);
             }
-            Err(failed) => tell_refused(&failed),
+            Err(failed) => tell_refused(failed),
         }
+        self.tell_reloaded(before.as_ref(), replaced.as_ref().err(), &problems);
         if cause == Cause::Signal {
             self.notifier.ready(&self.status());
         } else {

@@ -17,6 +17,7 @@ use super::super::failure;
 use super::super::names::History;
 use super::super::policy::Policy;
 use super::super::signals::{self, Signals};
+use super::board::{self, Control};
 use super::health::Health;
 use super::kept::{self, Kept};
 use super::watch::Watch;
@@ -53,6 +54,7 @@ pub(super) async fn temporary(options: Options, signals: &mut Signals) -> anyhow
         counted: Counters::default(),
         reload: None,
         tidied: (0, Instant::now()),
+        control: Control::start(None),
         health: Health::new(options.notifier.watchdog_interval()),
         notifier: options.notifier,
         kept: None,
@@ -62,7 +64,7 @@ pub(super) async fn temporary(options: Options, signals: &mut Signals) -> anyhow
         text: recorded.saved.text,
         watch: Watch::new(recorded.stamps),
         file: options.file,
-        policy,
+        policy: Arc::new(policy),
         answers,
         enforcing,
     };
@@ -88,10 +90,15 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
     } = recorded;
     let cgroup = target(&policy).map_err(failure::of_cgroup)?;
     let (kept, saved) = Kept::open(&instance)?;
+    let mut control = Control::start(Some(&instance));
+    if !is_new {
+        control.is_refused(board::replaced_by_saved(&options.file));
+    }
     let (mut enforcing, maps) = Enforcing::load_pinned(&policy, &kept.pins).map_err(failure::of_kernel)?;
     banner(&policy, &cgroup);
 
     let has_policy = enforcing.adopt().map_err(failure::of_kernel)?;
+    control.found(enforcing.generation());
     let counted = enforcing.counters().map_err(failure::of_kernel)?;
     let mut answers = Answers::start_from(&policy, saved.as_ref().unwrap_or(&SavedAnswers::default()))?;
     let snapshot = answers.newest();
@@ -107,6 +114,7 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
         counted,
         reload: None,
         tidied: (0, Instant::now()),
+        control,
         health: Health::new(options.notifier.watchdog_interval()),
         notifier: options.notifier,
         kept: Some(kept),
@@ -116,7 +124,7 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
         text: recorded.text.clone(),
         watch: Watch::new(stamps),
         file: options.file,
-        policy,
+        policy: Arc::new(policy),
         answers,
         enforcing,
     };
@@ -150,6 +158,7 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
     }
     tell_found(&maps, &links);
     daemon.tell_update(update.as_ref());
+    daemon.publish();
     daemon.is_in_force();
     Ok(Some(daemon))
 }

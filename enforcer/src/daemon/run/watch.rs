@@ -251,6 +251,7 @@ impl Daemon {
         self.reload = Some(Reload {
             policy,
             recorded,
+            problems,
             deadline: Instant::now() + FIRST_ANSWERS,
             cause: Cause::File,
         });

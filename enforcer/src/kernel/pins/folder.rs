@@ -40,6 +40,17 @@ pub(super) fn of(instance: &str) -> Result<PathBuf, KernelError> {
     Ok(base.join("enforcer").join(instance))
 }
 
+/// The folder of an instance where it is there; nothing is mounted or made.
+pub(super) fn existing(instance: &str) -> Result<Option<PathBuf>, KernelError> {
+    let mounts = fs::read_to_string("/proc/self/mounts")
+        .map_err(|error| failed("read", Path::new("/proc/self/mounts"), error))?;
+    let Some(base) = mounted(&mounts) else {
+        return Ok(None);
+    };
+    let folder = base.join("enforcer").join(instance);
+    Ok(is_there(&folder)?.then_some(folder))
+}
+
 /// Where a BPF file system is mounted: at the usual place, or else the first.
 fn mounted(mounts: &str) -> Option<PathBuf> {
     let places: Vec<&str> = mounts
@@ -97,7 +108,7 @@ pub(super) fn lock(folder: &Path, instance: &str) -> Result<OwnedFd, KernelError
 }
 
 /// Who has a file locked, as far as `/proc/locks` tells.
-fn holder(inode: u64) -> Option<u32> {
+pub(super) fn holder(inode: u64) -> Option<u32> {
     holder_in(&fs::read_to_string("/proc/locks").ok()?, inode)
 }
 

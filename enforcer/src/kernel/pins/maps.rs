@@ -201,7 +201,7 @@ fn fits(name: &str, path: &Path, object: &Object, sizes: &Sizes) -> Result<(), S
         return Err(format!("what is pinned as {name} is another map"));
     }
     if name == "HEADER" {
-        let version = header(path)
+        let version = header(path, true)
             .map_err(|error| error.to_string())?
             .read(0, 1)
             .first()
@@ -213,13 +213,19 @@ fn fits(name: &str, path: &Path, object: &Object, sizes: &Sizes) -> Result<(), S
     Ok(())
 }
 
-fn header(path: &Path) -> Result<Mapped<Header>, KernelError> {
+/// The folder of the policy's maps, below that of an instance.
+pub(super) fn policy_folder() -> String {
+    GROUPS[0].name()
+}
+
+/// Maps the header that is pinned at `path`.
+pub(super) fn header(path: &Path, writable: bool) -> Result<Mapped<Header>, KernelError> {
     let data = MapData::from_pin(path).map_err(|error| KernelError::Map {
         map: "HEADER",
         action: "opened",
         source: io::Error::other(error),
     })?;
-    Mapped::new("HEADER", data.fd().as_fd(), 1, true)
+    Mapped::new("HEADER", data.fd().as_fd(), 1, writable)
 }
 
 /// Takes the time away from which on an instance would only report, also beside the daemon that serves it. Whether there
@@ -232,7 +238,7 @@ pub fn confirm(instance: &str) -> Result<Option<(bool, Generation)>, KernelError
     if !folder::is_there(&path)? {
         return Ok(None);
     }
-    let mut header = header(&path)?;
+    let mut header = header(&path, true)?;
     let was_limited = header
         .read(0, 1)
         .first()

@@ -283,6 +283,7 @@ fn example() -> (Config, Vec<Endpoint>, Vec<Upstream>) {
         },
         resolver: Resolver::default(),
         tag_files: Vec::new(),
+        control: crate::config::Control::default(),
     };
     let endpoint = |rule, role, target| Endpoint {
         rule: RuleId(rule),

@@ -1,0 +1,454 @@
+//! Which entries of the history somebody wants: what `observe` is told, and what goes over the socket. Pure.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use super::model::{Entry, Event, Verdict};
+use crate::config::parse_duration;
+
+/// The kernel keeps so many bytes of the name of a thread (`TASK_COMM_LEN` of include/linux/sched.h, less its end).
+const COMM_MAX: usize = 15;
+
+/// What is asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Query {
+    /// Which entries.
+    pub filter: Filter,
+    /// From where on; `None` for all that are kept.
+    pub since: Option<Since>,
+    /// Whether those that are still to come are wanted as well.
+    pub follow: bool,
+}
+
+/// Where in the past to begin.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Since {
+    /// So long ago, by the clock since boot.
+    Ago(Duration),
+    /// At this time of day.
+    At(Timestamp),
+    /// Behind the entry with this number.
+    After(u64),
+}
+
+/// Which entries; every condition that is there must hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Filter {
+    /// One of these; empty for any.
+    pub verdicts: Vec<Verdict>,
+    /// By whom.
+    pub process: Option<Process>,
+    /// A name that the address was answered for, or that the session asked for.
+    pub name: Option<Glob>,
+    /// Where to.
+    pub to: Option<Destination>,
+}
+
+/// A process by its id, or by the name of the thread.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Process {
+    /// Its id in the initial pid namespace.
+    Pid(u32),
+    /// The whole name; beyond 15 bytes the kernel keeps nothing.
+    Name(String),
+}
+
+/// A name in which `*` stands for any text.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Glob(String);
+
+/// Addresses and perhaps a port.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Destination {
+    prefix: IpNet,
+    port: Option<u16>,
+}
+
+/// A text that is no such thing, in words.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub struct FilterError(String);
+
+impl Filter {
+    /// Whether somebody wants this entry. What is lost is told to everybody whom it might concern.
+    #[must_use]
+    pub fn wants(&self, entry: &Entry) -> bool {
+        match entry {
+            Entry::Event(event) => self.wants_event(event),
+            Entry::Suppressed(_) => {
+                self.verdicts.is_empty()
+                    || self.verdicts.iter().any(|verdict| *verdict != Verdict::Allowed)
+            }
+            Entry::Missed(_) => true,
+        }
+    }
+
+    fn wants_event(&self, event: &Event) -> bool {
+        (self.verdicts.is_empty() || self.verdicts.contains(&event.verdict))
+            && self.process.as_ref().is_none_or(|process| process.is(event))
+            && self.to.is_none_or(|to| event.destination.is_some_and(|is| to.contains(is)))
+            && self.name.as_ref().is_none_or(|glob| {
+                let mut names = [&event.name, &event.server_name].into_iter().flatten();
+                names.any(|name| glob.matches(name))
+            })
+    }
+}
+
+impl Process {
+    fn is(&self, event: &Event) -> bool {
+        match self {
+            Self::Pid(pid) => event.pid == Some(*pid),
+            Self::Name(name) => {
+                let kept = name.get(..name.floor_char_boundary(COMM_MAX)).unwrap_or(name);
+                event.process == kept
+            }
+        }
+    }
+}
+
+impl Glob {
+    fn matches(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let mut pieces = self.0.split('*');
+        let Some(mut rest) = name.strip_prefix(pieces.next().unwrap_or_default()) else {
+            return false;
+        };
+        let Some(last) = pieces.next_back() else {
+            return rest.is_empty();
+        };
+        // The first place for each piece is as good as any: what comes after it may only be longer.
+        for piece in pieces {
+            match rest.find(piece) {
+                Some(at) => rest = &rest[at + piece.len()..],
+                None => return false,
+            }
+        }
+        rest.ends_with(last)
+    }
+}
+
+impl Destination {
+    fn contains(&self, destination: SocketAddr) -> bool {
+        self.prefix.contains(&destination.ip().to_canonical())
+            && self.port.is_none_or(|port| destination.port() == port)
+    }
+}
+
+impl FromStr for Process {
+    type Err = FilterError;
+
+    fn from_str(text: &str) -> Result<Self, FilterError> {
+        match text.parse() {
+            Ok(pid) => Ok(Self::Pid(pid)),
+            Err(_) if text.is_empty() => Err(FilterError("a process id or name is expected".into())),
+            Err(_) => Ok(Self::Name(text.to_owned())),
+        }
+    }
+}
+
+impl FromStr for Glob {
+    type Err = FilterError;
+
+    fn from_str(text: &str) -> Result<Self, FilterError> {
+        if text.is_empty() {
+            return Err(FilterError(
+                "a name is expected, in which `*` stands for any text".into(),
+            ));
+        }
+        Ok(Self(text.to_ascii_lowercase()))
+    }
+}
+
+impl FromStr for Destination {
+    type Err = FilterError;
+
+    fn from_str(text: &str) -> Result<Self, FilterError> {
+        let failed = || {
+            FilterError(format!(
+                "`{}` is no address or prefix: 192.0.2.1, 192.0.2.0/24:443, [2001:db8::1]:443",
+                text.escape_default()
+            ))
+        };
+        let (addresses, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (addresses, behind) = rest.split_once(']').ok_or_else(failed)?;
+                let port = match behind {
+                    "" => None,
+                    _ => Some(behind.strip_prefix(':').ok_or_else(failed)?),
+                };
+                (addresses, port)
+            }
+            // More colons are those of IPv6.
+            None if text.matches(':').count() == 1 => {
+                let (addresses, port) = text.split_once(':').ok_or_else(failed)?;
+                (addresses, Some(port))
+            }
+            None => (text, None),
+        };
+        let prefix = addresses
+            .parse::<IpNet>()
+            .or_else(|_| addresses.parse::<IpAddr>().map(IpNet::from))
+            .map_err(|_| failed())?;
+        let port = port.map(str::parse).transpose().map_err(|_| failed())?;
+        Ok(Self { prefix, port })
+    }
+}
+
+impl FromStr for Since {
+    type Err = FilterError;
+
+    fn from_str(text: &str) -> Result<Self, FilterError> {
+        if let Some(number) = text.strip_prefix('#') {
+            let number = number.parse().map(Self::After);
+            return number.map_err(|_| FilterError("a number is expected behind `#`".into()));
+        }
+        if let Some(duration) = parse_duration(text) {
+            return Ok(Self::Ago(duration));
+        }
+        text.parse().map(Self::At).map_err(|_| {
+            FilterError(format!(
+                "`{}` is neither a span of time (10m, 2h) nor a time (2026-01-31T12:00:00Z)",
+                text.escape_default()
+            ))
+        })
+    }
+}
+
+impl FromStr for Verdict {
+    type Err = FilterError;
+
+    fn from_str(text: &str) -> Result<Self, FilterError> {
+        let all = [Self::Denied, Self::Allowed, Self::Audit];
+        all.into_iter()
+            .find(|verdict| verdict.as_str() == text)
+            .ok_or_else(|| FilterError("a verdict is denied, allowed or audit".into()))
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pid(pid) => write!(out, "{pid}"),
+            Self::Name(name) => out.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => write!(out, "[{}]:{port}", self.prefix),
+            None => write!(out, "{}", self.prefix),
+        }
+    }
+}
+
+impl fmt::Display for Since {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ago(ago) => write!(out, "{}ms", ago.as_millis()),
+            Self::At(time) => time.fmt(out),
+            Self::After(number) => write!(out, "#{number}"),
+        }
+    }
+}
+
+impl Query {
+    /// The part of a URL behind its `?`.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut parts: Vec<(&str, String)> = Vec::new();
+        parts.extend(self.since.map(|since| ("since", since.to_string())));
+        parts.extend(self.follow.then(|| ("follow", "true".to_owned())));
+        let verdicts = self.filter.verdicts.iter();
+        parts.extend(verdicts.map(|verdict| ("verdict", verdict.as_str().to_owned())));
+        let process = self.filter.process.as_ref();
+        parts.extend(process.map(|process| ("process", process.to_string())));
+        parts.extend(self.filter.name.as_ref().map(|glob| ("name", glob.0.clone())));
+        parts.extend(self.filter.to.map(|to| ("to", to.to_string())));
+        encode(&parts)
+    }
+
+    /// Reads what [`Self::encode`] wrote, or what somebody else did.
+    ///
+    /// # Errors
+    /// A key that is not known, or what it can not be.
+    pub fn decode(query: &str) -> Result<Self, FilterError> {
+        let mut decoded = Self::default();
+        for (key, value) in decode(query)? {
+            match key.as_str() {
+                "since" => decoded.since = Some(value.parse()?),
+                "follow" => decoded.follow = matches!(value.as_str(), "" | "true" | "1"),
+                "verdict" => decoded.filter.verdicts.push(value.parse()?),
+                "process" => decoded.filter.process = Some(value.parse()?),
+                "name" => decoded.filter.name = Some(value.parse()?),
+                "to" => decoded.filter.to = Some(value.parse()?),
+                other => {
+                    let message = format!("there is no parameter `{}`", other.escape_default());
+                    return Err(FilterError(message));
+                }
+            }
+        }
+        Ok(decoded)
+    }
+}
+
+/// Writes parameters as a URL has them behind its `?`.
+#[must_use]
+pub fn encode(parameters: &[(&str, String)]) -> String {
+    let mut query = String::new();
+    for (key, value) in parameters {
+        if !query.is_empty() {
+            query.push('&');
+        }
+        query.push_str(key);
+        query.push('=');
+        for byte in value.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                query.push(char::from(byte));
+            } else {
+                query.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    query
+}
+
+/// Reads the parameters of a URL.
+///
+/// # Errors
+/// What they can not be, in words.
+pub fn decode(query: &str) -> Result<Vec<(String, String)>, FilterError> {
+    let parts = query.split('&').filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            Ok((unescape(key)?, unescape(value)?))
+        })
+        .collect()
+}
+
+fn unescape(text: &str) -> Result<String, FilterError> {
+    let failed = || FilterError("the parameters are not percent-encoded UTF-8".into());
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                let (high, low) = (digit().ok_or_else(failed)?, digit().ok_or_else(failed)?);
+                u8::try_from(high * 16 + low).map_err(|_| failed())?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| failed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::history::tests::event;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let query = Query {
+            filter: Filter {
+                verdicts: vec![Verdict::Denied, Verdict::Audit],
+                process: Some("a b&c=\u{e9}%".parse().unwrap()),
+                name: Some("*.Azurecr.io".parse().unwrap()),
+                to: Some("[2001:db8::/32]:443".parse().unwrap()),
+            },
+            since: Some("10m".parse().unwrap()),
+            follow: true,
+        };
+        assert_eq!(Query::decode(&query.encode()), Ok(query));
+        assert_eq!(Query::decode(""), Ok(Query::default()));
+        for since in ["2026-01-31T12:00:00Z", "#17", "90s"] {
+            let query = Query {
+                since: Some(since.parse().unwrap()),
+                ..Query::default()
+            };
+            assert_eq!(Query::decode(&query.encode()), Ok(query));
+        }
+    }
+
+    #[test]
+    fn garbage_is_told() {
+        for bad in ["x=1", "verdict=maybe", "to=here", "since=soon", "name=%f", "name=%ff", "process="] {
+            assert!(Query::decode(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn destinations_are_written_in_many_ways() {
+        let contains = |to: &str, destination: &str| {
+            to.parse::<Destination>().unwrap().contains(destination.parse().unwrap())
+        };
+        for to in [
+            "198.51.100.7",
+            "198.51.100.7:443",
+            "198.51.100.0/24",
+            "198.51.100.0/24:443",
+            "[198.51.100.7]:443",
+        ] {
+            assert!(contains(to, "198.51.100.7:443"), "{to}");
+            assert!(contains(to, "[::ffff:198.51.100.7]:443"), "{to}");
+            assert!(!contains(to, "198.51.101.7:443"), "{to}");
+        }
+        for to in ["2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:443", "2001:db8::/32"] {
+            assert!(contains(to, "[2001:db8::1]:443"), "{to}");
+            assert!(!contains(to, "[2001:db9::1]:443"), "{to}");
+        }
+        assert!(!contains("198.51.100.7:444", "198.51.100.7:443"));
+        for bad in ["", "a.example.com", "1.2.3.4:x", "[::1", "[::1]443", "1.2.3.4/33"] {
+            assert!(bad.parse::<Destination>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        let matches = |glob: &str, name: &str| glob.parse::<Glob>().unwrap().matches(name);
+        for glob in ["a.b.example.com", "A.*", "*", "*.com", "*b*", "a*e*m", "a.b.example.com*"] {
+            assert!(matches(glob, "a.b.example.com"), "{glob}");
+        }
+        for glob in ["a.b.example", "b*", "*.co", "a*a*a", "a.b.example.com.*"] {
+            assert!(!matches(glob, "a.b.example.com"), "{glob}");
+        }
+    }
+
+    #[test]
+    fn every_condition_must_hold() {
+        let mut event = event("198.51.100.7:443");
+        event.name = Some("a.example.com".into());
+        event.process = "containerd-shim".into();
+        event.pid = Some(7);
+        let entry = Entry::Event(Box::new(event));
+        let wants = |query: &str| Query::decode(query).unwrap().filter.wants(&entry);
+        for query in [
+            "",
+            "verdict=denied",
+            "verdict=audit&verdict=denied",
+            "process=containerd-shim-runc-v2",
+            "process=7",
+            "name=*.example.com&to=198.51.100.0/24&process=7",
+        ] {
+            assert!(wants(query), "{query}");
+        }
+        for query in [
+            "verdict=allowed",
+            "process=containerd",
+            "process=8",
+            "name=*.example.com&to=198.51.101.0/24",
+            "name=b.*",
+        ] {
+            assert!(!wants(query), "{query}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Whose a cgroup is: from the id that the kernel tells to the path, and from the path to unit, container and pod.
+
+mod parse;
+
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+pub use parse::of_path;
+
+use crate::control::model::Owner;
+use crate::kernel::Cgroup;
+use crate::kernel::cgroup::path_of_process;
+
+/// Most owners that are remembered; then all are forgotten, and asked for again.
+const OWNERS_MAX: usize = 4096;
+/// How often the whole hierarchy is looked through for a cgroup that no process leads to.
+const SEARCH_PAUSE: Duration = Duration::from_secs(1);
+
+/// The owners of the cgroups that were asked for.
+#[derive(Debug)]
+pub struct Owners {
+    known: HashMap<u64, Owner>,
+    /// Where cgroup v2 is mounted; `None` where that can not be told.
+    root: Option<PathBuf>,
+    searched: Option<Instant>,
+}
+
+impl Default for Owners {
+    fn default() -> Self {
+        Self {
+            known: HashMap::new(),
+            root: Cgroup::root().ok().map(|root| root.path().to_owned()),
+            searched: None,
+        }
+    }
+}
+
+impl Owners {
+    /// Whose the cgroup with this id is, of which `pid` was a process a moment ago. What can not be told is empty.
+    pub fn of(&mut self, cgroup: u64, pid: Option<u32>) -> Owner {
+        if let Some(known) = self.known.get(&cgroup) {
+            return known.clone();
+        }
+        let by_process = pid
+            .and_then(path_of_process)
+            .filter(|path| self.is_at(path, cgroup));
+        let Some(path) = by_process.or_else(|| self.search(cgroup)) else {
+            // It may be found the next time.
+            return Owner::default();
+        };
+        if self.known.len() >= OWNERS_MAX {
+            self.known.clear();
+        }
+        let owner = of_path(&path);
+        self.known.insert(cgroup, owner.clone());
+        owner
+    }
+
+    /// Whether this is the path of the cgroup: the process may have gone elsewhere, or its id may be another's by now.
+    fn is_at(&self, path: &str, cgroup: u64) -> bool {
+        let Some(root) = &self.root else { return false };
+        let full = root.join(path.trim_start_matches('/'));
+        // On cgroup v2 the inode number is the id.
+        std::fs::metadata(full).is_ok_and(|metadata| metadata.ino() == cgroup)
+    }
+
+    /// Looks through the hierarchy, but not for every event of a flood.
+    fn search(&mut self, cgroup: u64) -> Option<String> {
+        let is_early = |searched: Instant| searched.elapsed() < SEARCH_PAUSE;
+        if cgroup == 0 || self.searched.is_some_and(is_early) {
+            return None;
+        }
+        self.searched = Some(Instant::now());
+        let found = Cgroup::find(cgroup).ok()??;
+        let root = self.root.as_deref()?;
+        let below = found.path().strip_prefix(root).ok()?;
+        Some(format!("/{}", below.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_found_by_process_and_by_search() {
+        let own = Cgroup::own().unwrap();
+        let by_process = Owners::default().of(own.id(), Some(std::process::id()));
+        assert_eq!(by_process.cgroup, path_of_process(std::process::id()));
+        let mut owners = Owners::default();
+        assert_eq!(owners.of(own.id(), None), by_process);
+        assert_eq!(owners.known.len(), 1);
+        // A process that is elsewhere proves nothing.
+        assert_eq!(owners.of(u64::MAX, Some(std::process::id())), Owner::default());
+        assert_eq!(owners.known.len(), 1);
+    }
+}

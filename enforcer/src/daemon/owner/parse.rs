@@ -1,0 +1,246 @@
+//! From the path of a cgroup to who is behind it. Pure, and total: what is not known is left out.
+//!
+//! The forms are those of systemd (systemd.slice(5), systemd.scope(5)), of the container engines' cgroup drivers
+//! (`systemd` and `cgroupfs`), and of the kubelet (pkg/kubelet/cm/cgroup_manager_linux.go).
+
+use crate::control::model::{Container, Owner};
+use crate::daemon::denial::printable;
+
+/// An id of a container has so many hexadecimal digits.
+const ID_DIGITS: usize = 64;
+
+/// What units of systemd end in, as far as they have processes.
+const UNITS: [&str; 5] = [".service", ".scope", ".socket", ".mount", ".swap"];
+
+/// How the scope of a container begins, and who makes it so. Beside `libpod` and `crio` there are scopes of their
+/// monitors, which are not in the container.
+const SCOPES: [(&str, &str); 6] = [
+    ("docker-", "docker"),
+    ("libpod-", "podman"),
+    ("cri-containerd-", "containerd"),
+    ("nerdctl-", "containerd"),
+    ("crio-", "cri-o"),
+    ("containerd-", "containerd"),
+];
+
+/// Whose the cgroup at this path is; the path begins at the root of the hierarchy.
+#[must_use]
+pub fn of_path(path: &str) -> Owner {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let inside = parts.iter().enumerate().find_map(|(at, part)| {
+        let before = &parts[..at];
+        container(before, part).map(|container| (at, container))
+    });
+    // Behind the cgroup of a container are those of its own manager.
+    let of_host = match &inside {
+        Some((at, _)) => &parts[..=*at],
+        None => &parts[..],
+    };
+    let manager = of_host
+        .iter()
+        .position(|part| part.starts_with("user@") && part.ends_with(".service"));
+    let (of_system, of_user) = match manager {
+        Some(at) => (&of_host[..=at], &of_host[at + 1..]),
+        None => (of_host, &of_host[of_host.len()..]),
+    };
+    Owner {
+        cgroup: Some(printable(path)),
+        unit: unit(of_system),
+        user_unit: unit(of_user),
+        container: inside.map(|(_, container)| container),
+        pod: of_host.iter().find_map(|part| pod(part)),
+    }
+}
+
+/// The unit: the first that is no slice, otherwise the innermost slice.
+fn unit(parts: &[&str]) -> Option<String> {
+    let is_unit = |part: &&&str| UNITS.iter().any(|ending| part.ends_with(ending));
+    let slice = || parts.iter().rev().find(|part| part.ends_with(".slice"));
+    let part = parts.iter().find(is_unit).or_else(slice)?;
+    // systemd puts a `_` before what could be mistaken for a file of the kernel.
+    Some(printable(part.strip_prefix('_').unwrap_or(part)))
+}
+
+/// The container whose cgroup is `part`, below `before`.
+fn container(before: &[&str], part: &str) -> Option<Container> {
+    let of = |runtime: &str, id: &str| {
+        Some(Container {
+            runtime: runtime.to_owned(),
+            id: printable(id),
+        })
+    };
+    let parent = before.last().copied().unwrap_or_default();
+    if let Some(scope) = part.strip_suffix(".scope") {
+        return SCOPES.iter().find_map(|(prefix, runtime)| {
+            let id = scope.strip_prefix(prefix).filter(|id| is_id(id))?;
+            of(runtime, id)
+        });
+    }
+    if let Some(name) = part.strip_prefix("lxc.payload.") {
+        return of("lxc", name);
+    }
+    if parent == "lxc" && before.len() == 1 {
+        return of("lxc", part);
+    }
+    if let Some(id) = part.strip_prefix("libpod-").filter(|id| is_id(id)) {
+        return of("podman", id);
+    }
+    if !is_id(part) {
+        return None;
+    }
+    match parent {
+        "docker" => of("docker", part),
+        _ if pod(parent).is_some() => of("kubernetes", part),
+        // containerd's own client: the namespace, then the container.
+        _ if before.len() == 1 => of("containerd", part),
+        _ => None,
+    }
+}
+
+/// The uid of the pod whose cgroup this is: `pod<uid>`, or `kubepods-burstable-pod<uid with _>.slice`.
+fn pod(part: &str) -> Option<String> {
+    let uid = match part.strip_suffix(".slice") {
+        Some(slice) if slice.starts_with("kubepods") => slice.rsplit_once("-pod")?.1.replace('_', "-"),
+        Some(_) => return None,
+        None => part.strip_prefix("pod")?.to_owned(),
+    };
+    let is_uid = uid.len() >= 32 && uid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    is_uid.then_some(uid)
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == ID_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "4f1c9dd3a0b8e7f65544332211009988776655443322110099aabbccddeeff00";
+    const POD: &str = "6d7c7c10-5c1e-4a57-8fd1-2f5e0c6f9a11";
+
+    /// Path, unit, user unit, runtime, pod; `ID` and `POD` stand for an id each, `UNDERSCORED` for the pod's in a slice.
+    const PATHS: &[(&str, &str, &str, &str, &str)] = &[
+        ("/", "", "", "", ""),
+        ("/init.scope", "init.scope", "", "", ""),
+        ("/system.slice/cron.service", "cron.service", "", "", ""),
+        ("/system.slice", "system.slice", "", "", ""),
+        ("/build.slice/build-a.slice", "build-a.slice", "", "", ""),
+        ("/system.slice/_cpu.service", "cpu.service", "", "", ""),
+        ("/system.slice/system-getty.slice/getty@tty1.service", "getty@tty1.service", "", "", ""),
+        ("/user.slice/user-1000.slice/session-3.scope", "session-3.scope", "", "", ""),
+        (
+            "/user.slice/user-1000.slice/user@1000.service/app.slice/app-gnome-firefox-2211.scope",
+            "user@1000.service",
+            "app-gnome-firefox-2211.scope",
+            "",
+            "",
+        ),
+        (
+            "/user.slice/user-1000.slice/user@1000.service/init.scope",
+            "user@1000.service",
+            "init.scope",
+            "",
+            "",
+        ),
+        ("/system.slice/docker-ID.scope", "docker-ID.scope", "", "docker", ""),
+        ("/docker/ID", "", "", "docker", ""),
+        ("/docker/ID/system.slice/nginx.service", "", "", "docker", ""),
+        (
+            "/system.slice/docker-ID.scope/system.slice/nginx.service",
+            "docker-ID.scope",
+            "",
+            "docker",
+            "",
+        ),
+        ("/system.slice/docker.service", "docker.service", "", "", ""),
+        (
+            "/system.slice/docker.service/docker/ID",
+            "docker.service",
+            "",
+            "docker",
+            "",
+        ),
+        ("/machine.slice/libpod-ID.scope", "libpod-ID.scope", "", "podman", ""),
+        ("/machine.slice/libpod-ID.scope/container", "libpod-ID.scope", "", "podman", ""),
+        ("/machine.slice/libpod-conmon-ID.scope", "libpod-conmon-ID.scope", "", "", ""),
+        ("/libpod_parent/libpod-ID", "", "", "podman", ""),
+        (
+            "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-ID.scope/container",
+            "user@1000.service",
+            "libpod-ID.scope",
+            "podman",
+            "",
+        ),
+        ("/system.slice/nerdctl-ID.scope", "nerdctl-ID.scope", "", "containerd", ""),
+        ("/default/ID", "", "", "containerd", ""),
+        (
+            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podUNDERSCORED.slice/cri-containerd-ID.scope",
+            "cri-containerd-ID.scope",
+            "",
+            "containerd",
+            "POD",
+        ),
+        (
+            "/kubepods.slice/kubepods-podUNDERSCORED.slice/crio-ID.scope",
+            "crio-ID.scope",
+            "",
+            "cri-o",
+            "POD",
+        ),
+        (
+            "/kubepods.slice/kubepods-podUNDERSCORED.slice/crio-conmon-ID.scope",
+            "crio-conmon-ID.scope",
+            "",
+            "",
+            "POD",
+        ),
+        ("/kubepods/burstable/podPOD/ID", "", "", "kubernetes", "POD"),
+        ("/kubepods/podPOD/ID", "", "", "kubernetes", "POD"),
+        ("/lxc.payload.web/system.slice/nginx.service", "", "", "lxc:web", ""),
+        ("/lxc/web", "", "", "lxc:web", ""),
+        ("/lxc.monitor.web", "", "", "", ""),
+        (
+            "/machine.slice/systemd-nspawn@web.service/payload",
+            "systemd-nspawn@web.service",
+            "",
+            "",
+            "",
+        ),
+        ("/system.slice/docker-short.scope", "docker-short.scope", "", "", ""),
+        ("/podcast/episode", "", "", "", ""),
+    ];
+
+    #[test]
+    fn real_paths_are_understood() {
+        let fill = |text: &str| {
+            text.replace("UNDERSCORED", &POD.replace('-', "_"))
+                .replace("ID", ID)
+                .replace("POD", POD)
+        };
+        let some = |text: &str| (!text.is_empty()).then(|| fill(text));
+        for (path, unit, user_unit, runtime, pod) in PATHS {
+            let path = fill(path);
+            let owner = of_path(&path);
+            assert_eq!(owner.cgroup.as_deref(), Some(path.as_str()));
+            assert_eq!(owner.unit, some(unit), "the unit of {path}");
+            assert_eq!(owner.user_unit, some(user_unit), "the user unit of {path}");
+            let expected = (!runtime.is_empty()).then(|| {
+                let (runtime, id) = runtime.split_once(':').unwrap_or((runtime, ID));
+                Container {
+                    runtime: runtime.to_owned(),
+                    id: id.to_owned(),
+                }
+            });
+            assert_eq!(owner.container, expected, "the container of {path}");
+            assert_eq!(owner.pod, some(pod), "the pod of {path}");
+        }
+    }
+
+    #[test]
+    fn a_name_can_not_write_into_a_terminal() {
+        let owner = of_path("/a\u{1b}[2J/b\n.service");
+        assert_eq!(owner.unit.as_deref(), Some("b\u{fffd}.service"));
+        assert!(!owner.cgroup.unwrap().contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,353 @@
+//! The run loop's side of the control socket: what it publishes, and the orders that it follows.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use tracing::error;
+
+use super::changes;
+use super::Daemon;
+use crate::control::access::group_id;
+use crate::control::history::Moment;
+use crate::control::model::{ConfigProblem, Event, Hook, Outcome, Owner, ReloadOutcome, Verdict};
+use crate::control::server::Server;
+use crate::control::view::{Board, Findings, Order, Refusal, View};
+use crate::control::{self, VERSION};
+use crate::daemon::denial::Denial;
+use crate::daemon::owner::Owners;
+use crate::daemon::policy::{Policy, Told};
+use crate::kernel::{Damage, pins};
+use crate::resolve::Snapshot;
+use crate::state::{Folders, Instance};
+
+/// How often the time is looked up at which what is pinned was attached.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What is known for others, and who is waiting.
+pub(super) struct Control {
+    board: Arc<Board>,
+    orders: mpsc::Receiver<Order>,
+    /// `None` for what keeps nothing, and so has no place for a socket.
+    _server: Option<Server>,
+    owners: Owners,
+    instance: Option<Instance>,
+    started: Moment,
+    /// The generation that was seen last, and when it came; `None` when it was found in the kernel.
+    applied: (u64, Option<Moment>),
+    /// When the programs were attached, and when that was looked up.
+    attached: Option<(Option<Moment>, Instant)>,
+    /// What the configuration calls the group, and its id.
+    group: Option<(String, Result<u32, String>)>,
+    refused: Option<Refusal>,
+    /// What came of a reload that failed at once.
+    outcome: Option<ReloadOutcome>,
+    waiting: Vec<oneshot::Sender<ReloadOutcome>>,
+}
+
+/// What was in force before a reload.
+pub(super) struct Before {
+    policy: Arc<Policy>,
+    answers: Arc<Snapshot>,
+}
+
+impl Control {
+    /// Listens for the instance; without one there is nobody to listen for.
+    pub(super) fn start(instance: Option<&Instance>) -> Self {
+        let (board, orders) = Board::new();
+        let server = instance.and_then(|instance| {
+            let socket = control::socket(&Folders::of(instance).runtime);
+            Server::start(socket, Arc::clone(&board))
+                .inspect_err(|failed| error!("nobody can ask this daemon: no thread can be started ({failed})"))
+                .ok()
+        });
+        Self {
+            board,
+            orders,
+            _server: server,
+            owners: Owners::default(),
+            instance: instance.cloned(),
+            started: Moment::now(),
+            applied: (0, None),
+            attached: None,
+            group: None,
+            refused: None,
+            outcome: None,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// A policy of this generation was found in the kernel.
+    pub(super) fn found(&mut self, generation: u64) {
+        self.applied = (generation, None);
+    }
+
+    /// The next order. Safe to cancel.
+    pub(super) async fn next_order(&mut self) -> Order {
+        match self.orders.recv().await {
+            Some(order) => order,
+            // The board lives as long as this does.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whose the cgroup of a denial is.
+    pub(super) fn owner(&mut self, denial: &Denial) -> Owner {
+        self.owners.of(denial.cgroup, denial.pid)
+    }
+
+    /// Keeps a denial for those who ask.
+    pub(super) fn note(&self, denial: &Denial, owner: &Owner) {
+        let moment = Moment::now().back_to(denial.time);
+        self.board.history.push(moment, event(denial, owner.clone(), moment));
+    }
+
+    /// Keeps how many denials were not told of.
+    pub(super) fn note_suppressed(&self, reason: &str, count: u64) {
+        self.board.history.push_suppressed(Moment::now(), reason, count);
+    }
+
+    /// The file could not be used, and what is in force is another policy.
+    pub(super) fn is_refused(&mut self, why: String) {
+        let moment = Moment::now();
+        self.refused = Some(Refusal { moment, why });
+    }
+
+    fn attached(&mut self) -> Option<Moment> {
+        let Some(instance) = &self.instance else {
+            return Some(self.started);
+        };
+        if let Some((attached, looked)) = self.attached
+            && looked.elapsed() < LOOK
+        {
+            return attached;
+        }
+        let since = pins::attached_since(instance.as_str());
+        let wall = since.and_then(|since| Timestamp::try_from(since).ok());
+        let attached = wall.map(|wall| Moment {
+            monotonic: Duration::ZERO,
+            wall,
+        });
+        self.attached = Some((attached, Instant::now()));
+        attached
+    }
+
+    fn group(&mut self, group: Option<&String>) -> Option<Result<u32, String>> {
+        let group = group?;
+        // One that was not there may be by now.
+        let is_known = |(known, id): &(String, Result<u32, String>)| known == group && id.is_ok();
+        if !self.group.as_ref().is_some_and(is_known) {
+            self.group = Some((group.clone(), group_id(group)));
+        }
+        self.group.as_ref().map(|(_, id)| id.clone())
+    }
+}
+
+impl Daemon {
+    /// Shows others what is now.
+    pub(super) fn publish(&mut self) {
+        let generation = self.enforcing.generation();
+        if self.control.applied.0 != generation {
+            self.control.applied = (generation, Some(Moment::now()));
+        }
+        let findings = Findings {
+            holds: self.holds,
+            is_deaf: self.events.is_none(),
+            ..self.health.findings()
+        };
+        let view = View {
+            instance: self
+                .control
+                .instance
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string),
+            pid: std::process::id(),
+            started: self.control.started,
+            file: self.file.clone(),
+            policy: Arc::clone(&self.policy),
+            answers: Arc::clone(&self.told),
+            generation,
+            applied: self.control.applied.1,
+            spans: self.enforcing.spans(),
+            cgroup: self.cgroup.path().to_owned(),
+            attached: self.control.attached(),
+            hooks: hooks(&findings, self.kept.is_some()),
+            findings,
+            upstreams: self.answers.upstreams(),
+            counters: self.counted.clone(),
+            group: self.control.group(self.policy.config.control.group.as_ref()),
+            refused: self.control.refused.clone(),
+        };
+        self.control.board.publish(view);
+    }
+
+    /// Does what somebody wants.
+    pub(super) async fn obey(&mut self, order: Order) {
+        match order {
+            Order::Refresh { reply } => {
+                self.tell_suppressed();
+                self.publish();
+                // Whoever asked may have gone.
+                let _told = reply.send(());
+            }
+            Order::Reload { reply } => {
+                self.control.outcome = None;
+                self.start_reload().await;
+                match self.control.outcome.take() {
+                    Some(refused) => {
+                        let _told = reply.send(refused);
+                    }
+                    None => self.control.waiting.push(reply),
+                }
+            }
+        }
+    }
+
+    /// What is in force now, for who waits for a reload; `None` when nobody does.
+    pub(super) fn before_reload(&self) -> Option<Before> {
+        (!self.control.waiting.is_empty()).then(|| Before {
+            policy: Arc::clone(&self.policy),
+            answers: Arc::clone(&self.told),
+        })
+    }
+
+    /// A reload was refused before anything was asked for.
+    pub(super) fn note_refused(&mut self, failed: &anyhow::Error, problems: &[Told]) {
+        self.control.is_refused(refusal_words(failed, problems));
+        self.control.outcome = Some(refused(self.enforcing.generation(), failed, problems));
+    }
+
+    /// A reload has come to its end: tells who waits for it.
+    pub(super) fn tell_reloaded(
+        &mut self,
+        before: Option<&Before>,
+        failed: Option<&anyhow::Error>,
+        problems: &[Told],
+    ) {
+        match failed {
+            Some(failed) => self.control.is_refused(refusal_words(failed, problems)),
+            None => self.control.refused = None,
+        }
+        if self.control.waiting.is_empty() {
+            return;
+        }
+        let generation = self.enforcing.generation();
+        let outcome = match (failed, before) {
+            (Some(failed), _) => refused(generation, failed, problems),
+            (None, before) => {
+                let lines = before.map(|before| {
+                    changes::between(&before.policy, &before.answers, &self.policy, &self.told)
+                });
+                let mut lines = lines.unwrap_or_default();
+                let omitted = lines.len().saturating_sub(ReloadOutcome::CHANGES_MAX);
+                lines.truncate(ReloadOutcome::CHANGES_MAX);
+                ReloadOutcome {
+                    outcome: Outcome::Applied,
+                    changes: lines,
+                    omitted: omitted as u64,
+                    ..outcome(generation, problems)
+                }
+            }
+        };
+        for reply in self.control.waiting.drain(..) {
+            let _told = reply.send(outcome.clone());
+        }
+    }
+}
+
+fn outcome(generation: u64, problems: &[Told]) -> ReloadOutcome {
+    ReloadOutcome {
+        version: VERSION,
+        outcome: Outcome::Refused,
+        generation,
+        causes: Vec::new(),
+        problems: problems.iter().map(problem).collect(),
+        changes: Vec::new(),
+        omitted: 0,
+    }
+}
+
+fn refused(generation: u64, failed: &anyhow::Error, problems: &[Told]) -> ReloadOutcome {
+    ReloadOutcome {
+        causes: failed.chain().map(ToString::to_string).collect(),
+        ..outcome(generation, problems)
+    }
+}
+
+/// Why a reload was refused, in one sentence.
+fn refusal_words(failed: &anyhow::Error, problems: &[Told]) -> String {
+    let is_error = |told: &&Told| told.0.severity == crate::config::Severity::Error;
+    match problems.iter().find(is_error) {
+        Some(first) => first.to_string(),
+        None => format!("{failed:#}"),
+    }
+}
+
+fn problem(told: &Told) -> ConfigProblem {
+    let problem = &told.0;
+    let place = problem.span.place();
+    ConfigProblem {
+        file: place.file,
+        line: place.line,
+        column: place.column,
+        severity: problem.severity.as_str().to_owned(),
+        message: problem.message.clone(),
+        hint: problem.hint.clone(),
+    }
+}
+
+fn hooks(findings: &Findings, is_pinned: bool) -> Vec<Hook> {
+    let damages = &findings.damages;
+    pins::hook_names()
+        .into_iter()
+        .map(|name| {
+            let judges = |damage: &Damage| match damage {
+                Damage::Detached(hook) | Damage::OtherProgram(hook) => *hook != name,
+                Damage::Pin(_) => true,
+            };
+            Hook {
+                name: name.to_owned(),
+                attached: !findings.is_gone && damages.iter().all(judges),
+                pinned: is_pinned && !damages.contains(&Damage::Pin(name)),
+            }
+        })
+        .collect()
+}
+
+/// A denial as a document. What a process chose itself can not write into a terminal.
+fn event(denial: &Denial, owner: Owner, moment: Moment) -> Event {
+    let known = denial.known_as.as_ref();
+    Event {
+        number: 0,
+        time: moment.text(),
+        verdict: if denial.audit {
+            Verdict::Audit
+        } else {
+            Verdict::Denied
+        },
+        reason: Some(denial.reason.name().into()),
+        explanation: Some(denial.reason.explain().into()),
+        hook: denial.hook.name().into(),
+        protocol: denial.protocol.to_string(),
+        source: denial.source,
+        destination: denial.destination,
+        name: known.map(|known| known.name.to_string()),
+        refused: known.and_then(|known| known.refused).map(str::to_owned),
+        server_name: denial.server_name.clone(),
+        rule: denial.rule.map(|rule| rule.0),
+        pid: denial.pid,
+        process: denial.process.clone(),
+        cgroup_id: denial.cgroup,
+        owner,
+    }
+}
+
+/// What is said of a file that could not be used at the start.
+pub(super) fn replaced_by_saved(file: &Path) -> String {
+    format!(
+        "`{}` has errors; the configuration that was in force last is enforced instead",
+        file.display()
+    )
+}
