@@ -8,8 +8,12 @@ mod detach;
 mod exec;
 mod man;
 mod message;
+mod observe;
 mod plan;
+mod reload;
 mod run;
+mod service;
+mod status;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -40,6 +44,9 @@ enum Command {
     Plan(plan::Arguments),
     Run(run::Arguments),
     Exec(exec::Arguments),
+    Status(status::Arguments),
+    Observe(observe::Arguments),
+    Reload(reload::Arguments),
     Confirm(confirm::Arguments),
     Detach(detach::Arguments),
     Completion(completion::Arguments),
@@ -66,6 +73,9 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Exec(arguments) => exec::run(arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Observe(arguments) => observe::run(arguments),
+        Command::Reload(arguments) => reload::run(&arguments),
         Command::Confirm(arguments) => confirm::run(&arguments),
         Command::Detach(arguments) => detach::run(&arguments),
         Command::Completion(arguments) => completion::run(&arguments),

@@ -101,7 +101,9 @@ fn supplementary(socket: BorrowedFd<'_>, room: usize) -> io::Result<Vec<u32>> {
 /// # Errors
 /// Why there is none, in words.
 pub fn group_id(group: &str) -> Result<u32, String> {
-    let read = || std::fs::read_to_string("/etc/group").map_err(|error| format!("/etc/group can not be read: {error}"));
+    let read = || {
+        std::fs::read_to_string("/etc/group").map_err(|error| format!("/etc/group can not be read: {error}"))
+    };
     group.parse().or_else(|_| {
         find_group(&read()?, group).ok_or_else(|| format!("the group `{group}` is not in /etc/group"))
     })

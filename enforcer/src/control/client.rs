@@ -198,10 +198,7 @@ impl Client {
             .header("host", "enforcer")
             .body(Empty::<Bytes>::new())
             .map_err(ClientError::garbage)?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(ClientError::garbage)?;
+        let response = sender.send_request(request).await.map_err(ClientError::garbage)?;
         self.accept(response).await
     }
 
@@ -221,7 +218,9 @@ impl Client {
         let body = body.map_err(ClientError::garbage)?.to_bytes();
         match serde_json::from_slice(&body) {
             Ok(problem) => Err(ClientError::Refused(problem)),
-            Err(_) => Err(ClientError::garbage(format!("the status {status} without a reason"))),
+            Err(_) => Err(ClientError::garbage(format!(
+                "the status {status} without a reason"
+            ))),
         }
     }
 
@@ -239,7 +238,12 @@ impl Client {
         };
         let stream = || -> io::Result<UnixStream> {
             let address = SocketAddrUnix::new(&self.socket)?;
-            let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+            let socket = socket_with(
+                AddressFamily::UNIX,
+                SocketType::STREAM,
+                SocketFlags::CLOEXEC,
+                None,
+            )?;
             set_socket_timeout(&socket, Timeout::Send, Some(CONNECT_LIMIT))?;
             connect(&socket, &address)?;
             let stream = std::os::unix::net::UnixStream::from(socket);
@@ -259,7 +263,9 @@ impl Entries {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();
-                return serde_json::from_slice(&line).map(Some).map_err(ClientError::garbage);
+                return serde_json::from_slice(&line)
+                    .map(Some)
+                    .map_err(ClientError::garbage);
             }
             if self.buffer.len() > LINE_MAX {
                 return Err(ClientError::garbage("a line without an end"));

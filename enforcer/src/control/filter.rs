@@ -81,8 +81,7 @@ impl Filter {
         match entry {
             Entry::Event(event) => self.wants_event(event),
             Entry::Suppressed(_) => {
-                self.verdicts.is_empty()
-                    || self.verdicts.iter().any(|verdict| *verdict != Verdict::Allowed)
+                self.verdicts.is_empty() || self.verdicts.iter().any(|verdict| *verdict != Verdict::Allowed)
             }
             Entry::Missed(_) => true,
         }
@@ -91,7 +90,9 @@ impl Filter {
     fn wants_event(&self, event: &Event) -> bool {
         (self.verdicts.is_empty() || self.verdicts.contains(&event.verdict))
             && self.process.as_ref().is_none_or(|process| process.is(event))
-            && self.to.is_none_or(|to| event.destination.is_some_and(|is| to.contains(is)))
+            && self
+                .to
+                .is_none_or(|to| event.destination.is_some_and(|is| to.contains(is)))
             && self.name.as_ref().is_none_or(|glob| {
                 let mut names = [&event.name, &event.server_name].into_iter().flatten();
                 names.any(|name| glob.matches(name))
@@ -381,7 +382,15 @@ mod tests {
 
     #[test]
     fn garbage_is_told() {
-        for bad in ["x=1", "verdict=maybe", "to=here", "since=soon", "name=%f", "name=%ff", "process="] {
+        for bad in [
+            "x=1",
+            "verdict=maybe",
+            "to=here",
+            "since=soon",
+            "name=%f",
+            "name=%ff",
+            "process=",
+        ] {
             assert!(Query::decode(bad).is_err(), "{bad}");
         }
     }
@@ -389,7 +398,9 @@ mod tests {
     #[test]
     fn destinations_are_written_in_many_ways() {
         let contains = |to: &str, destination: &str| {
-            to.parse::<Destination>().unwrap().contains(destination.parse().unwrap())
+            to.parse::<Destination>()
+                .unwrap()
+                .contains(destination.parse().unwrap())
         };
         for to in [
             "198.51.100.7",
@@ -402,7 +413,12 @@ mod tests {
             assert!(contains(to, "[::ffff:198.51.100.7]:443"), "{to}");
             assert!(!contains(to, "198.51.101.7:443"), "{to}");
         }
-        for to in ["2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:443", "2001:db8::/32"] {
+        for to in [
+            "2001:db8::1",
+            "[2001:db8::1]",
+            "[2001:db8::1]:443",
+            "2001:db8::/32",
+        ] {
             assert!(contains(to, "[2001:db8::1]:443"), "{to}");
             assert!(!contains(to, "[2001:db9::1]:443"), "{to}");
         }
@@ -415,7 +431,15 @@ mod tests {
     #[test]
     fn a_star_stands_for_any_text() {
         let matches = |glob: &str, name: &str| glob.parse::<Glob>().unwrap().matches(name);
-        for glob in ["a.b.example.com", "A.*", "*", "*.com", "*b*", "a*e*m", "a.b.example.com*"] {
+        for glob in [
+            "a.b.example.com",
+            "A.*",
+            "*",
+            "*.com",
+            "*b*",
+            "a*e*m",
+            "a.b.example.com*",
+        ] {
             assert!(matches(glob, "a.b.example.com"), "{glob}");
         }
         for glob in ["a.b.example", "b*", "*.co", "a*a*a", "a.b.example.com.*"] {

@@ -182,10 +182,13 @@ impl History {
     pub fn read(&self, from: u64, max: usize) -> Batch {
         let ring = self.ring();
         let first = ring.first();
-        let missed = first.checked_sub(from).filter(|count| *count > 0).map(|count| Missed {
-            count,
-            why: WhyMissed::SlowReader,
-        });
+        let missed = first
+            .checked_sub(from)
+            .filter(|count| *count > 0)
+            .map(|count| Missed {
+                count,
+                why: WhyMissed::SlowReader,
+            });
         let from = from.max(first);
         let skip = usize::try_from(from - first).unwrap_or(usize::MAX);
         let entries: Vec<_> = ring
@@ -334,7 +337,10 @@ pub(super) mod tests {
         let history = filled(5);
         history.push_suppressed(at(9), "not-tls", 17);
         let batch = history.read(1, 4);
-        assert_eq!((numbers(&batch), batch.next, batch.missed), (vec![1, 2, 3, 4], 5, None));
+        assert_eq!(
+            (numbers(&batch), batch.next, batch.missed),
+            (vec![1, 2, 3, 4], 5, None)
+        );
         let batch = history.read(batch.next, 4);
         assert_eq!((numbers(&batch), batch.next), (vec![5, 6], 7));
         assert!(history.read(7, 4).entries.is_empty());
@@ -371,11 +377,14 @@ pub(super) mod tests {
             count: 12,
             why: WhyMissed::Forgotten,
         };
-        assert_eq!(begin("1h"), (13, Some(forgotten.clone())));
+        assert_eq!(begin("1h"), (13, Some(forgotten)));
         assert_eq!(begin("2020-01-01T00:00:00Z"), (13, Some(forgotten)));
         // What never was is not missed.
         assert_eq!(filled(3).begin(Some("1h".parse().unwrap()), at(20)), (1, None));
-        assert_eq!(History::default().begin(Some("1h".parse().unwrap()), at(20)), (1, None));
+        assert_eq!(
+            History::default().begin(Some("1h".parse().unwrap()), at(20)),
+            (1, None)
+        );
     }
 
     #[test]

@@ -21,6 +21,11 @@ pub mod server;
 pub mod status;
 pub mod view;
 
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 /// The version of the documents. It counts up when a field changes its meaning or goes; fields may be added.

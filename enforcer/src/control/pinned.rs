@@ -109,9 +109,7 @@ fn of(
         }),
         names: None,
         resolver: Vec::new(),
-        denials: look
-            .and_then(|look| look.counters.as_ref())
-            .map(status::denials),
+        denials: look.and_then(|look| look.counters.as_ref()).map(status::denials),
     }
 }
 
@@ -130,7 +128,10 @@ fn not_enforcing(look: Option<&Look>, has_reverted: bool) -> Option<String> {
     } else if !detached.is_empty() {
         Some(format!("not attached: {}", detached.join(", ")))
     } else if look.policy.is_none() {
-        Some("what is attached holds no policy that this enforcer can read: another version made it".to_owned())
+        Some(
+            "what is attached holds no policy that this enforcer can read: another version made it"
+                .to_owned(),
+        )
     } else if has_reverted {
         Some("nobody confirmed the enforcement in time: denials are only reported".to_owned())
     } else {
@@ -154,7 +155,10 @@ fn warnings(
     };
     match daemon {
         DaemonState::Stopped if state == State::NotEnforcing => {
-            warn(WarningKind::NoDaemon, "no daemon runs; start it: `systemctl start enforcer`, or `enforcer run`");
+            warn(
+                WarningKind::NoDaemon,
+                "no daemon runs; start it: `systemctl start enforcer`, or `enforcer run`",
+            );
         }
         DaemonState::Stopped => warn(
             WarningKind::NoDaemon,

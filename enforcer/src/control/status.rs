@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::VERSION;
 use super::history::Moment;
 use super::model::{
-    Attached, Counted, Daemon, DaemonState, Denials, Family, Freshness, Kept, Name, Names, PolicyStatus, State,
-    Status, Upstream, Warning, WarningKind,
+    Attached, Counted, Daemon, DaemonState, Denials, Family, Freshness, Kept, Name, Names, PolicyStatus,
+    State, Status, Upstream, Warning, WarningKind,
 };
 use super::view::{Findings, View};
 use crate::config::{Existing, Mode, Quic, ServerNames};
@@ -103,7 +103,9 @@ fn not_enforcing(findings: &Findings, cgroup: &str) -> Option<String> {
         .map(ToString::to_string)
         .collect();
     if findings.is_gone {
-        Some(format!("the cgroup {cgroup} was removed, and the programs with it"))
+        Some(format!(
+            "the cgroup {cgroup} was removed, and the programs with it"
+        ))
     } else if findings.has_reverted {
         Some("nobody confirmed the enforcement in time: denials are only reported".to_owned())
     } else if !detached.is_empty() {
@@ -285,10 +287,16 @@ fn of_health(view: &View, last_sign: Duration, now: Now) -> Vec<Warning> {
             Damage::Pin(_) => WarningKind::Tampered,
             _ => WarningKind::Detached,
         };
-        warn(kind, format!("{damage}; somebody with root's rights has done that"));
+        warn(
+            kind,
+            format!("{damage}; somebody with root's rights has done that"),
+        );
     }
     if let Some(wrong) = &findings.wrong {
-        warn(WarningKind::Misjudges, format!("{wrong}; restart the daemon, which loads the programs anew"));
+        warn(
+            WarningKind::Misjudges,
+            format!("{wrong}; restart the daemon, which loads the programs anew"),
+        );
     }
     match findings.revert {
         Some(_) if findings.has_reverted => warn(
@@ -327,7 +335,8 @@ fn of_health(view: &View, last_sign: Duration, now: Now) -> Vec<Warning> {
     if findings.holds {
         warn(
             WarningKind::Held,
-            "the policy that was found in the kernel stays in force until every name has an answer".to_owned(),
+            "the policy that was found in the kernel stays in force until every name has an answer"
+                .to_owned(),
         );
     }
     if findings.is_deaf {
@@ -380,7 +389,10 @@ fn of_policy(view: &View) -> Vec<Warning> {
             let title = &rule.kind;
             warn(
                 WarningKind::RiskAccepted,
-                &format!("rule {}, {title}: exfiltration risk accepted: {reason}", rule.id.0),
+                &format!(
+                    "rule {}, {title}: exfiltration risk accepted: {reason}",
+                    rule.id.0
+                ),
             );
         }
     }
@@ -394,7 +406,11 @@ fn of_names(answers: &Snapshot, now: Instant) -> Vec<Warning> {
     let names = names(answers, now);
     let listed = |state: &dyn Fn(Freshness) -> bool| {
         let names: Vec<_> = names.list.iter().filter(|name| state(name.state)).collect();
-        let mut words: Vec<_> = names.iter().take(LISTED_MAX).map(|name| name.name.clone()).collect();
+        let mut words: Vec<_> = names
+            .iter()
+            .take(LISTED_MAX)
+            .map(|name| name.name.clone())
+            .collect();
         if names.len() > LISTED_MAX {
             words.push(format!("and {} more", names.len() - LISTED_MAX));
         }

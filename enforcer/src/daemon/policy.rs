@@ -165,7 +165,9 @@ impl Policy {
     /// The system's name servers, where the configuration names none and they are others than before. A system that names
     /// none right now, as before the network is up, changes nothing.
     pub(super) fn other_upstreams(&self) -> Option<Vec<Upstream>> {
-        self.system_upstreams().ok().filter(|found| *found != self.upstreams)
+        self.system_upstreams()
+            .ok()
+            .filter(|found| *found != self.upstreams)
     }
 
     /// Those that the configuration names, otherwise those of the system.

@@ -133,7 +133,7 @@ pub struct Suppressed {
 }
 
 /// Entries that a reader does not get.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Missed {
     /// How many; at the most, where they were forgotten.
     pub count: u64,

@@ -12,6 +12,6 @@ pub use event::{Container, Entry, Event, Missed, Owner, Suppressed, Verdict, Why
 pub use problem::{ConfigProblem, Problem};
 pub use reload::{ChangeKind, ChangeLine, Outcome, ReloadOutcome};
 pub use status::{
-    Attached, Counted, Daemon, DaemonState, Denials, Family, Freshness, Hook, Kept, Name, Names, PolicyStatus,
-    State, Status, Upstream, Warning, WarningKind,
+    Attached, Counted, Daemon, DaemonState, Denials, Family, Freshness, Hook, Kept, Name, Names,
+    PolicyStatus, State, Status, Upstream, Warning, WarningKind,
 };

@@ -49,7 +49,10 @@ pub(super) async fn answer(request: Request<Incoming>, rights: Rights, board: &A
             StatusCode::NOT_FOUND,
             "not-found",
             "there is nothing at this path",
-            format!("this daemon is enforcer {} and speaks version {VERSION}", env!("CARGO_PKG_VERSION")),
+            format!(
+                "this daemon is enforcer {} and speaks version {VERSION}",
+                env!("CARGO_PKG_VERSION")
+            ),
         )),
     };
     answered.unwrap_or_else(Refused::response)
@@ -75,7 +78,9 @@ impl Refused {
         let mut response = json(&self.problem);
         *response.status_mut() = self.status;
         if let Some(allow) = self.allow {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static(allow));
         }
         response
     }
@@ -172,9 +177,7 @@ async fn reload(board: &Board) -> Result<Response<Body>, Refused> {
     if board.view().is_none() {
         return Err(starting());
     }
-    let outcome = board
-        .order(RELOAD_LIMIT, |reply| Order::Reload { reply })
-        .await?;
+    let outcome = board.order(RELOAD_LIMIT, |reply| Order::Reload { reply }).await?;
     Ok(json(&outcome))
 }
 

@@ -127,8 +127,20 @@ mod tests {
         ("/system.slice", "system.slice", "", "", ""),
         ("/build.slice/build-a.slice", "build-a.slice", "", "", ""),
         ("/system.slice/_cpu.service", "cpu.service", "", "", ""),
-        ("/system.slice/system-getty.slice/getty@tty1.service", "getty@tty1.service", "", "", ""),
-        ("/user.slice/user-1000.slice/session-3.scope", "session-3.scope", "", "", ""),
+        (
+            "/system.slice/system-getty.slice/getty@tty1.service",
+            "getty@tty1.service",
+            "",
+            "",
+            "",
+        ),
+        (
+            "/user.slice/user-1000.slice/session-3.scope",
+            "session-3.scope",
+            "",
+            "",
+            "",
+        ),
         (
             "/user.slice/user-1000.slice/user@1000.service/app.slice/app-gnome-firefox-2211.scope",
             "user@1000.service",
@@ -143,7 +155,13 @@ mod tests {
             "",
             "",
         ),
-        ("/system.slice/docker-ID.scope", "docker-ID.scope", "", "docker", ""),
+        (
+            "/system.slice/docker-ID.scope",
+            "docker-ID.scope",
+            "",
+            "docker",
+            "",
+        ),
         ("/docker/ID", "", "", "docker", ""),
         ("/docker/ID/system.slice/nginx.service", "", "", "docker", ""),
         (
@@ -161,9 +179,27 @@ mod tests {
             "docker",
             "",
         ),
-        ("/machine.slice/libpod-ID.scope", "libpod-ID.scope", "", "podman", ""),
-        ("/machine.slice/libpod-ID.scope/container", "libpod-ID.scope", "", "podman", ""),
-        ("/machine.slice/libpod-conmon-ID.scope", "libpod-conmon-ID.scope", "", "", ""),
+        (
+            "/machine.slice/libpod-ID.scope",
+            "libpod-ID.scope",
+            "",
+            "podman",
+            "",
+        ),
+        (
+            "/machine.slice/libpod-ID.scope/container",
+            "libpod-ID.scope",
+            "",
+            "podman",
+            "",
+        ),
+        (
+            "/machine.slice/libpod-conmon-ID.scope",
+            "libpod-conmon-ID.scope",
+            "",
+            "",
+            "",
+        ),
         ("/libpod_parent/libpod-ID", "", "", "podman", ""),
         (
             "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-ID.scope/container",
@@ -172,7 +208,13 @@ mod tests {
             "podman",
             "",
         ),
-        ("/system.slice/nerdctl-ID.scope", "nerdctl-ID.scope", "", "containerd", ""),
+        (
+            "/system.slice/nerdctl-ID.scope",
+            "nerdctl-ID.scope",
+            "",
+            "containerd",
+            "",
+        ),
         ("/default/ID", "", "", "containerd", ""),
         (
             "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podUNDERSCORED.slice/cri-containerd-ID.scope",
@@ -197,7 +239,13 @@ mod tests {
         ),
         ("/kubepods/burstable/podPOD/ID", "", "", "kubernetes", "POD"),
         ("/kubepods/podPOD/ID", "", "", "kubernetes", "POD"),
-        ("/lxc.payload.web/system.slice/nginx.service", "", "", "lxc:web", ""),
+        (
+            "/lxc.payload.web/system.slice/nginx.service",
+            "",
+            "",
+            "lxc:web",
+            "",
+        ),
         ("/lxc/web", "", "", "lxc:web", ""),
         ("/lxc.monitor.web", "", "", "", ""),
         (
@@ -207,7 +255,13 @@ mod tests {
             "",
             "",
         ),
-        ("/system.slice/docker-short.scope", "docker-short.scope", "", "", ""),
+        (
+            "/system.slice/docker-short.scope",
+            "docker-short.scope",
+            "",
+            "",
+            "",
+        ),
         ("/podcast/episode", "", "", "", ""),
     ];
 

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
-use super::changes;
 use super::Daemon;
+use super::changes;
 use crate::control::access::group_id;
 use crate::control::history::Moment;
 use crate::control::model::{ConfigProblem, Event, Hook, Outcome, Owner, ReloadOutcome, Verdict};
@@ -60,7 +60,9 @@ impl Control {
         let server = instance.and_then(|instance| {
             let socket = control::socket(&Folders::of(instance).runtime);
             Server::start(socket, Arc::clone(&board))
-                .inspect_err(|failed| error!("nobody can ask this daemon: no thread can be started ({failed})"))
+                .inspect_err(|failed| {
+                    error!("nobody can ask this daemon: no thread can be started ({failed})")
+                })
                 .ok()
         });
         Self {
@@ -101,7 +103,9 @@ impl Control {
     /// Keeps a denial for those who ask.
     pub(super) fn note(&self, denial: &Denial, owner: &Owner) {
         let moment = Moment::now().back_to(denial.time);
-        self.board.history.push(moment, event(denial, owner.clone(), moment));
+        self.board
+            .history
+            .push(moment, event(denial, owner.clone(), moment));
     }
 
     /// Keeps how many denials were not told of.

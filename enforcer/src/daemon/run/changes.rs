@@ -8,7 +8,12 @@ use crate::policy::plan::{Actual, Change, ChangedName, Reach};
 use crate::resolve::Snapshot;
 
 /// Every difference between two policies with their answers: settings, rules, addresses, server names.
-pub(super) fn between(old: &Policy, old_answers: &Snapshot, new: &Policy, answers: &Snapshot) -> Vec<ChangeLine> {
+pub(super) fn between(
+    old: &Policy,
+    old_answers: &Snapshot,
+    new: &Policy,
+    answers: &Snapshot,
+) -> Vec<ChangeLine> {
     let mut lines = settings(old, new);
     lines.extend(rules(old, new));
     let (Ok(before), Ok(after)) = (old.desired(old_answers), new.desired(answers)) else {
