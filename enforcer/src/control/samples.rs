@@ -162,10 +162,7 @@ fn answers(now: Instant) -> Snapshot {
             LastGood::default(),
         ),
     ];
-    // Built piece by piece, so that it does not matter how a snapshot holds its names.
-    let mut snapshot = Snapshot::default();
-    snapshot.names.extend(names.into_iter().map(Into::into));
-    snapshot
+    Snapshot { names }
 }
 
 fn known(address: &str, now: Instant) -> KnownAddress {

@@ -38,7 +38,9 @@ fn the_form_of_a_status() {
         entries: 40,
         forgotten: 2,
     };
-    let status = status::of(&samples::view(now), kept, Duration::from_secs(3), now);
+    let mut status = status::of(&samples::view(now), kept, Duration::from_secs(3), now);
+    assert_eq!(status.daemon.enforcer.as_deref(), Some(env!("CARGO_PKG_VERSION")));
+    status.daemon.enforcer = Some("0.1.0".into());
     golden("status.json", &status);
 }
 

@@ -169,7 +169,8 @@ impl Daemon {
                 .map_or_else(String::new, ToString::to_string),
             pid: std::process::id(),
             started: self.control.started,
-            file: self.file.clone(),
+            // Whoever asks may be in another folder.
+            file: std::path::absolute(&self.file).unwrap_or_else(|_| self.file.clone()),
             policy: Arc::clone(&self.policy),
             answers: Arc::clone(&self.told),
             generation,

@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn rules_settings_addresses_and_names_are_told() {
         let old = policy(
-            "mode = \"audit\"\n[[allow]]\nprefix = \"192.0.2.0/24\"\n[[allow]]\nprefix = \"203.0.113.7\"\n[resolver]\n\
+            "mode = \"audit\"\n[[allow]]\nprefix = \"192.0.2.0/24\"\n[[allow]]\nprefix = \"203.0.113.7/32\"\n[resolver]\n\
              servers = [\"127.0.0.1:9\"]\n",
         );
         let new = policy(

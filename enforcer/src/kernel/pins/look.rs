@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use aya::maps::{Map, MapData, PerCpuArray};
@@ -103,7 +103,7 @@ pub fn look(instance: &str) -> Result<Option<Look>, KernelError> {
     }))
 }
 
-fn policy(path: &PathBuf) -> Result<Option<PinnedPolicy>, KernelError> {
+fn policy(path: &Path) -> Result<Option<PinnedPolicy>, KernelError> {
     if !folder::is_there(path)? {
         return Ok(None);
     }
@@ -120,7 +120,7 @@ fn policy(path: &PathBuf) -> Result<Option<PinnedPolicy>, KernelError> {
     }))
 }
 
-fn counters(path: &PathBuf) -> Option<Counters> {
+fn counters(path: &Path) -> Option<Counters> {
     let map = Map::PerCpuArray(MapData::from_pin(path).ok()?);
     let map = PerCpuArray::try_from(map).ok()?;
     CounterReader::new(map).read().ok()
