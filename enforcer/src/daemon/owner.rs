@@ -3,8 +3,7 @@
 mod parse;
 
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use parse::of_path;
@@ -43,9 +42,7 @@ impl Owners {
         if let Some(known) = self.known.get(&cgroup) {
             return known.clone();
         }
-        let by_process = pid
-            .and_then(path_of_process)
-            .filter(|path| self.is_at(path, cgroup));
+        let by_process = pid.and_then(path_of_process).filter(|path| is_at(path, cgroup));
         let Some(path) = by_process.or_else(|| self.search(cgroup)) else {
             // It may be found the next time.
             return Owner::default();
@@ -56,14 +53,6 @@ impl Owners {
         let owner = of_path(&path);
         self.known.insert(cgroup, owner.clone());
         owner
-    }
-
-    /// Whether this is the path of the cgroup: the process may have gone elsewhere, or its id may be another's by now.
-    fn is_at(&self, path: &str, cgroup: u64) -> bool {
-        let Some(root) = &self.root else { return false };
-        let full = root.join(path.trim_start_matches('/'));
-        // On cgroup v2 the inode number is the id.
-        std::fs::metadata(full).is_ok_and(|metadata| metadata.ino() == cgroup)
     }
 
     /// Looks through the hierarchy, but not for every event of a flood.
@@ -78,6 +67,13 @@ impl Owners {
         let below = found.path().strip_prefix(root).ok()?;
         Some(format!("/{}", below.display()))
     }
+}
+
+/// Whether this is the path of the cgroup: the process may have gone elsewhere, or its id may be another's by now.
+fn is_at(path: &str, cgroup: u64) -> bool {
+    // Relative to the root of the hierarchy, wherever that is mounted.
+    let below = Path::new(path.strip_prefix('/').unwrap_or(path));
+    Cgroup::open(below).is_ok_and(|found| found.id() == cgroup)
 }
 
 #[cfg(test)]

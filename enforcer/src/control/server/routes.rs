@@ -38,7 +38,7 @@ pub(super) async fn answer(request: Request<Incoming>, rights: Rights, board: &A
     let query = head.uri.query().unwrap_or_default();
     let answered = match (&head.method, head.uri.path()) {
         (&Method::GET, "/v1/status") => show_status(board).await,
-        (&Method::GET, "/v1/events") => show_events(board, query),
+        (&Method::GET, "/v1/events") => show_events(board, query).await,
         (&Method::POST, "/v1/reload") => match changes(rights, body).await {
             Ok(()) => reload(board).await,
             Err(refused) => Err(refused),
@@ -161,7 +161,7 @@ async fn show_status(board: &Board) -> Result<Response<Body>, Refused> {
     Ok(json(&status))
 }
 
-fn show_events(board: &Arc<Board>, query: &str) -> Result<Response<Body>, Refused> {
+async fn show_events(board: &Arc<Board>, query: &str) -> Result<Response<Body>, Refused> {
     let query = Query::decode(query).map_err(|error| {
         Refused::new(
             StatusCode::BAD_REQUEST,
@@ -170,6 +170,8 @@ fn show_events(board: &Arc<Board>, query: &str) -> Result<Response<Body>, Refuse
             "since, follow, verdict, process, name and to are known",
         )
     })?;
+    // What has just happened is read first.
+    let _view = board.newest(REFRESH_LIMIT).await;
     Ok(response(LINES, events::stream(board, query)))
 }
 

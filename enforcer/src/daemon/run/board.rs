@@ -11,7 +11,7 @@ use tracing::error;
 use super::Daemon;
 use super::changes;
 use crate::control::access::group_id;
-use crate::control::history::Moment;
+use crate::control::history::{ENTRIES_MAX, Moment};
 use crate::control::model::{ConfigProblem, Event, Hook, Outcome, Owner, ReloadOutcome, Verdict};
 use crate::control::server::Server;
 use crate::control::view::{Board, Findings, Order, Refusal, View};
@@ -19,7 +19,7 @@ use crate::control::{self, VERSION};
 use crate::daemon::denial::Denial;
 use crate::daemon::owner::Owners;
 use crate::daemon::policy::{Policy, Told};
-use crate::kernel::{Damage, pins};
+use crate::kernel::{Damage, Events, pins};
 use crate::resolve::Snapshot;
 use crate::state::{Folders, Instance};
 
@@ -192,6 +192,13 @@ impl Daemon {
     pub(super) async fn obey(&mut self, order: Order) {
         match order {
             Order::Refresh { reply } => {
+                // What happened before the question belongs into the answer.
+                for _ in 0..ENTRIES_MAX {
+                    let Some(event) = self.events.as_mut().and_then(Events::try_next) else {
+                        break;
+                    };
+                    self.tell_denial(Ok(event));
+                }
                 self.tell_suppressed();
                 self.publish();
                 // Whoever asked may have gone.
