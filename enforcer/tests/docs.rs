@@ -1,11 +1,13 @@
 //! The README against the code: what it says must be what is there.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use assert_cmd::Command;
 use enforcer_common::Reason;
 
 const README: &str = include_str!("../../README.md");
+const CONTROL: &str = include_str!("../../docs/control.md");
 
 #[test]
 fn the_table_of_reasons_is_the_code() {
@@ -106,4 +108,32 @@ fn files_that_the_readme_links_to_exist() {
         count += 1;
     }
     assert!(count >= 4);
+}
+
+/// Every key in a document.
+fn keys(document: &serde_json::Value, into: &mut BTreeSet<String>) {
+    match document {
+        serde_json::Value::Object(fields) => {
+            for (key, value) in fields {
+                into.insert(key.clone());
+                keys(value, into);
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| keys(item, into)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_of_the_control_socket_is_documented() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/control");
+    let mut all = BTreeSet::new();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        keys(&serde_json::from_str(&text).unwrap(), &mut all);
+    }
+    assert!(all.len() > 60, "{all:?}");
+    for key in all {
+        assert!(CONTROL.contains(&format!("`{key}`")), "docs/control.md lacks `{key}`");
+    }
 }
