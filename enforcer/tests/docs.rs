@@ -134,6 +134,9 @@ fn every_field_of_the_control_socket_is_documented() {
     }
     assert!(all.len() > 60, "{all:?}");
     for key in all {
-        assert!(CONTROL.contains(&format!("`{key}`")), "docs/control.md lacks `{key}`");
+        assert!(
+            CONTROL.contains(&format!("`{key}`")),
+            "docs/control.md lacks `{key}`"
+        );
     }
 }

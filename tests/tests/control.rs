@@ -89,6 +89,14 @@ impl Host {
         (status, outcome.status.code())
     }
 
+    fn wait_for_names(&self) {
+        wait_until("every name is fresh", || {
+            let (status, _) = self.status();
+            let known = status["names"]["fresh"].as_u64();
+            known >= Some(2) && status["names"]["stale"] == 0
+        });
+    }
+
     fn observe(&self, arguments: &[&str]) -> Vec<Value> {
         let outcome = self.command(&[&["observe", "-o", "json"], arguments].concat());
         let lines = outcome.stdout.lines();
@@ -163,10 +171,7 @@ fn status_tells_how_it_is_in_every_state() {
 
     host.policy(world::CONTOSO_POLICY);
     let mut daemon = host.start();
-    wait_until("every name is fresh", || {
-        let (status, _) = host.status();
-        status["names"]["fresh"].as_u64() >= Some(2) && status["names"]["stale"] == 0
-    });
+    host.wait_for_names();
     let (status, code) = host.status();
     assert_eq!(
         (status["state"].as_str(), code),
@@ -413,6 +418,7 @@ fn reload_shows_what_changes_or_what_is_wrong() {
     let host = Host::new();
     host.policy(world::CONTOSO_POLICY);
     let mut daemon = host.start();
+    host.wait_for_names();
     let nothing = host.command(&["reload"]).expect_success("a reload of the same");
     assert!(nothing.stdout.contains("nothing has changed"), "{nothing}");
 

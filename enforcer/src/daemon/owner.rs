@@ -14,8 +14,11 @@ use crate::kernel::cgroup::path_of_process;
 
 /// Most owners that are remembered; then all are forgotten, and asked for again.
 const OWNERS_MAX: usize = 4096;
-/// How often the whole hierarchy is looked through for a cgroup that no process leads to.
-const SEARCH_PAUSE: Duration = Duration::from_secs(1);
+/// After the hierarchy was looked through for a cgroup that no process leads to, so many times that time passes before the
+/// next search: a twentieth of the run loop's time goes there at the most.
+const PAUSE_FACTOR: u32 = 20;
+/// The pause is at least so long.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// The owners of the cgroups that were asked for.
 #[derive(Debug)]
@@ -23,7 +26,8 @@ pub struct Owners {
     known: HashMap<u64, Owner>,
     /// Where cgroup v2 is mounted; `None` where that can not be told.
     root: Option<PathBuf>,
-    searched: Option<Instant>,
+    /// Before this, nothing is searched for.
+    pause: Option<Instant>,
 }
 
 impl Default for Owners {
@@ -31,7 +35,7 @@ impl Default for Owners {
         Self {
             known: HashMap::new(),
             root: Cgroup::root().ok().map(|root| root.path().to_owned()),
-            searched: None,
+            pause: None,
         }
     }
 }
@@ -57,12 +61,14 @@ impl Owners {
 
     /// Looks through the hierarchy, but not for every event of a flood.
     fn search(&mut self, cgroup: u64) -> Option<String> {
-        let is_early = |searched: Instant| searched.elapsed() < SEARCH_PAUSE;
-        if cgroup == 0 || self.searched.is_some_and(is_early) {
+        let begin = Instant::now();
+        if cgroup == 0 || self.pause.is_some_and(|end| begin < end) {
             return None;
         }
-        self.searched = Some(Instant::now());
-        let found = Cgroup::find(cgroup).ok()??;
+        let found = Cgroup::find(cgroup);
+        let pause = (begin.elapsed() * PAUSE_FACTOR).max(PAUSE_MIN);
+        self.pause = Some(Instant::now() + pause);
+        let found = found.ok()??;
         let root = self.root.as_deref()?;
         let below = found.path().strip_prefix(root).ok()?;
         Some(format!("/{}", below.display()))
