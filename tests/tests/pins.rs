@@ -9,11 +9,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use enforcer::config::{Capacity, Existing, Mode, Quic};
+use enforcer::config::{Capacity, Existing, Mode, Quic, RuleId};
+use enforcer::endpoints::Condition;
 use enforcer::kernel::{
     Damage, Enforcement, KernelError, LinkFound, MapsFound, Pins, Settings, Trial, Was, WrongVerdict, pins,
     self_check,
 };
+use enforcer::policy::table::{Grant, Table};
 use enforcer_common::table::Generation;
 use enforcer_lab::caller::Caller;
 use enforcer_lab::vectors::{FOREIGN_V4, GRANTED_V4, PORTS, policy};
@@ -350,7 +352,7 @@ fn the_self_check_sees_what_the_programs_do_and_leaves_no_trace() {
             Some(WrongVerdict::Passed(_))
         ));
         // Another policy than the one that should be in force.
-        let other = enforcer::policy::table::Table::of(&[], &[]).unwrap();
+        let other = Table::of(&[], &[]).unwrap();
         enforcement.publish(&other, settings);
         assert!(matches!(
             self_check(&probe, &Trial::of(&ranges), 443).unwrap(),
@@ -358,6 +360,35 @@ fn the_self_check_sees_what_the_programs_do_and_leaves_no_trace() {
         ));
     }
     assert_eq!(enforcement.counters().unwrap().denied(), 0);
+}
+
+#[test]
+fn tables_of_another_capacity_are_replaced_while_the_old_ones_judge() {
+    let mut bench = Bench::new();
+    drop(bench.enforce());
+    let small = Capacity::new(Capacity::IPV4_STEP, Capacity::IPV6_STEP).unwrap();
+    let pins = Arc::new(Pins::open(bench.instance.name()).unwrap());
+    let (mut next, found) = Enforcement::load_pinned(&PORTS, small, &pins).unwrap();
+    assert!(
+        matches!(&found.policy, Was::Unfit(why) if why.contains("TABLE_V4")),
+        "{found:?}"
+    );
+    assert_eq!((found.flows, next.capacity()), (Was::Taken, small));
+    bench.is_enforced();
+    let grant = Grant {
+        net: IpAddr::V4(GRANTED_V4).into(),
+        rule: RuleId(1),
+        condition: Condition::Unconditional,
+    };
+    let mut table = Table::new(small);
+    table.fill(&[grant], &[]).unwrap();
+    next.publish(&table, ENFORCE);
+    bench.attach(&mut next);
+    bench.is_enforced();
+    drop(next);
+    let (next, found) = Enforcement::load_pinned(&PORTS, small, &pins).unwrap();
+    assert_eq!((found.policy, found.flows), (Was::Taken, Was::Taken));
+    assert_eq!(next.policy().unwrap().unwrap().ranges, table.ranges());
 }
 
 #[test]

@@ -279,7 +279,7 @@ fn is_namespaced() -> Result<bool, CgroupError> {
 /// The root of the hierarchy, and where it is mounted.
 ///
 /// Where it is mounted nowhere (`ip netns exec` hides it behind a fresh /sys), a mount that only this process sees.
-fn hierarchy() -> Result<(OwnedFd, Option<PathBuf>), CgroupError> {
+pub(super) fn hierarchy() -> Result<(OwnedFd, Option<PathBuf>), CgroupError> {
     let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").map_err(CgroupError::Proc)?;
     for mount in text::mounts(&mountinfo) {
         // The list also has mounts that another one covers.

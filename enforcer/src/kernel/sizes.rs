@@ -7,6 +7,7 @@ use aya_obj::Object;
 use enforcer_common::table::{IntervalV4, IntervalV6};
 
 use super::OBJECT;
+use super::cgroup::hierarchy;
 use super::error::KernelError;
 use crate::config::Capacity;
 
@@ -35,7 +36,8 @@ impl Sizes {
         let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(error.into()))?;
         let sizes = Self::in_object(capacity, &object)?;
         let needed = sizes.bytes(&object);
-        match limit(Path::new("/proc"), Path::new("/sys/fs/cgroup")) {
+        let cgroups = hierarchy().ok().and_then(|(_, mounted_at)| mounted_at);
+        match limit(Path::new("/proc"), cgroups.as_deref()) {
             Some(limit) if needed > limit.bytes / PART => Err(KernelError::Memory {
                 capacity,
                 needed,
@@ -95,7 +97,7 @@ impl Sizes {
 }
 
 /// The lowest limit of memory that holds for this process; `None` where none can be read.
-fn limit(proc: &Path, cgroups: &Path) -> Option<Limit> {
+fn limit(proc: &Path, cgroups: Option<&Path>) -> Option<Limit> {
     let machine = fs::read_to_string(proc.join("meminfo"))
         .ok()
         .and_then(|text| total(&text))
@@ -106,7 +108,7 @@ fn limit(proc: &Path, cgroups: &Path) -> Option<Limit> {
     let own = fs::read_to_string(proc.join("self/cgroup")).ok();
     let own = own.as_deref().and_then(own_cgroup).unwrap_or("");
     let parents = Path::new(own).ancestors().filter_map(|path| {
-        let text = fs::read_to_string(cgroups.join(path).join("memory.max")).ok()?;
+        let text = fs::read_to_string(cgroups?.join(path).join("memory.max")).ok()?;
         Some(Limit {
             of: format!("the cgroup /{}", path.display()),
             bytes: text.trim().parse().ok()?,
@@ -137,7 +139,7 @@ mod tests {
     fn the_lowest_limit_counts() {
         let folder = tempfile::tempdir().unwrap();
         let (proc, cgroups) = (folder.path().join("proc"), folder.path().join("cgroup"));
-        assert_eq!(limit(&proc, &cgroups), None);
+        assert_eq!(limit(&proc, Some(&cgroups)), None);
         fs::create_dir_all(proc.join("self")).unwrap();
         fs::create_dir_all(cgroups.join("system.slice/enforcer.service")).unwrap();
         fs::write(proc.join("meminfo"), "MemTotal:       24576 kB\nMemFree: 1 kB\n").unwrap();
@@ -147,7 +149,7 @@ mod tests {
                 bytes,
             })
         };
-        assert_eq!(limit(&proc, &cgroups), found("this machine", 24 << 20));
+        assert_eq!(limit(&proc, Some(&cgroups)), found("this machine", 24 << 20));
         fs::write(
             proc.join("self/cgroup"),
             "1:cpu:/x\n0::/system.slice/enforcer.service\n",
@@ -155,7 +157,10 @@ mod tests {
         .unwrap();
         fs::write(cgroups.join("system.slice/enforcer.service/memory.max"), "max\n").unwrap();
         fs::write(cgroups.join("system.slice/memory.max"), "1048576\n").unwrap();
-        assert_eq!(limit(&proc, &cgroups), found("the cgroup /system.slice", 1 << 20));
+        assert_eq!(
+            limit(&proc, Some(&cgroups)),
+            found("the cgroup /system.slice", 1 << 20)
+        );
     }
 
     #[test]

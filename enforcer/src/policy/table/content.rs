@@ -1,5 +1,8 @@
 //! The table as the daemon keeps it: replaced as a whole, or changed where a few grants come and go.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use enforcer_common::table::CHUNK;
