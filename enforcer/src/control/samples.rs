@@ -162,7 +162,7 @@ fn answers(now: Instant) -> Snapshot {
             LastGood::default(),
         ),
     ];
-    Snapshot { names }
+    Snapshot { names: names.into() }
 }
 
 fn known(address: &str, now: Instant) -> KnownAddress {
