@@ -1,7 +1,8 @@
 //! Section 4: the addresses of one name change in a policy of many entries.
 //!
 //! The clock runs from when the new addresses are known until a packet to one of them passes the program, which is tried
-//! (`BPF_PROG_TEST_RUN`): what that takes is part of the figure, and shown as well.
+//! (`BPF_PROG_TEST_RUN`): what that takes is part of the figure, and shown as well. `path` is the way that the daemon
+//! goes with an answer.
 
 use std::net::Ipv4Addr;
 use std::time::Instant;
@@ -18,6 +19,8 @@ use crate::report::{Figure, Report, Unit};
 use crate::sizes::Sizes;
 use crate::statistics::nanoseconds;
 use crate::targets::ENFORCER;
+
+mod path;
 
 const SECTION: u8 = 4;
 /// Addresses of the name that changes.
@@ -36,6 +39,7 @@ pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
     ));
     for &entries in &sizes.entries {
         of_size(report, entries, sizes.changes)?;
+        path::of_size(report, entries, sizes.changes)?;
     }
     Ok(())
 }

@@ -20,6 +20,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
 /// Between the addresses of names, so that no two of them are one span of the table, and each block of it has some.
 const STRIDE: u32 = 257;
+/// Where the data of every registry is, and how many names that makes of one.
+const REGIONS: [&str; 4] = ["eastus", "westus", "westeurope", "northeurope"];
+const NAMES_EACH: u32 = 5;
 /// What the capacity of the table is a multiple of, and what it is by default.
 const CAPACITY_STEP: u32 = 1 << 16;
 const CAPACITY_DEFAULT: u32 = 1 << 17;
@@ -45,11 +48,11 @@ pub(crate) struct Daemon {
 /// What it is told to enforce.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
-    /// Names, each with a rule of its own.
+    /// Names, a multiple of [`NAMES_EACH`].
     pub(crate) names: u32,
     /// Addresses of each, all of them different.
     pub(crate) each: u32,
-    /// Prefixes, in one rule.
+    /// Prefixes, in one service tag.
     pub(crate) prefixes: u32,
 }
 
@@ -101,15 +104,20 @@ impl Place {
         if capacity > CAPACITY_DEFAULT {
             let _ = writeln!(text, "capacity = {{ ipv4 = {capacity} }}");
         }
-        for at in 0..load.names {
-            let _ = writeln!(text, "[[allow]]\nname = \"{}\"", name(at));
+        for at in 0..load.names / NAMES_EACH {
+            let _ = writeln!(
+                text,
+                "[[registry]]\nlogin_server = \"bench{at:05}.azurecr.io\"\ndata_regions = [\"{}\"]",
+                REGIONS.join("\", \"")
+            );
         }
         if load.prefixes > 0 {
-            text.push_str("[[allow]]\nprefix = [\n");
-            for net in Prefixes::new(load.prefixes, SEED).list {
-                let _ = writeln!(text, "\"{net}\",");
-            }
-            text.push_str("]\n");
+            let file = self.folder.path().join("tags.json");
+            let tags = Prefixes::new(load.prefixes, SEED).service_tags("Bench");
+            std::fs::write(&file, tags).with_context(|| format!("{} cannot be written", file.display()))?;
+            text.push_str(
+                "[[allow]]\nservice_tag = \"Bench\"\nfile = \"tags.json\"\naccept_exfiltration_risk = \"it is measured\"\n",
+            );
         }
         let path = self.folder.path().join("enforcer.toml");
         std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
@@ -229,7 +237,14 @@ impl Drop for Daemon {
     }
 }
 
-/// The names, by their number.
+/// The names of a registry: where it is asked, and where its data is in each region.
 fn name(at: u32) -> String {
-    format!("host-{at:05}.bench.example.com")
+    let registry = at / NAMES_EACH;
+    match at % NAMES_EACH {
+        0 => format!("bench{registry:05}.azurecr.io"),
+        region => format!(
+            "bench{registry:05}.{}.data.azurecr.io",
+            REGIONS[region as usize - 1]
+        ),
+    }
 }

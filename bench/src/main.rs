@@ -8,6 +8,7 @@ mod command;
 mod daemon;
 mod graphs;
 mod growth;
+mod hello;
 mod machine;
 mod names;
 mod policy;
@@ -70,6 +71,15 @@ enum Helper {
 }
 
 fn main() -> ExitCode {
+    if hello::is_client() {
+        return hello::run_client().map_or_else(
+            |error| {
+                tell(&error);
+                ExitCode::FAILURE
+            },
+            |()| ExitCode::SUCCESS,
+        );
+    }
     let arguments = Arguments::parse();
     let outcome = match arguments.helper {
         Some(Helper::Send(send)) => send::sender::run(send).map(|()| true),

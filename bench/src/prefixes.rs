@@ -68,6 +68,21 @@ impl Prefixes {
             .is_some_and(|net| net.contains(&address))
     }
 
+    /// A file of service tags with one tag that stands for all of them, in the form in which such files are published.
+    pub(crate) fn service_tags(&self, tag: &str) -> String {
+        let listed: Vec<String> = self
+            .list
+            .iter()
+            .map(|net| format!("          \"{net}\""))
+            .collect();
+        format!(
+            "{{\n  \"changeNumber\": 1,\n  \"cloud\": \"Public\",\n  \"values\": [\n    {{\n      \"name\": \"{tag}\",\n      \
+             \"id\": \"{tag}\",\n      \"properties\": {{\n        \"changeNumber\": 1,\n        \"region\": \"\",\n        \
+             \"addressPrefixes\": [\n{}\n        ]\n      }}\n    }}\n  ]\n}}\n",
+            listed.join(",\n")
+        )
+    }
+
     /// Granted by one rule, without a condition.
     pub(crate) fn grants(&self) -> Vec<Grant> {
         self.list

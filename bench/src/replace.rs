@@ -2,26 +2,21 @@
 //!
 //! Everybody gets the same two policies, in turns, so that each time everything is different. nftables and ipset are
 //! programs that read text: their time is that from start to end, of which the part in the kernel is shown too. The
-//! enforcer is measured from grants in memory and from the text of a configuration.
+//! enforcer is measured from grants in memory and from text: a file of service tags, or a list in the configuration.
 
 mod others;
+mod text;
 mod trie;
 
-use std::fmt::Write as _;
 use std::net::Ipv4Addr;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
-use enforcer::config::{self, Files};
-use enforcer::endpoints;
-use enforcer::policy::grants;
-use enforcer::resolve::Snapshot;
+use anyhow::Result;
 
 use self::others::{Kind, Other};
+use self::text::Text;
 use self::trie::Trie;
-use crate::policy::{PORT, Policy};
+use crate::policy::Policy;
 use crate::prefixes::Prefixes;
 use crate::report::{Figure, Report, Unit};
 use crate::sizes::Sizes;
@@ -31,7 +26,11 @@ use crate::targets::{ENFORCER, LPM};
 const SECTION: u8 = 3;
 const PARSED: &str = "from parsed data";
 const TEXT: &str = "from text";
+const LIST: &str = "from text, listed in the configuration";
 const STORE: &str = "publishing, nothing to write";
+/// With this many samples nobody is waited for any longer than this.
+const ENOUGH: usize = 5;
+const PATIENCE: Duration = Duration::from_secs(40);
 /// How often nothing is published.
 const STORES: usize = 1000;
 const IN_KERNEL: &str = "from text, in the kernel";
@@ -54,7 +53,8 @@ pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
 fn of_size(report: &mut Report, size: u32, samples: usize) -> Result<()> {
     let policies = [Prefixes::new(size, 1), Prefixes::new(size, 2)];
     let grants = [policies[0].grants(), policies[1].grants()];
-    let texts = [configuration(&policies[0]), configuration(&policies[1])];
+    let texts = [Text::service_tags(&policies[0]), Text::service_tags(&policies[1])];
+    let lists = Text::list(&policies[0]).zip(Text::list(&policies[1]));
     // Something that only the one policy grants, for each.
     let probes = [only_in(&policies, 0), only_in(&policies, 1)];
     let mut policy = Policy::load()?;
@@ -67,6 +67,7 @@ fn of_size(report: &mut Report, size: u32, samples: usize) -> Result<()> {
     let figure = |what, subject| Figure::new(SECTION, what, subject, size, Unit::Nanoseconds);
     let mut parsed = figure(PARSED, ENFORCER);
     let mut text = figure(TEXT, ENFORCER);
+    let mut listed = figure(LIST, ENFORCER);
     let mut with_trie = figure(PARSED, LPM);
     let mut whole: Vec<Figure> = others
         .iter()
@@ -78,12 +79,21 @@ fn of_size(report: &mut Report, size: u32, samples: usize) -> Result<()> {
         .collect();
 
     // One before the first sample, which would otherwise find an empty table.
+    let begin = Instant::now();
     for round in 0..=samples {
+        if round > ENOUGH && begin.elapsed() > PATIENCE {
+            break;
+        }
         let at = round % 2;
         let took = policy.replace(&grants[at])?;
         policy.check(probes[at], probes[1 - at])?;
-        let from_text = from_text(&mut policy, &texts[1 - at])?;
+        let from_text = texts[1 - at].apply(&mut policy)?;
         policy.check(probes[1 - at], probes[at])?;
+        let mut from_list = None;
+        if let Some((one, other)) = &lists {
+            from_list = Some([one, other][at].apply(&mut policy)?);
+            policy.check(probes[at], probes[1 - at])?;
+        }
         let trie_took = trie.replace(at)?;
         let mut took_others = Vec::new();
         for other in &others {
@@ -94,6 +104,7 @@ fn of_size(report: &mut Report, size: u32, samples: usize) -> Result<()> {
         }
         parsed.samples.push(nanoseconds(took));
         text.samples.push(nanoseconds(from_text));
+        listed.samples.extend(from_list.map(nanoseconds));
         with_trie.samples.push(nanoseconds(trie_took));
         for (at, took) in took_others.into_iter().enumerate() {
             whole[at].samples.push(nanoseconds(took.whole));
@@ -111,47 +122,14 @@ fn of_size(report: &mut Report, size: u32, samples: usize) -> Result<()> {
     report.add(parsed);
     report.add(with_trie);
     report.add(text);
+    if !listed.samples.is_empty() {
+        report.add(listed);
+    }
     whole
         .into_iter()
         .chain(in_kernel)
         .for_each(|figure| report.add(figure));
     Ok(())
-}
-
-/// The way of a configuration from its text to the kernel, as the daemon goes it.
-fn from_text(policy: &mut Policy, text: &str) -> Result<Duration> {
-    let begin = Instant::now();
-    let parsed = config::parse(Path::new("bench.toml"), text, &NoFiles);
-    let config = parsed.config.with_context(|| {
-        let problem = parsed.problems.first().map(|problem| problem.message.clone());
-        format!(
-            "the configuration of the bench has errors: {}",
-            problem.unwrap_or_default()
-        )
-    })?;
-    let endpoints = endpoints::expand(&config);
-    let grants = grants::grants(&endpoints, &Snapshot::default(), &[], &[PORT]);
-    policy.replace(&grants)?;
-    Ok(begin.elapsed())
-}
-
-/// The configuration refers to none.
-struct NoFiles;
-
-impl Files for NoFiles {
-    fn read(&self, path: &Path, _bytes_max: u64) -> Result<Arc<str>, String> {
-        Err(format!("{} does not exist", path.display()))
-    }
-}
-
-/// One rule with all prefixes.
-fn configuration(prefixes: &Prefixes) -> String {
-    let mut text = "mode = \"enforce\"\n[[allow]]\nprefix = [\n".to_owned();
-    for net in &prefixes.list {
-        let _ = writeln!(text, "  \"{net}\",");
-    }
-    text.push_str("]\n");
-    text
 }
 
 /// An address of one policy that the other does not grant.

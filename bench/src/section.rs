@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 use crate::report::Report;
 use crate::sizes::Sizes;
-use crate::{change, names, program, replace, send, start};
+use crate::{change, hello, names, program, replace, send, start};
 
 /// A part of the bench that can be run alone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -17,6 +17,8 @@ pub(crate) enum Section {
     Replace,
     /// The addresses of one name change
     Change,
+    /// The check of a ClientHello
+    Hello,
     /// The daemon follows names
     Names,
     /// The daemon starts, and what it takes of memory
@@ -30,6 +32,7 @@ impl Section {
         Self::Send,
         Self::Replace,
         Self::Change,
+        Self::Hello,
         Self::Names,
         Self::Start,
     ];
@@ -41,6 +44,7 @@ impl Section {
             Self::Send => 2,
             Self::Replace => 3,
             Self::Change => 4,
+            Self::Hello => 5,
             Self::Names => 6,
             Self::Start => 7,
         }
@@ -52,6 +56,7 @@ impl Section {
             Self::Program => "Time of the program for a packet",
             Self::Send => "Send path: added processor time for a packet",
             Self::Replace => "Replacing a whole policy",
+            Self::Hello => "Server names: the check of a connection, and what an open one pays",
             Self::Names => "The daemon: following names, and doing nothing",
             Self::Start => "The daemon: start to enforcing, and memory",
             Self::Change => "One name's addresses change: until the kernel uses them",
@@ -68,6 +73,7 @@ impl Section {
             Self::Send => send::run(report, sizes),
             Self::Replace => replace::run(report, sizes),
             Self::Change => change::run(report, sizes),
+            Self::Hello => hello::run(report, sizes),
             Self::Names => names::run(report, sizes),
             Self::Start => start::run(report, sizes),
         }

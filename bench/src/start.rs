@@ -73,7 +73,7 @@ fn of_load(report: &mut Report, sizes: &Sizes, load: Load, rss: &str) -> Result<
         // Both families of each.
         while server.asked().len() < 2 * load.names as usize {
             ensure!(begin.elapsed() < LEARNING_MAX, "not every name was asked for");
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(100));
         }
         std::thread::sleep(SETTLE);
         report.add(bytes(rss).with([of_u64(process::memory(daemon.pid(), "VmRSS")?)]));

@@ -43,7 +43,15 @@ impl Text<'_> {
 pub(crate) const KEYS: [(&str, &[&str]); 8] = [
     (
         "the top of the file",
-        &["mode", "registry", "allow", "service_tags", "enforce", "resolver", "control"],
+        &[
+            "mode",
+            "registry",
+            "allow",
+            "service_tags",
+            "enforce",
+            "resolver",
+            "control",
+        ],
     ),
     (
         "[[registry]]",

@@ -31,7 +31,7 @@ mod tables;
 pub use cgroup::{Cgroup, CgroupError, ScopedCgroup};
 pub use counters::{Count, CounterReader, Counters};
 pub use ender::{EndError, Ended, Ender, Victim};
-pub use enforcement::{Enforcement, Probe, Settings};
+pub use enforcement::{Enforcement, Probe, RunTime, Settings};
 pub use error::KernelError;
 pub use events::{Event, Events};
 pub use loaded::loaded;

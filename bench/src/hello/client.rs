@@ -1,0 +1,150 @@
+//! The process that connects: this very program, started once more in a cgroup and on a host of the bench.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use enforcer_hellos::Hello;
+use enforcer_lab::{Cgroup, Namespace};
+
+/// Tells the program that it is the client.
+const VARIABLE: &str = "ENFORCER_BENCH_CLIENT";
+/// The name that it asks for.
+pub(super) const NAME: &str = "contoso.azurecr.io";
+/// Bytes of a record of application data: the most that there are (RFC 8446 section 5.1).
+const RECORD: u16 = 1 << 14;
+
+/// Whether this process is to be the client.
+pub(crate) fn is_client() -> bool {
+    std::env::var_os(VARIABLE).is_some()
+}
+
+/// Does what the lines of its input say, and answers each with a line.
+pub(crate) fn run_client() -> Result<()> {
+    let mut open = None;
+    for line in std::io::stdin().lines() {
+        let line = line?;
+        let words: Vec<&str> = line.split(' ').collect();
+        let answer = match words.as_slice() {
+            ["connect", to, count] => {
+                let to: SocketAddr = to.parse()?;
+                for _ in 0..count.parse::<u32>()? {
+                    one(to)?;
+                }
+                String::from("done")
+            }
+            ["open", to] => {
+                open = Some(begin(to.parse()?)?);
+                String::from("done")
+            }
+            ["send", milliseconds] => {
+                let socket = open.as_mut().context("nothing is open")?;
+                let rate = send(socket, Duration::from_millis(milliseconds.parse()?))?;
+                rate.to_string()
+            }
+            _ => bail!("`{line}` is not understood"),
+        };
+        println!("{answer}");
+    }
+    Ok(())
+}
+
+/// A record of application data.
+fn record(length: u16) -> Vec<u8> {
+    let mut record = vec![23, 3, 3];
+    record.extend(length.to_be_bytes());
+    record.resize(record.len() + usize::from(length), 0xda);
+    record
+}
+
+/// A connection that has sent its hello and the first record behind it, each in a segment of its own.
+fn begin(to: SocketAddr) -> Result<TcpStream> {
+    let mut socket = TcpStream::connect(to).with_context(|| format!("{to} is not reached"))?;
+    socket.set_nodelay(true)?;
+    socket.write_all(&Hello::asking_for(NAME).bytes())?;
+    socket.write_all(&record(64))?;
+    Ok(socket)
+}
+
+/// A whole connection, to its end at both sides.
+fn one(to: SocketAddr) -> Result<()> {
+    let mut socket = begin(to)?;
+    socket.shutdown(Shutdown::Write)?;
+    let ended = socket.read(&mut [0; 1])?;
+    if ended != 0 {
+        bail!("{to} sends something");
+    }
+    Ok(())
+}
+
+/// Sends records as fast as they are taken; bytes a second.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52 bytes")]
+fn send(socket: &mut TcpStream, time: Duration) -> Result<f64> {
+    let records = record(RECORD).repeat(4);
+    let begin = Instant::now();
+    let mut bytes = 0;
+    while begin.elapsed() < time {
+        socket.write_all(&records)?;
+        bytes += records.len();
+    }
+    Ok(bytes as f64 / begin.elapsed().as_secs_f64())
+}
+
+/// The client as the bench sees it; dropping it ends the process.
+pub(super) struct Client {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Client {
+    /// Starts it on a host and in a cgroup.
+    pub(super) fn start(host: &Namespace, cgroup: &Cgroup) -> Result<Self> {
+        let mut command =
+            Command::new(std::env::current_exe().context("this program does not know where it is")?);
+        command
+            .env(VARIABLE, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        cgroup.hold(&mut command)?;
+        let mut child = host
+            .run(move || command.spawn())?
+            .context("the client cannot be started")?;
+        let input = child.stdin.take().context("its input was piped")?;
+        let output = child.stdout.take().context("its output was piped")?;
+        Ok(Self {
+            child,
+            input,
+            output: BufReader::new(output),
+        })
+    }
+
+    /// Has it do something; what it answers.
+    pub(super) fn call(&mut self, line: &str) -> Result<String> {
+        writeln!(self.input, "{line}").context("the client is gone")?;
+        let mut answer = String::new();
+        self.output.read_line(&mut answer)?;
+        if answer.is_empty() {
+            bail!("the client ended at `{line}`");
+        }
+        Ok(answer.trim_end().to_owned())
+    }
+
+    /// Has it send on its open connection; bytes a second.
+    pub(super) fn send(&mut self, milliseconds: u32) -> Result<f64> {
+        let answer = self.call(&format!("send {milliseconds}"))?;
+        answer
+            .parse()
+            .with_context(|| format!("the client answers `{answer}`"))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

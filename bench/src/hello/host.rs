@@ -1,0 +1,173 @@
+//! A host with a server that takes everything, the programs on a cgroup, and clients in it and beside it.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::thread::JoinHandle;
+
+use anyhow::{Context as _, Result};
+use aya::sys::{Stats, enable_stats};
+use enforcer::config::RuleId;
+use enforcer::endpoints::{Condition, GrantedName, Scopes};
+use enforcer::kernel::{Enforcement, Probe, Settings};
+use enforcer::names::{NameRule, ServerName};
+use enforcer::policy::table::{Grant, Table};
+use enforcer_lab::{Cgroup, Namespace};
+use rustix::net::{Shutdown, shutdown};
+
+use super::client::{Client, NAME};
+
+/// Granted under the names of the policy.
+pub(super) const NAMED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
+/// Granted as such.
+pub(super) const ANY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 20);
+const PORT: u16 = 443;
+/// Samples of a segment of an open connection.
+const SAMPLES: usize = 15;
+
+/// The host. Dropping it removes everything; what is dropped first comes first.
+pub(super) struct Host {
+    client: Client,
+    enforcement: Enforcement,
+    probe: Probe,
+    cgroup: Cgroup,
+    beside: Cgroup,
+    _server: Server,
+    namespace: Namespace,
+}
+
+const fn at(address: Ipv4Addr) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(address, PORT))
+}
+
+impl Host {
+    pub(super) fn new() -> Result<Self> {
+        let namespace = Namespace::new("hello")?;
+        namespace.ip(&format!(
+            "address add {NAMED}/32 dev lo\naddress add {ANY}/32 dev lo"
+        ))?;
+        let server = Server::start(&namespace)?;
+        let cgroup = Cgroup::new("hello")?;
+        let beside = Cgroup::new("hello-beside")?;
+        let mut enforcement = Enforcement::load(&[PORT])?;
+        enforcement.publish(&policy()?, Settings::default());
+        let folder = File::open(cgroup.path()).context("the cgroup cannot be opened")?;
+        enforcement.attach(folder.as_fd(), cgroup.path())?;
+        let probe = enforcement.probe()?;
+        let client = Client::start(&namespace, &cgroup)?;
+        Ok(Self {
+            client,
+            enforcement,
+            probe,
+            cgroup,
+            beside,
+            _server: server,
+            namespace,
+        })
+    }
+
+    /// Nanoseconds that the programs ran while so many connections were made.
+    #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
+    pub(super) fn connections(&mut self, to: Ipv4Addr, count: u32) -> Result<f64> {
+        let _statistics = statistics()?;
+        let before = self.probe.run_time()?;
+        self.client.call(&format!("connect {} {count}", at(to)))?;
+        let after = self.probe.run_time()?;
+        Ok((after.time - before.time).as_nanos() as f64)
+    }
+
+    /// Nanoseconds that the programs run for a packet of an open connection.
+    #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
+    pub(super) fn established(&mut self, to: Ipv4Addr, milliseconds: u32) -> Result<Vec<f64>> {
+        self.client.call(&format!("open {}", at(to)))?;
+        self.client.send(milliseconds)?;
+        let _statistics = statistics()?;
+        let mut samples = Vec::with_capacity(SAMPLES);
+        for _ in 0..SAMPLES {
+            let before = self.probe.run_time()?;
+            self.client.send(milliseconds)?;
+            let after = self.probe.run_time()?;
+            let packets = after.count.saturating_sub(before.count).max(1);
+            samples.push((after.time - before.time).as_nanos() as f64 / packets as f64);
+        }
+        Ok(samples)
+    }
+
+    /// Three clients with an open connection each: one under the enforcer, two beside it.
+    pub(super) fn senders(&mut self, to: Ipv4Addr) -> Result<[Client; 3]> {
+        let mut clients = [
+            Client::start(&self.namespace, &self.cgroup)?,
+            Client::start(&self.namespace, &self.beside)?,
+            Client::start(&self.namespace, &self.beside)?,
+        ];
+        for client in &mut clients {
+            client.call(&format!("open {}", at(to)))?;
+            client.send(10)?;
+        }
+        // Nothing is denied: it would be throughput of nothing.
+        let denied = self.enforcement.counters()?.denied();
+        anyhow::ensure!(denied == 0, "{denied} packets were denied");
+        Ok(clients)
+    }
+}
+
+/// As long as it lives the kernel keeps the time that programs run.
+fn statistics() -> Result<OwnedFd> {
+    enable_stats(Stats::RunTime).context("the kernel keeps no statistics of programs (Linux 5.8)")
+}
+
+fn policy() -> Result<Table> {
+    let grant = |address: Ipv4Addr, rule, condition| Grant {
+        net: std::net::IpAddr::from(address).into(),
+        rule: RuleId(rule),
+        condition,
+    };
+    let grants = [
+        grant(NAMED, 1, Condition::POLICY),
+        grant(ANY, 2, Condition::Unconditional),
+    ];
+    let name = GrantedName {
+        name: NameRule::Name(ServerName::parse(NAME)?),
+        scopes: Scopes::POLICY,
+    };
+    Ok(Table::of(&grants, &[name])?)
+}
+
+/// Takes every connection and everything on it, and ends a connection when the client does.
+struct Server {
+    listener: TcpListener,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    fn start(host: &Namespace) -> Result<Self> {
+        let listener = host.run(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)))?;
+        let listener = listener.context("the server has no port")?;
+        let accepting = listener.try_clone()?;
+        let thread = std::thread::spawn(move || {
+            while let Ok((mut socket, _)) = accepting.accept() {
+                // Ends with the connection.
+                std::thread::spawn(move || {
+                    let mut bytes = vec![0; 1 << 18];
+                    while socket.read(&mut bytes).is_ok_and(|count| count > 0) {}
+                });
+            }
+        });
+        Ok(Self {
+            listener,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Wakes the thread: what is shut down accepts nothing.
+        if shutdown(&self.listener, Shutdown::Both).is_ok()
+            && let Some(thread) = self.thread.take()
+        {
+            let _ = thread.join();
+        }
+    }
+}
