@@ -22,7 +22,7 @@ pub(super) struct Columns([usize; 4]);
 impl Default for Columns {
     fn default() -> Self {
         // What is usual, so that the first lines stand well.
-        Self([16, 24, 24, 19])
+        Self([16, 24, 28, 19])
     }
 }
 
@@ -148,7 +148,7 @@ mod tests {
         let first = plain(&mut columns, Entry::Event(Box::new(other)));
         assert_eq!(
             first,
-            "2026-01-31T12:00:00.000Z  audit    a-longer-name-15 (812)  198.51.100.30:443 tcp     asks for evil.example.com  \
+            "2026-01-31T12:00:00.000Z  audit    a-longer-name-15 (812)  198.51.100.30:443 tcp     asks for evil.example.com     \
              address-not-granted  cron.service"
         );
         let second = plain(&mut columns, Entry::Event(Box::new(event())));

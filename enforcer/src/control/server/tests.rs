@@ -226,7 +226,9 @@ async fn who_does_not_read_holds_up_nobody_and_is_hung_up_on() {
     }
     let begin = Instant::now();
     served.await.unwrap();
-    assert_eq!(begin.elapsed().as_secs(), WRITE_LIMIT.as_secs());
+    // The run loop, which hangs here, is waited for before.
+    let limits = WRITE_LIMIT..=WRITE_LIMIT + Duration::from_secs(2);
+    assert!(limits.contains(&begin.elapsed()), "{:?}", begin.elapsed());
     assert_eq!(
         board.history.kept().forgotten,
         5000 - board.history.kept().entries

@@ -207,13 +207,13 @@ fn gone(file: &Path, _bytes: &[u8], _dice: &mut fastrand::Rng) {
     fs::remove_file(file).unwrap();
 }
 
-/// The files in a folder and below, without what tells of a process alone.
+/// The files in a folder and below, without sockets and what tells of a process alone.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         if path.is_dir() {
             found.extend(files(&path));
-        } else if path.file_name().is_some_and(|name| name != "pid") {
+        } else if path.is_file() && path.file_name().is_some_and(|name| name != "pid") {
             found.push(path);
         }
     }
