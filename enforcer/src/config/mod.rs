@@ -24,6 +24,7 @@ pub mod open_names;
 mod open_tags;
 mod prefix;
 mod problem;
+pub mod proposal;
 mod region;
 mod report;
 mod risk;

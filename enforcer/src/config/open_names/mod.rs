@@ -49,6 +49,19 @@ pub fn host_openness(name: &ServerName) -> Option<&'static OpenName> {
     })
 }
 
+/// The deepest place under which `name` is an account that anybody could have opened.
+#[must_use]
+pub fn account_openness(name: &ServerName) -> Option<&'static OpenName> {
+    let labels: Vec<&str> = name.labels().collect();
+    SUFFIXES
+        .iter()
+        .filter(|open| {
+            let depth = label_count(open.name);
+            labels.len() > depth && is_at_or_above(&labels[labels.len() - depth..].join("."), open.name)
+        })
+        .max_by_key(|open| label_count(open.name))
+}
+
 /// Whether the labels of `suffix` are the last ones of `entry`, or all of them.
 fn is_at_or_above(suffix: &str, entry: &str) -> bool {
     let mut entry_labels = entry.rsplit('.');
