@@ -2,6 +2,7 @@
 //!
 //! This room does no I/O, reads no clock and knows neither tokio nor aya.
 
+pub mod explain;
 pub mod grants;
 pub mod plan;
 pub mod table;

@@ -1,0 +1,533 @@
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::{Files, Severity, parse};
+use crate::endpoints;
+use crate::resolve::{FamilyState, KnownAddress, LastGood, RefusedAddress, Standing, special};
+
+struct NoFiles;
+
+impl Files for NoFiles {
+    fn read(&self, _path: &Path) -> Result<String, String> {
+        Err("there is none".into())
+    }
+}
+
+/// A policy with answers, as a daemon would hold it.
+struct World {
+    config: Config,
+    endpoints: Vec<Endpoint>,
+    names: Vec<GrantedName>,
+    answers: Snapshot,
+    looked_up: Snapshot,
+    remembered: Vec<(IpAddr, ServerName, Option<String>)>,
+    now: Instant,
+}
+
+/// What a name is answered with: nothing, a public address that it may share with others, a private one, an old one.
+fn answer_of(name: &ServerName, now: Instant) -> NameSnapshot {
+    let hash = name.as_str().bytes().fold(7_u32, |hash, byte| {
+        hash.wrapping_mul(31).wrapping_add(u32::from(byte))
+    });
+    let address = match hash % 5 {
+        0 => None,
+        1 => Some(Ipv4Addr::new(10, 20, 0, (hash % 7) as u8)),
+        _ => Some(Ipv4Addr::new(198, 51, 100, (hash / 5 % 6) as u8)),
+    };
+    let (mut addresses, mut refused) = (Vec::new(), Vec::new());
+    if let Some(address) = address.map(IpAddr::from) {
+        match special::judge(address, &[]) {
+            Ok(address) => addresses.push(KnownAddress {
+                address,
+                expires: now + Duration::from_secs(60),
+                standing: Standing::Current,
+            }),
+            Err(why) => refused.push(RefusedAddress { address, why }),
+        }
+    }
+    NameSnapshot {
+        name: name.clone(),
+        chain: Vec::new(),
+        v4: if addresses.is_empty() {
+            FamilyState::Failed {
+                error: "SERVFAIL".into(),
+            }
+        } else {
+            FamilyState::Fresh
+        },
+        v6: FamilyState::Empty,
+        addresses,
+        refused,
+        good_v4: LastGood::default(),
+        good_v6: LastGood::default(),
+    }
+}
+
+impl World {
+    fn new(text: &str) -> Self {
+        let parsed = parse(Path::new("test.toml"), text, &NoFiles);
+        let problems: Vec<_> = parsed
+            .problems
+            .iter()
+            .map(|problem| problem.render(false))
+            .collect();
+        assert_eq!(
+            parsed.count(Severity::Error),
+            0,
+            "{text}\n{}",
+            problems.join("\n")
+        );
+        let config = parsed.config.unwrap();
+        let endpoints = endpoints::expand(&config);
+        let names = endpoints::granted_names(&config, &endpoints);
+        let now = Instant::now();
+        let questions = endpoints::questions(&config, &endpoints);
+        let answers = Snapshot {
+            names: questions
+                .iter()
+                .map(|question| answer_of(&question.name, now))
+                .collect(),
+        };
+        Self {
+            config,
+            endpoints,
+            names,
+            answers,
+            looked_up: Snapshot::default(),
+            remembered: Vec::new(),
+            now,
+        }
+    }
+
+    fn look_up(&mut self, names: &[&str]) {
+        let names = names.iter().filter_map(|name| ServerName::parse(name).ok());
+        self.looked_up.names = names.map(|name| answer_of(&name, self.now)).collect();
+    }
+
+    fn explain(&self, target: &str, server_name: Option<&str>, protocol: Protocol) -> Explanation {
+        let remembered = |address: IpAddr| {
+            let mut known = self.remembered.iter();
+            known
+                .find(|(known, ..)| *known == address)
+                .map(|(_, name, refused)| (name.clone(), refused.clone()))
+        };
+        let situation = Situation {
+            config: &self.config,
+            endpoints: &self.endpoints,
+            names: &self.names,
+            upstreams: &self.config.resolver.servers,
+            answers: &self.answers,
+            looked_up: &self.looked_up,
+            remembered: &remembered,
+            now: self.now,
+        };
+        let query = Query {
+            target: target.parse().unwrap_or_else(|error| panic!("{target}: {error}")),
+            server_name: server_name.map(str::to_owned),
+            protocol,
+        };
+        explain(&situation, &query).unwrap()
+    }
+
+    fn tcp(&self, target: &str) -> Explanation {
+        self.explain(target, None, Protocol::Tcp)
+    }
+}
+
+const POLICY: &str = "\
+[[registry]]
+login_server = \"contoso.azurecr.io\"
+data_regions = [\"westus\"]
+
+[[allow]]
+name = \"a.example.com\"
+
+[[allow]]
+prefix = \"192.0.2.0/24\"
+
+[[allow]]
+name = \"*.data.mcr.microsoft.com\"
+prefix = \"203.0.113.0/24\"
+";
+
+fn address_of(name: &str) -> String {
+    let known = answer_of(&ServerName::parse(name).unwrap(), Instant::now());
+    known.addresses[0].address.to_string()
+}
+
+#[test]
+fn what_passes_says_by_which_rule() {
+    let world = World::new(POLICY);
+    let explained = world.tcp("a.example.com");
+    assert_eq!(explained.verdict, Verdict::Passes, "{explained}");
+    let address = &explained.addresses[0];
+    let rule = address
+        .granted_by
+        .iter()
+        .find(|rule| rule.by == "a.example.com")
+        .unwrap();
+    assert_eq!((rule.rule, rule.place.as_deref()), (Some(2), Some("test.toml:5")));
+    assert_eq!(explained.names[0].granted_by[0].title, "allow a.example.com");
+    assert!(explained.suggestions.is_empty());
+    let known = address
+        .known_as
+        .iter()
+        .find(|known| known.name == "a.example.com")
+        .unwrap();
+    assert_eq!(known.standing, "has it in its answer, ttl 1 min");
+}
+
+#[test]
+fn an_address_alone_passes_under_its_names() {
+    let world = World::new(POLICY);
+    let address = address_of("a.example.com");
+    let alone = world.tcp(&address);
+    assert_eq!(alone.verdict, Verdict::PassesUnderNames);
+    let names = alone.addresses[0].server_names.as_ref().unwrap();
+    assert!(names.contains("contoso.westus.data.azurecr.io"), "{names}");
+    let reason = |name| {
+        let explained = world.explain(&address, Some(name), Protocol::Tcp);
+        explained.reason.map(|reason| reason.name)
+    };
+    assert_eq!(reason("a.example.com"), None);
+    assert_eq!(reason("A.EXAMPLE.com"), None);
+    assert_eq!(reason("evil.example.com").as_deref(), Some("name-not-granted"));
+    assert_eq!(reason("").as_deref(), Some("no-server-name"));
+    assert_eq!(reason("a.example.com.").as_deref(), Some("name-trailing-dot"));
+    assert_eq!(reason("198.51.100.1").as_deref(), Some("name-is-address"));
+    assert_eq!(reason("a\u{0}b").as_deref(), Some("name-with-nul"));
+}
+
+#[test]
+fn a_prefix_asks_for_its_own_names_or_for_none() {
+    let world = World::new(POLICY);
+    assert_eq!(world.tcp("192.0.2.7").verdict, Verdict::Passes);
+    let asking = |name| world.explain("203.0.113.5", Some(name), Protocol::Tcp).verdict;
+    assert_eq!(asking("eastus.data.mcr.microsoft.com"), Verdict::Passes);
+    assert_eq!(asking("a.example.com"), Verdict::Denied);
+}
+
+#[test]
+fn what_is_not_judged_is_said() {
+    let world = World::new(POLICY);
+    let other_port = world.tcp("a.example.com:8443");
+    assert_eq!(other_port.verdict, Verdict::NotJudged);
+    assert_eq!(
+        other_port.summary,
+        "port 8443 is not filtered: enforcer looks at 443 only"
+    );
+    assert_eq!(world.tcp("stranger.example:22").verdict, Verdict::NotJudged);
+    for loopback in ["127.0.0.1", "::1", "0.0.0.0", "::"] {
+        assert_eq!(world.tcp(loopback).verdict, Verdict::NotJudged, "{loopback}");
+    }
+}
+
+#[test]
+fn a_data_endpoint_of_another_region_extends_its_registry() {
+    let mut world = World::new(POLICY);
+    // Wherever it is, it may be at the prefix that asks for no name.
+    assert_eq!(
+        world.tcp("contoso.eastus.data.azurecr.io").verdict,
+        Verdict::Unknown
+    );
+    world.look_up(&["contoso.eastus.data.azurecr.io"]);
+    let explained = world.tcp("contoso.eastus.data.azurecr.io");
+    assert_eq!(explained.verdict, Verdict::Denied);
+    let suggestion = &explained.suggestions[0];
+    assert_eq!(suggestion.changes[0].at, "the rule at test.toml:1");
+    assert_eq!(
+        suggestion.changes[0].line,
+        "data_regions = [\"eastus\", \"westus\"]"
+    );
+    assert_eq!(
+        suggestion.append,
+        ["[[allow]]", "name = \"contoso.eastus.data.azurecr.io\""]
+    );
+}
+
+#[test]
+fn another_tenant_at_a_granted_address_is_denied_for_its_name() {
+    let mut world = World::new(POLICY);
+    let address: IpAddr = address_of("a.example.com").parse().unwrap();
+    let mut tenant = answer_of(&ServerName::parse("a.example.com").unwrap(), world.now);
+    tenant.name = ServerName::parse("tenant.azurecr.io").unwrap();
+    world.looked_up.names = vec![tenant];
+    let explained = world.tcp("tenant.azurecr.io");
+    assert_eq!(explained.verdict, Verdict::Denied);
+    assert_eq!(explained.reason.unwrap().name, "name-not-granted");
+    assert_eq!(explained.addresses[0].address, address);
+    assert_eq!(
+        explained.suggestions[0].append[1],
+        "login_server = \"tenant.azurecr.io\""
+    );
+}
+
+#[test]
+fn risky_names_come_with_the_key_and_the_reason() {
+    let world = World::new(POLICY);
+    let explained = world.tcp("ghcr.io");
+    let suggestion = &explained.suggestions[0];
+    assert!(suggestion.append[2].starts_with("accept_exfiltration_risk"));
+    assert!(suggestion.risks[0].contains("attacker"), "{explained}");
+    let explained = world.tcp("contoso.blob.core.windows.net");
+    assert!(
+        explained.suggestions[0].risks[0].contains("dedicated data endpoints"),
+        "{explained}"
+    );
+}
+
+#[test]
+fn private_answers_lead_to_private_link() {
+    let text = "[[allow]]\nname = \"a.example.com\"\n";
+    let mut world = World::new(text);
+    let mut known = answer_of(&ServerName::parse("a.example.com").unwrap(), world.now);
+    known.addresses.clear();
+    known.refused = vec![RefusedAddress {
+        address: "10.20.0.4".parse().unwrap(),
+        why: "private (RFC 1918)",
+    }];
+    world.answers.names = vec![known];
+    for target in ["a.example.com", "10.20.0.4"] {
+        let explained = world.tcp(target);
+        assert_eq!(explained.verdict, Verdict::Denied, "{explained}");
+        let change = &explained.suggestions[0].changes[0];
+        assert_eq!(change.line, "private_link = [\"10.20.0.0/24\"]", "{target}");
+        assert_eq!(change.at, "the rule at test.toml:1");
+    }
+}
+
+#[test]
+fn an_address_that_is_remembered_says_whose_it_was() {
+    let mut world = World::new(POLICY);
+    let address: IpAddr = "198.51.100.77".parse().unwrap();
+    world.remembered = vec![(address, ServerName::parse("gone.example.com").unwrap(), None)];
+    let explained = world.tcp("198.51.100.77");
+    assert_eq!(explained.addresses[0].known_as[0].name, "gone.example.com");
+    assert!(
+        explained.addresses[0].known_as[0]
+            .standing
+            .contains("no rule grants that name any more")
+    );
+    assert_eq!(
+        explained.suggestions[0].append,
+        [
+            "[[allow]]",
+            "name = \"gone.example.com\"",
+            "prefix = \"198.51.100.77/32\""
+        ]
+    );
+    world.remembered[0].1 = ServerName::parse("a.example.com").unwrap();
+    let explained = world.tcp("198.51.100.77");
+    assert!(
+        explained.addresses[0].known_as[0]
+            .standing
+            .contains("grace period is over")
+    );
+}
+
+#[test]
+fn udp_is_denied_as_such_and_then_by_its_address() {
+    let denied = World::new(POLICY).explain("192.0.2.7", None, Protocol::Udp);
+    assert_eq!(denied.reason.as_ref().unwrap().name, "quic-denied");
+    assert_eq!(denied.suggestions[0].changes[0].line, "quic = \"allow\"");
+    assert!(denied.suggestions[0].append.is_empty(), "{denied}");
+    let world = World::new(&format!("{POLICY}\n[enforce]\nquic = \"allow\"\n"));
+    assert_eq!(
+        world.explain("192.0.2.7", None, Protocol::Udp).verdict,
+        Verdict::Passes
+    );
+    assert_eq!(
+        world.explain("a.example.com", None, Protocol::Udp).verdict,
+        Verdict::Passes
+    );
+    assert_eq!(
+        world.explain("198.51.99.1", None, Protocol::Udp).verdict,
+        Verdict::Denied
+    );
+}
+
+#[test]
+fn audit_mode_and_server_names_off_are_said() {
+    let audit = World::new(&format!("mode = \"audit\"\n{POLICY}")).tcp("198.51.99.1");
+    assert_eq!(audit.verdict, Verdict::Denied);
+    assert!(audit.notes[0].contains("audit"), "{audit}");
+    assert!(
+        audit
+            .to_string()
+            .starts_with("198.51.99.1 port 443 over tcp: would be denied")
+    );
+    let off = World::new(&format!("{POLICY}\n[enforce]\nserver_name = \"off\"\n"));
+    let explained = off.explain("a.example.com", Some("evil.example.com"), Protocol::Tcp);
+    assert_eq!(explained.verdict, Verdict::Passes);
+    assert!(explained.notes[0].contains("not looked at"), "{explained}");
+}
+
+#[test]
+fn stale_answers_are_shown_with_their_age() {
+    let mut world = World::new("[[allow]]\nname = \"a.example.com\"\n");
+    let mut known = answer_of(&ServerName::parse("a.example.com").unwrap(), world.now);
+    known.v4 = FamilyState::Stale {
+        answered: world.now.into(),
+        error: "SERVFAIL".into(),
+    };
+    world.answers.names = vec![known];
+    world.now += Duration::from_secs(7200);
+    let explained = world.tcp("a.example.com");
+    assert_eq!(explained.verdict, Verdict::Passes);
+    assert!(
+        explained
+            .to_string()
+            .contains("IPv4: stale, last answered 2 h ago: SERVFAIL"),
+        "{explained}"
+    );
+}
+
+#[test]
+fn hostile_server_names_stay_within_their_line() {
+    let explained = World::new(POLICY).explain("192.0.2.7", Some("a\u{1b}[2J\nb"), Protocol::Tcp);
+    assert!(!explained.to_string().contains('\u{1b}'));
+    assert!(explained.to_string().lines().next().unwrap().contains("\\n"));
+}
+
+#[test]
+fn its_serialised_form_is_read_back() {
+    let explained = World::new(POLICY).tcp("contoso.eastus.data.azurecr.io");
+    let json = serde_json::to_string(&explained).unwrap();
+    assert_eq!(serde_json::from_str::<Explanation>(&json).unwrap(), explained);
+}
+
+const RULES: [&str; 10] = [
+    "[[registry]]\nlogin_server = \"contoso.azurecr.io\"\ndata_regions = [\"westus\"]\n",
+    "[[registry]]\nlogin_server = \"fabrikam.azurecr.cn\"\n",
+    "[[registry]]\nkind = \"mcr\"\n",
+    "[[allow]]\nname = \"a.example.com\"\n",
+    "[[allow]]\nname = \"b.example.com\"\nprivate_link = [\"10.30.0.0/24\"]\n",
+    "[[allow]]\nname = \"*.example.net\"\n",
+    "[[allow]]\nprefix = \"198.51.100.0/30\"\n",
+    "[[allow]]\nprefix = \"198.51.100.4/32\"\nserver_name = \"require\"\n",
+    "[[allow]]\nprefix = [\"198.51.100.3/32\", \"10.20.0.0/30\"]\nserver_name = [\"c.example.com\", \"*.example.net\"]\n",
+    "[[allow]]\nname = \"c.example.com\"\nprefix = \"203.0.113.0/24\"\n",
+];
+
+const TARGETS: [&str; 30] = [
+    "a.example.com",
+    "b.example.com",
+    "c.example.com",
+    "d.example.net",
+    "e.f.example.net",
+    "example.org",
+    "contoso.azurecr.io",
+    "contoso.eastus.data.azurecr.io",
+    "contoso.westus.data.azurecr.io",
+    "contoso.westus.geo.azurecr.io",
+    "fabrikam.azurecr.cn",
+    "fabrikam.chinaeast2.data.azurecr.cn",
+    "fabrikam.chinaeast2.geo.azurecr.cn",
+    "northwind-e7ggejfuhzhgedc8.azurecr.io",
+    "northwind-e7ggejfuhzhgedc8.eastus.data.azurecr.io",
+    "contoso.privatelink.azurecr.io",
+    "ab.azurecr.us",
+    "azurecr.io",
+    "azurecr.us",
+    "mcr.microsoft.com",
+    "eastus.data.mcr.microsoft.com",
+    "acct.blob.core.windows.net",
+    "ghcr.io",
+    "198.51.100.2",
+    "198.51.100.3",
+    "198.51.100.4",
+    "198.51.100.5",
+    "10.20.0.2",
+    "169.254.169.254",
+    "2001:db8::7",
+];
+
+fn server_names() -> impl Strategy<Value = Option<String>> {
+    prop_oneof![
+        4 => Just(None),
+        4 => prop::sample::select(&TARGETS[..]).prop_map(|name| Some(name.to_owned())),
+        1 => prop::sample::select(vec!["", "x.", "192.0.2.1", "a_b.example.net", "\"\n[[allow]]\n"])
+            .prop_map(|name| Some(name.to_owned())),
+        1 => any::<String>().prop_map(Some),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn the_first_suggestion_is_accepted_and_enough(
+        rules in prop::sample::subsequence(&RULES[..], 1..=RULES.len()),
+        target in prop::sample::select(&TARGETS[..]),
+        server_name in server_names(),
+        is_looked_up: bool,
+        remembers: bool,
+        off in prop::bool::weighted(0.1),
+    ) {
+        let mut text = rules.join("\n");
+        if off {
+            text.insert_str(0, "[enforce]\nserver_name = \"off\"\n\n");
+        }
+        let mut world = World::new(&text);
+        if is_looked_up {
+            world.look_up(&[target, server_name.as_deref().unwrap_or_default()]);
+        }
+        if remembers && let Ok(address) = target.parse() {
+            world.remembered = vec![(address, ServerName::parse("gone.example.com").unwrap(), None)];
+        }
+        let before = world.explain(target, server_name.as_deref(), Protocol::Tcp);
+        let escape = '\u{1b}';
+        prop_assert!(!before.to_string().contains(escape));
+        for address in &before.addresses {
+            let is_not_granted = address.reason.as_deref() == Some("address-not-granted");
+            prop_assert_eq!(address.granted_by.is_empty(), is_not_granted, "{}", before);
+            prop_assert_eq!(address.server_names.is_some(), address.granted_by.iter().any(|rule| rule.asks_for_names)
+                && address.granted_by.iter().all(|rule| rule.asks_for_names));
+        }
+        if before.verdict.is_good() {
+            prop_assert!(before.suggestions.is_empty());
+            return Ok(());
+        }
+        let Some(first) = before.suggestions.first() else {
+            // Without an address there is nothing to write where no rule can carry the session's name,
+            prop_assert!(before.addresses.is_empty(), "{}", before);
+            let is_name = |name: &String| ServerName::parse(name).is_ok_and(|parsed| parsed.as_str() == name);
+            if server_name.as_ref().is_some_and(|name| !is_name(name)) {
+                return Ok(());
+            }
+            // or for a name that a rule has already, and that resolves to nothing.
+            let answer = before.names[0].answer.as_ref().unwrap();
+            prop_assert!(answer.is_followed && answer.addresses.is_empty() && answer.refused.is_empty(), "{}", before);
+            return Ok(());
+        };
+        let appended = format!("{text}\n{}\n", first.append.join("\n"));
+        let looked_up = world.looked_up;
+        let mut world = World::new(&appended);
+        world.looked_up = looked_up;
+        // Whatever is new has an address now.
+        for known in &mut world.answers.names {
+            if known.addresses.is_empty() && known.name.as_str() == before.target && !rules.concat().contains(&before.target) {
+                let mut answered = NameSnapshot::clone(known);
+                answered.addresses.push(KnownAddress {
+                    address: "198.51.100.200".parse().unwrap(),
+                    expires: world.now,
+                    standing: Standing::Current,
+                });
+                *known = answered;
+            }
+        }
+        let mut after = world.explain(target, server_name.as_deref(), Protocol::Tcp);
+        if after.addresses.is_empty() {
+            // Refused or missing answers of the name are as they were; what was suggested is about its addresses.
+            let refused = &before.names[0].answer.as_ref().unwrap().refused;
+            prop_assert!(!refused.is_empty(), "{}", before);
+            let name = server_name.as_deref().unwrap_or(target);
+            after = world.explain(&refused[0].address.to_string(), Some(name), Protocol::Tcp);
+        }
+        prop_assert!(after.verdict.is_good(), "{}\n\n{}\n{}", before, appended, after);
+    }
+}
