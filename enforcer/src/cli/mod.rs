@@ -6,6 +6,7 @@ mod configuration;
 mod confirm;
 mod detach;
 mod exec;
+mod explain;
 mod man;
 mod message;
 mod observe;
@@ -42,6 +43,7 @@ struct Arguments {
 enum Command {
     Check(check::Arguments),
     Plan(plan::Arguments),
+    Explain(explain::Arguments),
     Run(run::Arguments),
     Exec(exec::Arguments),
     Status(status::Arguments),
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
     let outcome: Result<ExitCode, anyhow::Error> = match arguments.command {
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Exec(arguments) => exec::run(arguments),
         Command::Status(arguments) => status::run(&arguments),
