@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod elapsed;
 pub mod endpoints;
 pub mod kernel;
+pub mod learn;
 pub mod names;
 pub mod policy;
 pub mod prefixes;
