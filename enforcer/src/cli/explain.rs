@@ -2,28 +2,31 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
 
 use super::message::{Failure, Output, print};
 use super::seconds;
+use crate::control;
+use crate::control::client::{Client, ClientError};
+use crate::control::explain::SERVER_NAME_MAX;
+use crate::daemon::names::History;
 use crate::daemon::policy::Policy;
-use crate::names::ServerName;
-use crate::policy::explain::{Explanation, Host, Protocol, Query, Situation, Target, explain};
-use crate::resolve::{Question, Snapshot, resolve_once};
+use crate::policy::explain::{Explanation, Protocol, Query, Target};
+use crate::resolve::{Snapshot, resolve_once};
+use crate::state::Instance;
 
 /// The status of "it ran, and the answer is no".
 const DENIED: u8 = 3;
-/// Longest server name that is tried; no name is a quarter of it.
-const SERVER_NAME_MAX: usize = 1024;
+/// How long the daemon may take: it may have to look a name up.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Say why a host is reached or not, and what to write so that it is
 ///
 /// Prints the verdict that the kernel would reach, and the chain behind it: rule with file and line, name, CNAMEs, answer,
 /// age and expiry, server names that count there. Of what is denied it prints the lines of configuration that would grant
-/// it, with a warning where that is risky.
+/// it, with a warning where that is risky. Without --config it is the policy in force, which the daemon is asked about.
 ///
 /// Exit status: 0 when it would pass; 3 when it would be denied, also where audit mode lets it pass, or when it can not be
 /// told; 1 on an error.
@@ -38,13 +41,16 @@ pub(super) struct Arguments {
     /// The protocol
     #[arg(long, value_enum, default_value_t = Transport::Tcp)]
     protocol: Transport,
-    /// Explain this configuration after resolving it once
+    /// Explain this configuration, after resolving it once, and not the policy in force
     #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    config: Option<PathBuf>,
+    /// The name that `enforcer run` was given
+    #[arg(long, value_name = "NAME", default_value_t, conflicts_with = "config")]
+    instance: Instance,
     /// The form of the output
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// How long names may take to resolve, in seconds
+    /// How long names may take to resolve with --config, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     resolve_timeout: Duration,
 }
@@ -78,7 +84,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         )
         .into());
     }
-    let explanation = offline(&arguments.config, &query, arguments.resolve_timeout)?;
+    let explanation = match &arguments.config {
+        Some(file) => offline(file, &query, arguments.resolve_timeout)?,
+        None => online(&arguments.instance, &query)?,
+    };
     match arguments.output {
         Output::Text => print(format_args!("{explanation}\n"))?,
         Output::Json => print(format_args!("{}\n", serde_json::to_string_pretty(&explanation)?))?,
@@ -93,52 +102,32 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// Explains a file, whose names are resolved once, and those of the query with them.
 fn offline(file: &Path, query: &Query, timeout: Duration) -> anyhow::Result<Explanation> {
     let policy = Policy::load(file)?;
-    let mut questions = policy.questions.clone();
-    let is_followed = |name: &ServerName| policy.questions.iter().any(|question| question.name == *name);
-    for name in names_of(query) {
-        // Without a name server nobody can be asked.
-        if !is_followed(&name) && !policy.upstreams.is_empty() {
-            questions.push(Question {
-                name,
-                private_link: Vec::new(),
-            });
-        }
-    }
-    let resolved = if questions.is_empty() {
-        Snapshot::default()
-    } else {
-        super::block_on(resolve_once(
-            questions,
-            &policy.config.resolver,
-            policy.connect()?,
-            timeout,
-        ))?
-    };
-    let (answers, looked_up) = resolved
-        .names
-        .into_iter()
-        .partition(|known| is_followed(&known.name));
-    let situation = Situation {
-        config: &policy.config,
-        endpoints: &policy.endpoints,
-        names: &policy.names,
-        upstreams: &policy.upstreams,
-        answers: &Snapshot { names: answers },
-        looked_up: &Snapshot { names: looked_up },
-        remembered: &|_| None,
-        now: Instant::now(),
-    };
-    explain(&situation, query).context("the policy can not be loaded, so nothing would be granted")
+    let (answers, looked_up) = super::block_on(async {
+        let followed = async {
+            if policy.questions.is_empty() {
+                return Ok(Snapshot::default());
+            }
+            let questions = policy.questions.clone();
+            let resolver = &policy.config.resolver;
+            anyhow::Ok(resolve_once(questions, resolver, policy.connect()?, timeout).await)
+        };
+        tokio::try_join!(followed, control::explain::look_up(&policy, query, timeout))
+    })??;
+    control::explain::answer(&policy, &answers, &looked_up, &History::default(), query)
 }
 
-/// The names that a query is about.
-fn names_of(query: &Query) -> Vec<ServerName> {
-    let mut names: Vec<ServerName> = match &query.target.host {
-        Host::Name(name) => vec![name.clone()],
-        Host::Address(_) => Vec::new(),
-    };
-    let asked = query.server_name.as_deref().map(ServerName::parse);
-    names.extend(asked.and_then(Result::ok));
-    names.dedup();
-    names
+/// Has the daemon explain the policy in force.
+fn online(instance: &Instance, query: &Query) -> anyhow::Result<Explanation> {
+    let path = format!("/v1/explain?{}", control::explain::encoded(query));
+    let answered = super::block_on(Client::of(instance).get(&path, ANSWER_LIMIT))?;
+    answered.map_err(|error| {
+        let hint = match error {
+            ClientError::NotListening { .. } => format!(
+                "{}; to explain a file without a daemon: `enforcer explain TARGET --config FILE`",
+                error.hint()
+            ),
+            _ => error.hint(),
+        };
+        Failure::new(format!("the instance `{instance}` can not be asked"), hint, error).into()
+    })
 }

@@ -380,6 +380,7 @@ fn regions<'a>(key: &str, regions: impl IntoIterator<Item = &'a Region>) -> Stri
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::Arc;
 
     use super::super::{Files, Severity, parse};
     use super::*;
@@ -388,7 +389,7 @@ mod tests {
     struct NoFiles;
 
     impl Files for NoFiles {
-        fn read(&self, _path: &Path) -> Result<String, String> {
+        fn read(&self, _path: &Path, _bytes_max: u64) -> Result<Arc<str>, String> {
             Err("there is none".into())
         }
     }

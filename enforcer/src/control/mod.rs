@@ -13,10 +13,12 @@
 
 pub mod access;
 pub mod client;
+pub mod explain;
 pub mod filter;
 pub mod history;
 pub mod model;
 pub mod pinned;
+pub mod plan;
 pub mod server;
 pub mod status;
 pub mod view;

@@ -10,7 +10,9 @@
 //! ([`stall`]); the sizes of head and body.
 
 mod events;
+mod explain;
 mod listen;
+mod plan;
 mod routes;
 mod slots;
 mod stall;

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::history::{History, Moment};
 use super::model::{Hook, ReloadOutcome};
+use crate::daemon::names;
 use crate::daemon::policy::Policy;
 use crate::kernel::{Counters, Damage};
 use crate::resolve::Snapshot;
@@ -108,6 +109,8 @@ pub struct Board {
     orders: mpsc::Sender<Order>,
     /// The last events.
     pub history: History,
+    /// Which names addresses were answered for; the run loop learns them.
+    pub names: names::History,
     /// When the board was made.
     epoch: Instant,
     /// The last sign of life of the run loop, in milliseconds since then.
@@ -134,6 +137,7 @@ impl Board {
             view: watch::Sender::new(None),
             orders,
             history: History::default(),
+            names: names::History::default(),
             epoch: Instant::now(),
             alive_ms: AtomicU64::new(0),
         };

@@ -86,8 +86,7 @@ impl Denial {
             destination: event.destination,
             known_as: event
                 .destination
-                .and_then(|destination| history.of(destination.ip()))
-                .cloned(),
+                .and_then(|destination| history.of(destination.ip())),
             server_name: (!event.server_name.is_empty())
                 .then(|| event.server_name.escape_ascii().to_string()),
             rule: event.rule,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use crate::names::ServerName;
@@ -20,15 +21,18 @@ pub struct KnownAs {
     pub refused: Option<&'static str>,
 }
 
-/// Which name an address was answered for, at any time since the start.
-#[derive(Debug, Default)]
+/// Which name an address was answered for, at any time since the start. Clones are the same history: one learns, and
+/// others look an address up.
+#[derive(Clone, Debug, Default)]
 pub struct History {
-    names: BTreeMap<IpAddr, KnownAs>,
+    names: Arc<RwLock<BTreeMap<IpAddr, KnownAs>>>,
 }
 
 impl History {
     /// Remembers what `new` says and `old`, which was learnt before, did not.
     pub fn learn(&mut self, old: &Snapshot, new: &Snapshot) {
+        // What a reader that failed has left is whole: it changes nothing.
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         for (_, known) in new.news_since(old) {
             let granted = known.addresses.iter().map(|address| (address.address, None));
             let refused = known
@@ -36,9 +40,9 @@ impl History {
                 .iter()
                 .map(|refused| (refused.address.to_canonical(), Some(refused.why)));
             for (address, refused) in refused.chain(granted) {
-                if self.names.len() < ADDRESSES_MAX || self.names.contains_key(&address) {
+                if names.len() < ADDRESSES_MAX || names.contains_key(&address) {
                     let name = known.name.clone();
-                    self.names.insert(address, KnownAs { name, refused });
+                    names.insert(address, KnownAs { name, refused });
                 }
             }
         }
@@ -46,8 +50,9 @@ impl History {
 
     /// The name that `address` was answered for.
     #[must_use]
-    pub fn of(&self, address: IpAddr) -> Option<&KnownAs> {
-        self.names.get(&address.to_canonical())
+    pub fn of(&self, address: IpAddr) -> Option<KnownAs> {
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        names.get(&address.to_canonical()).cloned()
     }
 }
 

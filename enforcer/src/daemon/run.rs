@@ -5,7 +5,7 @@
 //! what is attached.
 
 mod board;
-mod changes;
+pub(crate) mod changes;
 mod health;
 mod kept;
 mod reload;

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -10,7 +11,7 @@ use crate::endpoints::{Target, expand};
 struct NoFiles;
 
 impl Files for NoFiles {
-    fn read(&self, _path: &Path) -> Result<String, String> {
+    fn read(&self, _path: &Path, _bytes_max: u64) -> Result<Arc<str>, String> {
         Err("there is none".into())
     }
 }
@@ -38,6 +39,7 @@ fn granted(text: &str) -> BTreeSet<String> {
             Target::Name(name) => name.to_string(),
             Target::Pattern(pattern) => pattern.to_string(),
             Target::Prefix(prefix) => prefix.to_string(),
+            Target::Tag(tag) => tag.0.to_string(),
         })
         .collect()
 }

@@ -21,7 +21,7 @@ pub use trial::Protocol;
 
 use self::trial::Outcome;
 use super::grants::grants;
-use super::table::{HostTables, TableError, TableImage};
+use super::table::{HostTables, Table, TableError};
 use crate::config::{Config, Existing, Mode, Quic, ServerNames, Upstream, is_loopback};
 use crate::endpoints::{Endpoint, GrantedName};
 use crate::names::ServerName;
@@ -65,9 +65,9 @@ impl Situation<'_> {
     fn answer(&self, name: &ServerName) -> Option<(&NameSnapshot, bool)> {
         let of = |snapshot: &'_ Snapshot| snapshot.names.iter().position(|known| known.name == *name);
         if let Some(at) = of(self.answers) {
-            return Some((&self.answers.names[at], true));
+            return Some((self.answers.names[at].as_ref(), true));
         }
-        of(self.looked_up).map(|at| (&self.looked_up.names[at], false))
+        of(self.looked_up).map(|at| (self.looked_up.names[at].as_ref(), false))
     }
 
     /// The scopes in which a server name is granted, as a bitmap; 0 is nowhere.
@@ -86,9 +86,10 @@ pub fn explain(situation: &Situation<'_>, query: &Query) -> Result<Explanation, 
     let ports = &config.enforce.ports;
     let port = query.target.port.unwrap_or_else(|| default_port(ports));
     let grants = grants(situation.endpoints, situation.answers, situation.upstreams, ports);
-    let image = TableImage::build(&grants, situation.names)?;
+    let mut table = Table::new(situation.config.enforce.capacity);
+    table.fill(&grants, situation.names)?;
     let tables = HostTables {
-        image: &image,
+        table: &table,
         settings: word(config),
         generation: Generation(1),
     };

@@ -4,11 +4,13 @@
 //! seconds (`_s`) unless the name says otherwise. Readers have to bear fields and words that they do not know.
 
 mod event;
+mod plan;
 mod problem;
 mod reload;
 mod status;
 
 pub use event::{Container, Entry, Event, Missed, Owner, Suppressed, Verdict, WhyMissed};
+pub use plan::PlanReport;
 pub use problem::{ConfigProblem, Problem};
 pub use reload::{ChangeKind, ChangeLine, Outcome, ReloadOutcome};
 pub use status::{

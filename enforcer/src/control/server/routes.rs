@@ -10,7 +10,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::{Body, events};
+use super::{Body, events, explain, plan};
 use crate::control::access::Rights;
 use crate::control::filter::Query;
 use crate::control::model::Problem;
@@ -39,11 +39,13 @@ pub(super) async fn answer(request: Request<Incoming>, rights: Rights, board: &A
     let answered = match (&head.method, head.uri.path()) {
         (&Method::GET, "/v1/status") => show_status(board).await,
         (&Method::GET, "/v1/events") => show_events(board, query).await,
+        (&Method::GET, "/v1/explain") => explain::show(board, query).await,
+        (&Method::GET, "/v1/plan") => plan::show(board).await,
         (&Method::POST, "/v1/reload") => match changes(rights, body).await {
             Ok(()) => reload(board).await,
             Err(refused) => Err(refused),
         },
-        (_, "/v1/status" | "/v1/events") => Err(wrong_method("GET")),
+        (_, "/v1/status" | "/v1/events" | "/v1/explain" | "/v1/plan") => Err(wrong_method("GET")),
         (_, "/v1/reload") => Err(wrong_method("POST")),
         _ => Err(Refused::new(
             StatusCode::NOT_FOUND,
@@ -59,14 +61,19 @@ pub(super) async fn answer(request: Request<Incoming>, rights: Rights, board: &A
 }
 
 /// An answer that is an error.
-struct Refused {
+pub(super) struct Refused {
     status: StatusCode,
     allow: Option<&'static str>,
     problem: Problem,
 }
 
 impl Refused {
-    fn new(status: StatusCode, code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(super) fn new(
+        status: StatusCode,
+        code: &str,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
         Self {
             status,
             allow: None,
@@ -107,7 +114,7 @@ fn wrong_method(allow: &'static str) -> Refused {
     }
 }
 
-fn starting() -> Refused {
+pub(super) fn starting() -> Refused {
     Refused::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "starting",
@@ -183,7 +190,7 @@ async fn reload(board: &Board) -> Result<Response<Body>, Refused> {
     Ok(json(&outcome))
 }
 
-fn json(document: &impl Serialize) -> Response<Body> {
+pub(super) fn json(document: &impl Serialize) -> Response<Body> {
     // Of these types every value can be written.
     let mut text = serde_json::to_vec(document).unwrap_or_default();
     text.push(b'\n');

@@ -17,6 +17,7 @@ use crate::control::server::Server;
 use crate::control::view::{Board, Findings, Order, Refusal, View};
 use crate::control::{self, VERSION};
 use crate::daemon::denial::Denial;
+use crate::daemon::names::History;
 use crate::daemon::owner::Owners;
 use crate::daemon::policy::{Policy, Told};
 use crate::kernel::{Damage, Events, pins};
@@ -79,6 +80,11 @@ impl Control {
             outcome: None,
             waiting: Vec::new(),
         }
+    }
+
+    /// The names of addresses, which whoever asks looks up as well.
+    pub(super) fn names(&self) -> History {
+        self.board.names.clone()
     }
 
     /// A policy of this generation was found in the kernel.

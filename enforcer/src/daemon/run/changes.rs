@@ -8,7 +8,7 @@ use crate::policy::plan::{Actual, Change, ChangedName, Reach};
 use crate::resolve::Snapshot;
 
 /// Every difference between two policies with their answers: settings, rules, addresses, server names.
-pub(super) fn between(
+pub(crate) fn between(
     old: &Policy,
     old_answers: &Snapshot,
     new: &Policy,

@@ -14,7 +14,6 @@ use super::super::answers::Answers;
 use super::super::ending::Ending;
 use super::super::enforcing::Enforcing;
 use super::super::failure;
-use super::super::names::History;
 use super::super::policy::Policy;
 use super::super::signals::{self, Signals};
 use super::board::{self, Control};
@@ -46,15 +45,16 @@ pub(super) async fn temporary(options: Options, signals: &mut Signals) -> anyhow
             },
         }
     };
+    let control = Control::start(None);
     let mut daemon = Daemon {
         events: None,
         ending: Ending::start(|words| warn!("{words}")),
-        history: History::default(),
+        history: control.names(),
         told: Arc::default(),
         counted: Counters::default(),
         reload: None,
         tidied: (0, Instant::now()),
-        control: Control::start(None),
+        control,
         health: Health::new(options.notifier.watchdog_interval()),
         notifier: options.notifier,
         kept: None,
@@ -109,7 +109,7 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
     let mut daemon = Daemon {
         events: None,
         ending: Ending::start(|words| warn!("{words}")),
-        history: History::default(),
+        history: control.names(),
         told: Arc::default(),
         counted,
         reload: None,

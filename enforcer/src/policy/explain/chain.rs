@@ -34,7 +34,7 @@ impl Case<'_> {
             .filter(|endpoint| match &endpoint.target {
                 Target::Name(granted) => granted == name,
                 Target::Pattern(pattern) => pattern.matches(name),
-                Target::Prefix(_) => false,
+                Target::Prefix(_) | Target::Tag(_) => false,
             })
             .map(|endpoint| rule_of(situation.config, endpoint))
             .collect();
@@ -133,6 +133,7 @@ impl Case<'_> {
                         .any(|known| known.address.to_canonical() == address)
             }),
             Target::Prefix(prefix) => prefix.contains(&address),
+            Target::Tag(tag) => tag.0.prefixes.contains(address),
             Target::Pattern(_) => false,
         }
     }
@@ -156,7 +157,7 @@ impl Case<'_> {
             }
         };
         let mut names = Vec::new();
-        for known in &self.situation.answers.names {
+        for known in self.situation.answers.names.iter() {
             if is_meant(known) {
                 names.push(known.name.clone());
             }
@@ -240,6 +241,7 @@ fn rule_of(config: &Config, endpoint: &Endpoint) -> RuleExplanation {
             Target::Name(name) => name.to_string(),
             Target::Pattern(pattern) => pattern.to_string(),
             Target::Prefix(prefix) => prefix.to_string(),
+            Target::Tag(tag) => tag.0.to_string(),
         },
         accepted_risk: rule.and_then(|rule| rule.accepted_risk.clone()),
         asks_for_names: endpoint.condition != Condition::Unconditional,

@@ -1,5 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -12,7 +13,7 @@ use crate::resolve::{FamilyState, KnownAddress, LastGood, RefusedAddress, Standi
 struct NoFiles;
 
 impl Files for NoFiles {
-    fn read(&self, _path: &Path) -> Result<String, String> {
+    fn read(&self, _path: &Path, _bytes_max: u64) -> Result<Arc<str>, String> {
         Err("there is none".into())
     }
 }
@@ -60,7 +61,7 @@ fn answer_of(name: &ServerName, now: Instant) -> NameSnapshot {
             FamilyState::Fresh
         },
         v6: FamilyState::Empty,
-        addresses,
+        addresses: addresses.into(),
         refused,
         good_v4: LastGood::default(),
         good_v6: LastGood::default(),
@@ -255,7 +256,7 @@ fn another_tenant_at_a_granted_address_is_denied_for_its_name() {
     let address: IpAddr = address_of("a.example.com").parse().unwrap();
     let mut tenant = answer_of(&ServerName::parse("a.example.com").unwrap(), world.now);
     tenant.name = ServerName::parse("tenant.azurecr.io").unwrap();
-    world.looked_up.names = vec![tenant];
+    world.looked_up.names = vec![tenant].into();
     let explained = world.tcp("tenant.azurecr.io");
     assert_eq!(explained.verdict, Verdict::Denied);
     assert_eq!(explained.reason.unwrap().name, "name-not-granted");
@@ -285,12 +286,12 @@ fn private_answers_lead_to_private_link() {
     let text = "[[allow]]\nname = \"a.example.com\"\n";
     let mut world = World::new(text);
     let mut known = answer_of(&ServerName::parse("a.example.com").unwrap(), world.now);
-    known.addresses.clear();
+    known.addresses = Arc::default();
     known.refused = vec![RefusedAddress {
         address: "10.20.0.4".parse().unwrap(),
         why: "private (RFC 1918)",
     }];
-    world.answers.names = vec![known];
+    world.answers.names = vec![known].into();
     for target in ["a.example.com", "10.20.0.4"] {
         let explained = world.tcp(target);
         assert_eq!(explained.verdict, Verdict::Denied, "{explained}");
@@ -374,7 +375,7 @@ fn stale_answers_are_shown_with_their_age() {
         answered: world.now.into(),
         error: "SERVFAIL".into(),
     };
-    world.answers.names = vec![known];
+    world.answers.names = vec![known].into();
     world.now += Duration::from_secs(7200);
     let explained = world.tcp("a.example.com");
     assert_eq!(explained.verdict, Verdict::Passes);
@@ -509,17 +510,18 @@ proptest! {
         let mut world = World::new(&appended);
         world.looked_up = looked_up;
         // Whatever is new has an address now.
-        for known in &mut world.answers.names {
+        let with_address = |known: &Arc<NameSnapshot>| {
             if known.addresses.is_empty() && known.name.as_str() == before.target && !rules.concat().contains(&before.target) {
-                let mut answered = NameSnapshot::clone(known);
-                answered.addresses.push(KnownAddress {
+                let address = KnownAddress {
                     address: "198.51.100.200".parse().unwrap(),
                     expires: world.now,
                     standing: Standing::Current,
-                });
-                *known = answered;
+                };
+                return Arc::new(NameSnapshot { addresses: Arc::from([address]), ..NameSnapshot::clone(known) });
             }
-        }
+            Arc::clone(known)
+        };
+        world.answers.names = world.answers.names.iter().map(with_address).collect();
         let mut after = world.explain(target, server_name.as_deref(), Protocol::Tcp);
         if after.addresses.is_empty() {
             // Refused or missing answers of the name are as they were; what was suggested is about its addresses.
