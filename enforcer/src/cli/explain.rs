@@ -8,8 +8,9 @@ use clap::Args;
 
 use super::message::{Failure, Output, print};
 use super::seconds;
+use super::service::{self, Service};
 use crate::control;
-use crate::control::client::{Client, ClientError};
+use crate::control::client::Client;
 use crate::control::explain::SERVER_NAME_MAX;
 use crate::daemon::names::History;
 use crate::daemon::policy::Policy;
@@ -42,11 +43,10 @@ pub(super) struct Arguments {
     #[arg(long, value_enum, default_value_t = Transport::Tcp)]
     protocol: Transport,
     /// Explain this configuration, after resolving it once, and not the policy in force
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "instance")]
     config: Option<PathBuf>,
-    /// The name that `enforcer run` was given
-    #[arg(long, value_name = "NAME", default_value_t, conflicts_with = "config")]
-    instance: Instance,
+    #[command(flatten)]
+    service: Service,
     /// The form of the output
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -86,7 +86,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let explanation = match &arguments.config {
         Some(file) => offline(file, &query, arguments.resolve_timeout)?,
-        None => online(&arguments.instance, &query)?,
+        None => online(&arguments.service.instance, &query)?,
     };
     match arguments.output {
         Output::Text => print(format_args!("{explanation}\n"))?,
@@ -120,14 +120,5 @@ fn offline(file: &Path, query: &Query, timeout: Duration) -> anyhow::Result<Expl
 fn online(instance: &Instance, query: &Query) -> anyhow::Result<Explanation> {
     let path = format!("/v1/explain?{}", control::explain::encoded(query));
     let answered = super::block_on(Client::of(instance).get(&path, ANSWER_LIMIT))?;
-    answered.map_err(|error| {
-        let hint = match error {
-            ClientError::NotListening { .. } => format!(
-                "{}; to explain a file without a daemon: `enforcer explain TARGET --config FILE`",
-                error.hint()
-            ),
-            _ => error.hint(),
-        };
-        Failure::new(format!("the instance `{instance}` can not be asked"), hint, error).into()
-    })
+    answered.map_err(|error| service::failure(instance, error))
 }

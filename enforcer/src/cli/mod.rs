@@ -7,6 +7,7 @@ mod confirm;
 mod detach;
 mod exec;
 mod explain;
+mod learn;
 mod man;
 mod message;
 mod observe;
@@ -44,6 +45,7 @@ enum Command {
     Check(check::Arguments),
     Plan(plan::Arguments),
     Explain(explain::Arguments),
+    Learn(learn::Arguments),
     Run(run::Arguments),
     Exec(exec::Arguments),
     Status(status::Arguments),
@@ -74,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Learn(arguments) => learn::run(&arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Exec(arguments) => exec::run(arguments),
         Command::Status(arguments) => status::run(&arguments),

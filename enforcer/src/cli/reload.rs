@@ -8,7 +8,7 @@ use clap::Args;
 use super::message::{Failure, Output, print, tell};
 use super::service::{self, Service};
 use crate::control::client::Client;
-use crate::control::model::{ChangeKind, ConfigProblem, Outcome, ReloadOutcome};
+use crate::control::model::{ChangeKind, ChangeLine, ConfigProblem, Outcome, ReloadOutcome};
 
 const ADDED: Style = AnsiColor::Green.on_default();
 const REMOVED: Style = AnsiColor::Red.on_default();
@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn show(problem: &ConfigProblem) {
+pub(super) fn show(problem: &ConfigProblem) {
     let style = match problem.severity.as_str() {
         "error" => AnsiColor::Red.on_default().bold(),
         _ => AnsiColor::Yellow.on_default().bold(),
@@ -83,14 +83,19 @@ fn changes(outcome: &ReloadOutcome) -> String {
     if outcome.changes.is_empty() {
         return format!("reloaded: nothing has changed, generation {generation} is in force\n");
     }
-    let mut text = format!("reloaded: generation {generation} is in force\n");
-    let width = outcome
-        .changes
+    let text = format!("reloaded: generation {generation} is in force\n");
+    text + &lines(&outcome.changes, outcome.omitted)
+}
+
+/// Changes, a line each.
+pub(super) fn lines(changes: &[ChangeLine], omitted: u64) -> String {
+    let mut text = String::new();
+    let width = changes
         .iter()
         .map(|change| change.what.chars().count())
         .max()
         .unwrap_or(0);
-    for change in &outcome.changes {
+    for change in changes {
         let (style, sign) = match change.kind {
             ChangeKind::RuleAdded | ChangeKind::Added | ChangeKind::NameAdded => (ADDED, '+'),
             ChangeKind::RuleRemoved | ChangeKind::Removed | ChangeKind::NameRemoved => (REMOVED, '-'),
@@ -102,8 +107,8 @@ fn changes(outcome: &ReloadOutcome) -> String {
         };
         text += &format!("  {style}{sign}{style:#} {:width$}  {whose}\n", change.what);
     }
-    if outcome.omitted > 0 {
-        text += &format!("  and {} more\n", outcome.omitted);
+    if omitted > 0 {
+        text += &format!("  and {omitted} more\n");
     }
     text
 }

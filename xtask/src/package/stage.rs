@@ -23,7 +23,7 @@ pub(super) const CONFFILES: [&str; 1] = ["/etc/enforcer/enforcer.toml"];
 pub(super) const SCRIPTS: [&str; 3] = ["postinst", "postrm", "prerm"];
 
 /// Files of the repository that are installed as they are.
-const COPIES: [(&str, &str); 6] = [
+const COPIES: [(&str, &str); 7] = [
     (
         "config/systemd/enforcer.service",
         "lib/systemd/system/enforcer.service",
@@ -37,6 +37,7 @@ const COPIES: [(&str, &str); 6] = [
         "config/iot-edge.toml",
         "usr/share/doc/enforcer/examples/iot-edge.toml",
     ),
+    ("config/learn.toml", "usr/share/doc/enforcer/examples/learn.toml"),
     (
         "config/systemd/containers.conf",
         "usr/share/doc/enforcer/examples/containers.conf",
