@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use enforcer_lab::daemon::{Daemon, LIMIT};
-use enforcer_lab::{Cgroup, Instance, Lab, Outcome, probe_program, run_for, tls_program, world};
+use enforcer_lab::daemon::{Daemon, LIMIT, wait_until};
+use enforcer_lab::{Cgroup, Instance, Lab, Outcome, probe_program, run_for, world};
 use serde_json::Value;
 
 /// A client with a daemon that has a name and folders of its own.
@@ -75,9 +75,12 @@ impl Host {
         run_for(command, LIMIT).unwrap().success()
     }
 
-    /// One TLS session by name.
+    /// One request by name, whatever its answer.
     fn reaches(&self, name: &str) -> bool {
-        self.client(tls_program().unwrap(), &[name, "1"])
+        self.client(
+            "curl",
+            &["-sS", "-m", "60", "-o", "answer", &format!("https://{name}/")],
+        )
     }
 
     fn pulls(&self, reference: &str, folder: &str) -> bool {
@@ -190,6 +193,8 @@ fn an_address_that_left_its_name_and_a_stale_answer_are_said() {
     };
     answer(old);
     let mut daemon = host.start();
+    // It enforces before it has asked.
+    wait_until("the first answer", || host.explain(&[old]).1 == Some(0));
     let (explained, status) = host.explain(&[old]);
     assert_eq!(
         (explained["verdict"].as_str(), status),
