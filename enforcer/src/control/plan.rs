@@ -104,3 +104,69 @@ fn problem(told: &Told) -> ConfigProblem {
         hint: problem.hint.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::model::{ChangeKind, ChangeLine};
+    use crate::control::{samples, tests::golden};
+
+    fn loaded(text: &str) -> Loaded {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        load(file.path())
+    }
+
+    #[test]
+    fn the_form_of_a_plan() {
+        let report = PlanReport {
+            version: VERSION,
+            file: "/etc/enforcer/enforcer.toml".into(),
+            generation: 12,
+            is_usable: true,
+            causes: vec!["why a reload would be refused".into()],
+            problems: vec![ConfigProblem {
+                file: "/etc/enforcer/enforcer.toml".into(),
+                line: 3,
+                column: 1,
+                severity: "warning".into(),
+                message: "what is wrong".into(),
+                hint: Some("what to do".into()),
+            }],
+            changes: vec![ChangeLine {
+                kind: ChangeKind::Added,
+                what: "198.51.100.7".into(),
+                whose: "rule 2".into(),
+            }],
+            omitted: 1,
+            unresolved: vec!["a.example.com".into()],
+        };
+        golden("plan.json", &report);
+    }
+
+    #[test]
+    fn what_would_be_refused_says_why_and_changes_nothing() {
+        let view = samples::view(samples::now());
+        let wrong = loaded("[[allow]]\nname = \"*.com\"\n");
+        let report = report(&view, wrong, Ok(Snapshot::default()));
+        assert!(!report.is_usable && report.changes.is_empty());
+        assert_eq!(report.problems[0].severity, "error");
+        assert_eq!(report.causes, ["the configuration has errors"]);
+    }
+
+    #[test]
+    fn rules_and_addresses_are_compared_with_those_in_force() {
+        let view = samples::view(samples::now());
+        let other = loaded("[[allow]]\nprefix = \"203.0.113.0/24\"\n");
+        let report = report(&view, other, Ok(Snapshot::default()));
+        assert!(report.is_usable, "{report:?}");
+        let has = |kind, what: &str| {
+            report
+                .changes
+                .iter()
+                .any(|line| line.kind == kind && line.what == what)
+        };
+        assert!(has(ChangeKind::RuleAdded, "allow 203.0.113.0/24"), "{report:?}");
+        assert!(has(ChangeKind::Added, "203.0.113.0/24"), "{report:?}");
+    }
+}

@@ -15,7 +15,13 @@ use super::model::{
 use super::{VERSION, samples, status};
 
 /// Holds `document` against `enforcer/tests/control/<name>`. `UPDATE_GOLDEN=1` writes it anew.
-fn golden<T: Debug + DeserializeOwned + PartialEq + Serialize>(name: &str, document: &T) {
+pub(crate) fn golden<T: Debug + DeserializeOwned + PartialEq + Serialize>(name: &str, document: &T) {
+    let golden = golden_text(name, document);
+    assert_eq!(&serde_json::from_str::<T>(&golden).unwrap(), document);
+}
+
+/// As [`golden`], for what is written only.
+pub(crate) fn golden_text<T: Serialize>(name: &str, document: &T) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/control")
         .join(name);
@@ -28,7 +34,7 @@ fn golden<T: Debug + DeserializeOwned + PartialEq + Serialize>(name: &str, docum
         text, golden,
         "the form of {name} has changed; UPDATE_GOLDEN=1 writes it anew"
     );
-    assert_eq!(&serde_json::from_str::<T>(&golden).unwrap(), document);
+    golden
 }
 
 #[test]

@@ -199,6 +199,7 @@ impl fmt::Display for Migration {
                 "\n  {name}: not used; a replica may answer only when another one fails"
             )?;
         }
+        let whose = "whether it was for the layers of a registry can not be told from outside the session";
         let wildcard = match &self.wildcards[..] {
             [] => "the wildcard".to_owned(),
             wildcards => wildcards.join(", "),
@@ -208,15 +209,17 @@ impl fmt::Display for Migration {
                 out,
                 "\n{wildcard} can go: remove it, run in audit mode for a while, and look at `enforcer observe`"
             ),
+            Outcome::MustStay if self.wildcards.is_empty() => {
+                write!(out, "\nblob storage is still asked for; {whose}")
+            }
             Outcome::MustStay => write!(
                 out,
-                "\n{wildcard} must stay as long as these accounts hold layers of a registry, or name the accounts that are yours; \
-                 whether it was for layers can not be told from outside the session"
+                "\n{wildcard} must stay as long as these accounts are needed, or name those that are yours; {whose}"
             ),
             Outcome::NotGranted => write!(out, "\nno rule grants blob storage to anybody: nothing has to go"),
             Outcome::NotEnough => write!(out, "\nthat is not enough to tell whether {wildcard} can go:"),
         }?;
-        if self.outcome != Outcome::NotGranted {
+        if self.outcome == Outcome::NotEnough {
             for doubt in &self.doubts {
                 write!(out, "\n  {doubt}")?;
             }

@@ -137,6 +137,29 @@ ports = [443, 8443]
 }
 
 #[test]
+fn the_form_of_what_was_learned() {
+    let lines = [
+        line(
+            1,
+            "audit",
+            &session("contoso.eastus.data.azurecr.io", "198.51.100.1"),
+        ),
+        line(
+            2,
+            "allowed",
+            &session("acct.blob.core.windows.net", "198.51.100.4"),
+        ),
+        line(
+            2,
+            "audit",
+            "\"protocol\":\"udp\",\"process\":\"chrome\",\"reason\":\"quic-denied\",\"destination\":\"[2001:db8::9]:443\"",
+        ),
+    ];
+    let learned = learn(&read(&lines.concat(), None), Some(&parsed(WILDCARD)), Mode::Audit);
+    crate::control::tests::golden_text("../learned.json", &learned);
+}
+
+#[test]
 fn registries_of_private_link_get_their_prefix() {
     let learned = learned(&[line(1, "audit", &session("contoso.azurecr.io", "10.20.3.4"))]);
     let rule = &parsed(&learned.configuration).rules[0];

@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use enforcer_common::Reason;
 
 use super::model::{
-    AddressExplanation, AnswerExplanation, Answered, AnsweredAddress, KnownAs, NameExplanation,
-    RefusedAddress, RuleExplanation, Verdict,
+    AddressExplanation, AnswerExplanation, Answered, AnsweredAddress, CountingNames, KnownAs,
+    NameExplanation, RefusedAddress, RuleExplanation, Verdict,
 };
 use super::trial::Outcome;
 use super::{Case, Host, verdict};
 use crate::config::{Config, Place, RuleKind};
 use crate::elapsed::Elapsed;
-use crate::endpoints::{Asked, Condition, Endpoint, Scopes, Target, filtered_upstreams};
+use crate::endpoints::{Condition, Endpoint, GrantedName, Scopes, Target, filtered_upstreams};
 use crate::names::{NameRule, ServerName};
 use crate::resolve::{FamilyState, NOT_ASKED_YET, NameSnapshot, Standing, special};
 
@@ -105,7 +105,7 @@ impl Case<'_> {
             }
         }
         let server_names = match condition {
-            Some(condition @ Condition::NameIn(_)) => Some(server_names(condition, situation.names)),
+            Some(Condition::NameIn(scopes)) => Some(counting(scopes, situation.names)),
             Some(Condition::Unconditional) | None => None,
         };
         AddressExplanation {
@@ -203,30 +203,16 @@ impl Case<'_> {
     }
 }
 
-/// The server names that count under a condition, by name.
-fn server_names(condition: Condition, names: &[crate::endpoints::GrantedName]) -> String {
-    const SHOWN_MAX: usize = 12;
-    let Condition::NameIn(scopes) = condition else {
-        return Asked::of(condition, names).to_string();
-    };
-    let counting: Vec<String> = names
-        .iter()
-        .filter(|granted| granted.scopes.meets(scopes))
-        .map(|granted| granted.name.to_string())
-        .collect();
-    let of_the_policy = if scopes.meets(Scopes::POLICY) {
-        "those of the policy: "
-    } else {
-        ""
-    };
-    match counting.len() {
-        0 => "no name passes".to_owned(),
-        count if count > SHOWN_MAX => format!(
-            "{of_the_policy}{} and {} more",
-            counting[..SHOWN_MAX].join(", "),
-            count - SHOWN_MAX
-        ),
-        _ => format!("{of_the_policy}{}", counting.join(", ")),
+/// The server names that count in these scopes.
+fn counting(scopes: Scopes, names: &[GrantedName]) -> CountingNames {
+    let counting = names.iter().filter(|granted| granted.scopes.meets(scopes));
+    let mut names: Vec<String> = counting.map(|granted| granted.name.to_string()).collect();
+    let omitted = names.len().saturating_sub(CountingNames::NAMES_MAX);
+    names.truncate(CountingNames::NAMES_MAX);
+    CountingNames {
+        policy: scopes.meets(Scopes::POLICY),
+        names,
+        omitted,
     }
 }
 

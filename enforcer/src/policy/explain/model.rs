@@ -204,12 +204,29 @@ pub struct AddressExplanation {
     pub granted_by: Vec<RuleExplanation>,
     /// The server names that count there; absent where none is asked for, or the address is not granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server_names: Option<String>,
+    pub server_names: Option<CountingNames>,
     /// The names that it belongs to by the answers, or did since the start; of each what became of it there.
     pub known_as: Vec<KnownAs>,
     /// What special purpose it has, for which no answer gets it granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub special: Option<String>,
+}
+
+/// The server names that count at an address.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct CountingNames {
+    /// Whether those of the policy count: hosts and patterns of rules without a prefix.
+    pub policy: bool,
+    /// Names and patterns, ascending; at most [`CountingNames::NAMES_MAX`].
+    pub names: Vec<String>,
+    /// Names that are not listed.
+    #[serde(default)]
+    pub omitted: usize,
+}
+
+impl CountingNames {
+    /// Most names that are listed.
+    pub const NAMES_MAX: usize = 100;
 }
 
 /// A name that an address was answered for.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::model::{
-    AddressExplanation, AnswerExplanation, Answered, Explanation, NameExplanation, RuleExplanation,
-    Suggestion,
+    AddressExplanation, AnswerExplanation, Answered, CountingNames, Explanation, NameExplanation,
+    RuleExplanation, Suggestion,
 };
 use crate::elapsed::Elapsed;
 
@@ -30,9 +30,12 @@ impl fmt::Display for Explanation {
         for name in &self.names {
             write!(out, "\n\n{name}")?;
         }
-        for (position, address) in self.addresses.iter().enumerate() {
+        for (position, (addresses, words)) in alike(&self.addresses).into_iter().enumerate() {
             let gap = if position == 0 { "\n\n" } else { "\n" };
-            write!(out, "{gap}{address}")?;
+            let mark = addresses[0].verdict.mark();
+            let each: Vec<String> = addresses.iter().map(|known| known.address.to_string()).collect();
+            let noun = if each.len() == 1 { "address" } else { "addresses" };
+            write!(out, "{gap}{mark} {noun} {}: {words}", each.join(", "))?;
         }
         for (position, suggestion) in self.suggestions.iter().enumerate() {
             let lead = if position == 0 {
@@ -54,6 +57,19 @@ impl fmt::Display for Explanation {
         }
         Ok(())
     }
+}
+
+/// Addresses of which the same is to be said stand together, where the first of them stands.
+fn alike(addresses: &[AddressExplanation]) -> Vec<(Vec<&AddressExplanation>, String)> {
+    let mut groups: Vec<(Vec<&AddressExplanation>, String)> = Vec::new();
+    for address in addresses {
+        let words = address.to_string();
+        match groups.iter_mut().find(|(_, known)| *known == words) {
+            Some((group, _)) => group.push(address),
+            None => groups.push((vec![address], words)),
+        }
+    }
+    groups
 }
 
 impl fmt::Display for RuleExplanation {
@@ -138,14 +154,9 @@ fn answered(out: &mut fmt::Formatter<'_>, family: &str, state: &Answered) -> fmt
 }
 
 impl fmt::Display for AddressExplanation {
+    /// What becomes of packets to it, without the address.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "{} address {}: {}",
-            self.verdict.mark(),
-            self.address,
-            self.verdict.words()
-        )?;
+        out.write_str(self.verdict.words())?;
         if let Some(reason) = &self.reason {
             write!(out, " [{reason}]")?;
         }
@@ -164,6 +175,24 @@ impl fmt::Display for AddressExplanation {
             write!(out, "\n    special-purpose address: {special}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for CountingNames {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN_MAX: usize = 12;
+        if self.names.is_empty() {
+            return out.write_str("no name passes");
+        }
+        if self.policy {
+            out.write_str("those of the policy: ")?;
+        }
+        let shown = self.names.len().min(SHOWN_MAX);
+        out.write_str(&self.names[..shown].join(", "))?;
+        match self.names.len() - shown + self.omitted {
+            0 => Ok(()),
+            more => write!(out, " and {more} more"),
+        }
     }
 }
 
