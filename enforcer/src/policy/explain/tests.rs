@@ -403,9 +403,15 @@ fn the_form_of_an_explanation() {
     world.look_up(&["contoso.eastus.data.azurecr.io"]);
     let mut known = answer_of(&ServerName::parse("a.example.com").unwrap(), world.now);
     known.chain = vec![crate::resolve::DnsName::new("front.example.net")];
-    known.addresses[0].standing = Standing::Retired {
-        until: world.now + Duration::from_secs(300),
+    let first = KnownAddress {
+        standing: Standing::Retired {
+            until: world.now + Duration::from_secs(300),
+        },
+        ..known.addresses[0]
     };
+    known.addresses = std::iter::once(first)
+        .chain(known.addresses[1..].iter().cloned())
+        .collect();
     known.refused = vec![RefusedAddress {
         address: "10.20.0.4".parse().unwrap(),
         why: "private (RFC 1918)",
@@ -417,13 +423,12 @@ fn the_form_of_an_explanation() {
         ),
         error: "SERVFAIL".into(),
     };
-    let at = world
-        .answers
-        .names
-        .iter()
-        .position(|held| held.name == known.name)
-        .unwrap();
-    world.answers.names[at] = known;
+    let known = Arc::new(known);
+    let replaced = |held: &Arc<NameSnapshot>| {
+        let is_meant = held.name == known.name;
+        Arc::clone(if is_meant { &known } else { held })
+    };
+    world.answers.names = world.answers.names.iter().map(replaced).collect();
     let documents = [
         world.tcp("a.example.com"),
         world.tcp("contoso.eastus.data.azurecr.io"),
@@ -437,13 +442,12 @@ fn the_form_of_an_explanation() {
 fn addresses_of_which_the_same_is_to_be_said_stand_together() {
     let mut world = World::new("[[allow]]\nname = \"a.example.com\"\n");
     let mut known = answer_of(&ServerName::parse("a.example.com").unwrap(), world.now);
-    for address in ["198.51.100.7", "2001:db8::7"] {
-        known.addresses.push(KnownAddress {
-            address: address.parse().unwrap(),
-            ..known.addresses[0].clone()
-        });
-    }
-    world.answers.names = vec![known];
+    let more = ["198.51.100.7", "2001:db8::7"].map(|address| KnownAddress {
+        address: address.parse().unwrap(),
+        ..known.addresses[0]
+    });
+    known.addresses = known.addresses.iter().cloned().chain(more).collect();
+    world.answers.names = vec![known].into();
     let shown = world.tcp("a.example.com").to_string();
     assert!(shown.contains(", 198.51.100.7, 2001:db8::7: passes\n"), "{shown}");
     assert_eq!(shown.matches("+ address").count(), 1, "{shown}");
