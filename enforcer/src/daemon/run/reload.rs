@@ -119,9 +119,6 @@ impl Daemon {
         let cgroup = target(policy)?;
         self.limit(policy.config.mode);
         let (new, old) = (&policy.config.enforce, &self.policy.config.enforce);
-        if new.capacity != old.capacity {
-            warn!("the tables keep the capacity that they were made with until the daemon is started again");
-        }
         // The same path may lead to another cgroup than before, with no programs on it.
         if new.ports == old.ports && new.capacity == old.capacity && cgroup.id() == self.cgroup.id() {
             let update = self.enforcing.update(policy, snapshot)?;
