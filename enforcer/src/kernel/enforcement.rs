@@ -147,6 +147,9 @@ impl Enforcement {
             loader.map_pin_path(name, path);
         }
         let mut loaded = Self::load_into(&mut loader, &constants, &sizes)?;
+        if prepared.revert_ns != 0 {
+            loaded.tables.set_revert_ns(prepared.revert_ns);
+        }
         let found = pins.finish_maps(prepared)?;
         if found.flows == Was::Taken && loaded.tables.generation() == Generation(0) {
             loaded.tables.go_on_above_all();

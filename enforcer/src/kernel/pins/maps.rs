@@ -82,6 +82,9 @@ pub struct MapsFound {
 pub(in super::super) struct PreparedMaps {
     /// The path of each, by its name.
     pub(in super::super) paths: Vec<(&'static str, PathBuf)>,
+    /// The time from which on the maps that are to be replaced would only report; 0 for none. Whoever has to confirm has to
+    /// do so whatever the size of the tables.
+    pub(in super::super) revert_ns: u64,
     was: [Was; GROUPS.len()],
 }
 
@@ -103,7 +106,15 @@ impl Pins {
             };
             paths.extend(group.maps.iter().map(|name| (*name, folder.join(name))));
         }
-        Ok(PreparedMaps { paths, was })
+        let revert_ns = match &was[0] {
+            Was::Unfit(_) => self.revert_ns(),
+            Was::Missing | Was::Taken => 0,
+        };
+        Ok(PreparedMaps {
+            paths,
+            revert_ns,
+            was,
+        })
     }
 
     /// Puts the new groups in their place, once all their maps are made.
@@ -122,6 +133,16 @@ impl Pins {
         }
         let [policy, flows] = prepared.was;
         Ok(MapsFound { policy, flows })
+    }
+
+    /// What a header of this layout says, whatever the other maps are like; 0 where there is none.
+    fn revert_ns(&self) -> u64 {
+        let path = self.folder.join(GROUPS[0].name()).join("HEADER");
+        let header = header(&path, false).ok();
+        let found = header.and_then(|header| header.read(0, 1).first().copied());
+        found
+            .filter(|header| header.version == VERSION)
+            .map_or(0, |header| header.revert_ns)
     }
 
     /// The folders of the maps.
