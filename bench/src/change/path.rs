@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use enforcer::daemon::measure::AnswerPath;
@@ -17,8 +18,12 @@ use crate::targets::ENFORCER;
 
 /// Addresses of a name: as many entries of the policy.
 const EACH: u32 = 50;
-/// Between addresses, so that no two of them are one span of the table.
-const STRIDE: u32 = 257;
+/// Between addresses, so that no two of them are one span of the table, and more than half of all steps, so that no change
+/// brings what another name still has.
+const STRIDE: u32 = 1021;
+
+/// Longer than changes are gathered for that follow each other.
+const PAUSE: Duration = Duration::from_millis(8);
 
 /// Adds the figures for a policy in which names have this many addresses together.
 pub(super) fn of_size(report: &mut Report, entries: u32, changes: usize) -> Result<()> {
@@ -57,6 +62,8 @@ pub(super) fn of_size(report: &mut Report, entries: u32, changes: usize) -> Resu
         let before = path.generation();
         // Others each time: the step says which.
         let step = u32::try_from(at)? + 1;
+        // As a rule a name changes after a pause; what comes sooner after another waits for what comes with it.
+        std::thread::sleep(PAUSE);
         let took = path.bring(name, &addresses(step, 0, each))?;
         ensure!(path.generation() > before, "the kernel has no new generation");
         if at > 0 {
