@@ -101,12 +101,15 @@ pub fn read_plain(text: &[u8]) -> Option<IpNet> {
 /// A decimal number of one to three digits, without zeros before it.
 fn length(digits: &[u8]) -> Option<u8> {
     let is_canonical = matches!(digits, [b'0'] | [b'1'..=b'9', ..]) && digits.len() <= 3;
+    if !is_canonical {
+        return None;
+    }
     let value = digits.iter().try_fold(0_u32, |value, digit| {
         digit
             .is_ascii_digit()
             .then(|| value * 10 + u32::from(digit - b'0'))
     })?;
-    is_canonical.then_some(value)?.try_into().ok()
+    value.try_into().ok()
 }
 
 fn v4(text: &[u8]) -> Option<u32> {

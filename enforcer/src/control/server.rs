@@ -64,6 +64,8 @@ impl Server {
     pub fn start(socket: PathBuf, board: Arc<Board>) -> io::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread()
+            // One for an explanation, one for a plan: see their turns.
+            .max_blocking_threads(2)
             .enable_all()
             .build()?;
         let thread = std::thread::Builder::new()

@@ -29,13 +29,17 @@ pub(super) async fn show(board: &Arc<Board>, parameters: &str) -> Result<Respons
     // That nobody can be asked is no reason not to say what the policy is.
     let looked_up = explain::look_up(&view.policy, &query, LOOK_UP_LIMIT).await;
     let looked_up = looked_up.unwrap_or_default();
-    let _turn = TURN
+    let turn = TURN
         .acquire()
         .await
         .map_err(|_| failed("the turn of an explanation is gone"))?;
     let names = board.names.clone();
-    let explained =
-        tokio::task::spawn_blocking(move || explain::of_view(&view, &looked_up, &names, &query)).await;
+    let explained = tokio::task::spawn_blocking(move || {
+        // Kept until the work is done, also when nobody waits for it any more.
+        let _turn = turn;
+        explain::of_view(&view, &looked_up, &names, &query)
+    })
+    .await;
     match explained {
         Ok(Ok(explanation)) => Ok(json(&explanation)),
         Ok(Err(error)) => Err(failed(format!("{error:#}"))),

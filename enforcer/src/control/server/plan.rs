@@ -19,19 +19,24 @@ const LOOK_UP_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) async fn show(board: &Arc<Board>) -> Result<Response<Body>, Refused> {
     let view = board.view().ok_or_else(starting)?;
-    let _turn = TURN
+    let turn = TURN
         .acquire()
         .await
         .map_err(|_| failed("the turn of a plan is gone"))?;
     let file = view.file.clone();
     let gone = |_| failed("the plan could not be worked out");
-    let loaded = tokio::task::spawn_blocking(move || plan::load(&file))
+    // The turn is kept until the work is done, also when nobody waits for it any more.
+    let (loaded, turn) = tokio::task::spawn_blocking(move || (plan::load(&file), turn))
         .await
         .map_err(gone)?;
     let answers = match &loaded.policy {
         Ok(policy) => plan::answers(&view, policy, LOOK_UP_LIMIT).await,
         Err(_) => Ok(crate::resolve::Snapshot::default()),
     };
-    let report = tokio::task::spawn_blocking(move || plan::report(&view, loaded, answers)).await;
+    let report = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        plan::report(&view, loaded, answers)
+    })
+    .await;
     Ok(json(&report.map_err(gone)?))
 }

@@ -179,7 +179,13 @@ impl Daemon {
         // One reader at a time.
         self.events = None;
         self.enforcing = enforcing;
-        self.events = Some(self.enforcing.take_events()?);
+        // The new policy is in force by now, told of or not.
+        match self.enforcing.take_events() {
+            Ok(events) => self.events = Some(events),
+            Err(failed) => error!(
+                "denials can not be read any more ({failed}); they are enforced and counted all the same"
+            ),
+        }
         self.tell_update(update.as_ref());
         Ok(())
     }

@@ -153,6 +153,8 @@ impl Mailbox {
             if slot.changes.is_empty() && !slot.is_unkept {
                 return None;
             }
+            // While a disk hangs nobody takes them out, and those who waited have given up.
+            slot.keeps.retain(|keep| !keep.is_closed());
             slot.keeps.push(tell);
         }
         self.wake.notify_one();

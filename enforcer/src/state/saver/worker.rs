@@ -103,7 +103,9 @@ impl<T: Target> Worker<T> {
     pub(super) fn run(mut self) {
         while let Some(Waiters { flushes, keeps }) = self.wait() {
             self.keep();
-            let is_asked = !flushes.is_empty() || (!keeps.is_empty() && !self.unkept.is_empty());
+            // Where writing fails, changes that come by the second do not each try it again.
+            let must_keep = !keeps.is_empty() && !self.unkept.is_empty() && !self.pace.is_failing();
+            let is_asked = !flushes.is_empty() || must_keep;
             let flushed = (is_asked || self.is_due(Instant::now())).then(|| self.write());
             let is_kept = self.unkept.is_empty();
             let was_slow = {
