@@ -17,6 +17,8 @@ const OWNERS_MAX: usize = 4096;
 /// After the hierarchy was looked through for a cgroup that no process leads to, so many times that time passes before the
 /// next search: a twentieth of the run loop's time goes there at the most.
 const PAUSE_FACTOR: u32 = 20;
+/// Searches without a pause between them: a few containers that begin together are all found, though they end together.
+const SEARCHES_MAX: u32 = 16;
 /// The pause is at least so long.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 
@@ -26,8 +28,10 @@ pub struct Owners {
     known: HashMap<u64, Owner>,
     /// Where cgroup v2 is mounted; `None` where that can not be told.
     root: Option<PathBuf>,
-    /// Before this, nothing is searched for.
+    /// When the pause after the searches so far is over.
     pause: Option<Instant>,
+    /// How many searches were made since the last pause was over.
+    searches: u32,
 }
 
 impl Default for Owners {
@@ -36,6 +40,7 @@ impl Default for Owners {
             known: HashMap::new(),
             root: Cgroup::root().ok().map(|root| root.path().to_owned()),
             pause: None,
+            searches: 0,
         }
     }
 }
@@ -62,12 +67,19 @@ impl Owners {
     /// Looks through the hierarchy, but not for every event of a flood.
     fn search(&mut self, cgroup: u64) -> Option<String> {
         let begin = Instant::now();
-        if cgroup == 0 || self.pause.is_some_and(|end| begin < end) {
+        let is_rested = self.pause.is_none_or(|end| begin >= end);
+        if is_rested {
+            self.searches = 0;
+        }
+        if cgroup == 0 || self.searches == SEARCHES_MAX {
             return None;
         }
+        self.searches += 1;
         let found = Cgroup::find(cgroup);
         let pause = (begin.elapsed() * PAUSE_FACTOR).max(PAUSE_MIN);
-        self.pause = Some(Instant::now() + pause);
+        // A search in a pause is paid for by a longer one.
+        let from = self.pause.map_or(begin, |end| end.max(begin));
+        self.pause = Some(from + pause);
         let found = found.ok()??;
         let root = self.root.as_deref()?;
         let below = found.path().strip_prefix(root).ok()?;
