@@ -12,17 +12,17 @@ use crate::reason::Reason;
 use crate::table::{BLOCKS, CHUNK, Index, IntervalV4, IntervalV6};
 
 /// Layout of everything in this file and in [`crate::table`]; counts up with every change.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// Most filtered ports.
 pub const PORTS_MAX: usize = 16;
 
 /// Intervals of IPv4 that one half of the table holds, unless it is configured otherwise; whole chunks.
-pub const INTERVALS_V4: u32 = 2 * CHUNK;
+pub const INTERVALS_V4: u32 = CHUNK;
 /// The index of one family, both halves, as one element of a map: a program finds it without a check of where in it.
 pub type Blocks = [Index; 2 * BLOCKS as usize];
-/// A chunk of IPv4 intervals, as one element of a map.
-pub type Chunk = [IntervalV4; CHUNK as usize];
+/// IPv4 intervals as one element of a map: two chunks, which is both halves where nobody configured more.
+pub type Chunks = [IntervalV4; 2 * CHUNK as usize];
 /// Intervals of IPv6 that one half of the table holds, unless it is configured otherwise.
 pub const INTERVALS_V6: u32 = 1 << 15;
 
@@ -39,6 +39,47 @@ pub struct Header {
     /// Nanoseconds of `CLOCK_BOOTTIME` from which on denials are only reported, as in audit mode; 0 for never. The programs
     /// look at the clock themselves, so that it comes true without a daemon as well.
     pub revert_ns: u64,
+}
+
+/// A map whose one element the programs reach by its address, which is part of their instructions, and not by a look-up.
+///
+/// The compiler can not say such a thing (`BPF_PSEUDO_MAP_VALUE` of Linux `include/uapi/linux/bpf.h`), so the programs have a
+/// number in its place, [`Direct::mark`], and the loader puts the map there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u32)]
+pub enum Direct {
+    /// The [`Header`].
+    Header = 0,
+    /// The IPv4 [`Blocks`].
+    IndexV4 = 1,
+    /// The IPv6 [`Blocks`].
+    IndexV6 = 2,
+    /// The IPv4 intervals, where one element holds them all. Where not, this is never reached.
+    TableV4 = 3,
+}
+
+impl Direct {
+    /// All of them, in the order of their codes.
+    pub const ALL: [Self; 4] = [Self::Header, Self::IndexV4, Self::IndexV6, Self::TableV4];
+    /// The upper half of every mark: "enfr".
+    pub const MARK: u32 = 0x656e_6672;
+
+    /// What the programs have in the place of the address.
+    #[must_use]
+    pub const fn mark(self) -> u64 {
+        (Self::MARK as u64) << 32 | self as u64
+    }
+
+    /// The name of the map.
+    #[must_use]
+    pub const fn map(self) -> &'static str {
+        match self {
+            Self::Header => "HEADER",
+            Self::IndexV4 => "INDEX_V4",
+            Self::IndexV6 => "INDEX_V6",
+            Self::TableV4 => "TABLE_V4",
+        }
+    }
 }
 
 /// The programs that egress goes on with, by their position in the map of programs.
@@ -302,7 +343,7 @@ const _: () = {
     assert!(size_of::<IntervalV6>() == 40);
     // `KMALLOC_MAX_SIZE`, the most that an element of a map may have before Linux 6.10 (`kernel/bpf/arraymap.c`).
     assert!(size_of::<Blocks>() <= 4 << 20);
-    assert!(size_of::<Chunk>() <= 4 << 20);
+    assert!(size_of::<Chunks>() <= 4 << 20);
     assert!(INTERVALS_V4.is_multiple_of(CHUNK));
     assert!(RING_BYTES.is_power_of_two());
 };

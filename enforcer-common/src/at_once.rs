@@ -7,7 +7,7 @@
 
 use crate::bytes::Bytes;
 use crate::packet::{Address, Family, Segment, protocol};
-use crate::table::{Tables, find, find_once};
+use crate::table::{Tables, find_once};
 use crate::verdict::{FilteredPorts, Flows};
 
 /// Whether the packet passes without another look. `false` says nothing.
@@ -49,9 +49,10 @@ where
         return true;
     }
     let destination = Address::V4(destination);
+    // Apart from each other: what one needs kept does not cost the other anything.
     match number {
         TCP => match bytes.near::<9>() {
-            Some([.., control]) => tcp_is_granted(bytes, destination, HEADER, control, tables, flows),
+            Some([.., control]) => tcp_is_granted(bytes, HEADER, control, destination, tables, flows),
             None => false,
         },
         UDP => udp_is_granted(destination, tables),
@@ -84,7 +85,7 @@ where
         return udp_is_granted(destination, tables);
     }
     match bytes.near::<14>() {
-        Some([.., control]) => tcp_is_granted(bytes, destination, HEADER, control, tables, flows),
+        Some([.., control]) => tcp_is_granted(bytes, HEADER, control, destination, tables, flows),
         None => false,
     }
 }
@@ -99,14 +100,15 @@ const fn port(both: u32) -> u16 {
     both as u16
 }
 
-/// Whether a segment to a filtered port may go there, by the length of its IP header and the fourth word of its TCP header
-/// (RFC 9293 section 3.1).
+/// Whether a segment to a filtered port may go there, by the length of its IP header, the fourth word of its TCP header
+/// (RFC 9293 section 3.1), and what is found for its destination. What few packets need is behind what most need: those to
+/// loopback pay for a look-up, and the others for nothing.
 #[inline(always)]
 fn tcp_is_granted<B, T, F>(
     bytes: &B,
-    destination: Address,
     header: u32,
     control: u32,
+    destination: Address,
     tables: &T,
     flows: &mut F,
 ) -> bool
@@ -115,24 +117,22 @@ where
     T: Tables,
     F: Flows + ?Sized,
 {
-    const LENGTH_MIN: u32 = 5 << 28;
-    const SYN: u32 = (Segment::SYN as u32) << 16;
-    const URG: u32 = (Segment::URG as u32) << 16;
-    let payload = header + (control >> 26 & 0x3c);
-    if control < LENGTH_MIN || control & SYN != 0 || payload > bytes.length() {
+    const LENGTH_MIN: u8 = 5 << 4;
+    const SYN: u8 = Segment::SYN as u8;
+    const URG: u8 = Segment::URG as u8;
+    // As the packet has them: it costs nothing to take bytes out of a word, and something to turn one round.
+    let [offset, flags, ..] = control.to_be_bytes();
+    let payload = header + (u32::from(offset) >> 2 & 0x3c);
+    let length = bytes.length();
+    if offset < LENGTH_MIN || flags & SYN != 0 || payload > length {
         return false;
     }
-    // What few packets need is behind what most need: those to loopback pay for a look-up, and the others for nothing.
-    let found = match destination {
-        Address::V4(_) => find_once(tables, destination, find),
-        // It takes so much longer that a call does not matter, and IPv4 has the registers for itself.
-        Address::V6(..) => find_once(tables, destination, T::find),
-    };
-    match found {
+    // Zero when there is nothing that could be read for a server name.
+    let readable = (length - payload) | u32::from(flags & URG);
+    match find_once(tables, destination) {
         Some((_, grant)) if grant.condition() == 0 => true,
-        // There must be nothing that could be read for a server name, unless it is known.
         Some((word, _)) => {
-            (control & URG == 0 && payload == bytes.length())
+            readable == 0
                 || flows
                     .kept()
                     .is_some_and(|flow| flow.judged == word.generation().0)
@@ -144,8 +144,14 @@ where
 /// As [`tcp_is_granted`], for a datagram.
 #[inline(always)]
 fn udp_is_granted<T: Tables>(destination: Address, tables: &T) -> bool {
-    match find_once(tables, destination, T::find) {
+    match find_once(tables, destination) {
         Some((word, _)) => word.settings().quic_allowed(),
         None => destination.is_loopback(),
     }
+}
+
+/// Whether a datagram to a filtered port would pass, before there is one. `false` says nothing.
+#[inline(always)]
+pub fn datagram_passes_at_once<T: Tables>(destination: Address, tables: &T) -> bool {
+    udp_is_granted(destination, tables)
 }

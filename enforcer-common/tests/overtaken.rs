@@ -108,8 +108,8 @@ impl Tables for Shared {
         assert_eq!(block, BLOCK);
         Some(self.read(|model| model.index[half.index() as usize]))
     }
-    fn chunk_v4(&self, half: Half, _at: u32) -> Option<Half> {
-        Some(half)
+    fn chunk_v4(&self, half: Half, at: u32) -> Option<(Half, u32)> {
+        Some((half, at))
     }
     fn interval_v4(&self, half: Half, at: u32) -> Option<IntervalV4> {
         self.read(|model| model.intervals[half.index() as usize].get(at as usize).copied())

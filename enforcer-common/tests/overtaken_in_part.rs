@@ -193,8 +193,8 @@ impl Tables for &Model<'_> {
             .copied()
     }
 
-    fn chunk_v4(&self, half: Half, _at: u32) -> Option<Half> {
-        Some(half)
+    fn chunk_v4(&self, half: Half, at: u32) -> Option<(Half, u32)> {
+        Some((half, at))
     }
 
     fn interval_v4(&self, half: Half, at: u32) -> Option<IntervalV4> {

@@ -21,4 +21,4 @@ mod report;
 mod session;
 pub mod skb;
 mod socket;
-mod tables;
+pub mod tables;

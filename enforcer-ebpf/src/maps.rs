@@ -1,11 +1,14 @@
 //! The maps and the constants of a load. Their layouts are in `enforcer_common::{abi, table}`.
 
+use core::arch::asm;
+
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray, RingBuf};
 use enforcer_common::abi::{
-    Blocks, Bucket, Chunk, Counter, Header, INTERVALS_V4, INTERVALS_V6, NextProgram, PORTS_MAX, RING_BYTES,
+    Blocks, Bucket, Chunks, Counter, Direct, Header, INTERVALS_V4, INTERVALS_V6, NextProgram, PORTS_MAX,
+    RING_BYTES,
 };
 use enforcer_common::flow::Flow;
 use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, TEXT_WORDS};
@@ -24,7 +27,7 @@ pub(crate) static HEADER: Array<Header> = Array::with_max_entries(1, MAPPED);
 #[map]
 pub(crate) static INDEX_V4: Array<Blocks> = Array::with_max_entries(1, MAPPED);
 #[map]
-pub(crate) static TABLE_V4: Array<Chunk> = Array::with_max_entries(2 * INTERVALS_V4 / CHUNK, MAPPED);
+pub(crate) static TABLE_V4: Array<Chunks> = Array::with_max_entries(INTERVALS_V4 / CHUNK, MAPPED);
 #[map]
 pub(crate) static INDEX_V6: Array<Blocks> = Array::with_max_entries(1, MAPPED);
 #[map]
@@ -45,7 +48,7 @@ pub(crate) static BY_HAND: Array<Flow> = Array::with_max_entries(1, MAPPED);
 
 /// The programs that [`crate::egress`] goes on with, at the positions of [`NextProgram`].
 #[map]
-pub(crate) static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(NextProgram::COUNT, 0);
+pub static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(NextProgram::COUNT, 0);
 
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(REASONS, 0);
@@ -66,6 +69,46 @@ pub(crate) static PIECES_2: SkStorage<Kept> = SkStorage::new();
 #[btf_map]
 pub(crate) static PIECES_3: SkStorage<Kept> = SkStorage::new();
 
+/// Where the one element of a map is. It costs one instruction, where a look-up costs a dozen and all registers that a call
+/// does not keep. Asked for anew where it is needed, for the same reason: it is not worth a register.
+#[inline(always)]
+fn direct<const MARK: u64>() -> *const u8 {
+    let address: *const u8;
+    // SAFETY: touches one register that it owns.
+    unsafe { asm!("{0} = {1} ll", out(reg) address, const MARK, options(nomem, nostack)) }
+    address
+}
+
+/// The [`HEADER`].
+#[inline(always)]
+pub(crate) fn header() -> *const Header {
+    direct::<{ Direct::Header.mark() }>().cast()
+}
+
+/// [`INDEX_V4`].
+#[inline(always)]
+pub(crate) fn index_v4() -> *const Blocks {
+    direct::<{ Direct::IndexV4.mark() }>().cast()
+}
+
+/// [`INDEX_V6`].
+#[inline(always)]
+pub(crate) fn index_v6() -> *const Blocks {
+    direct::<{ Direct::IndexV6.mark() }>().cast()
+}
+
+/// Whether [`TABLE_V4`] has one element: where nobody configured more.
+#[inline(always)]
+pub(crate) fn has_one_table_v4() -> bool {
+    capacity_v4() == CHUNK
+}
+
+/// [`TABLE_V4`], for what is reached only where it has one element.
+#[inline(always)]
+pub(crate) fn table_v4() -> *const Chunks {
+    direct::<{ Direct::TableV4.mark() }>().cast()
+}
+
 /// Intervals of a half of the tables: of IPv4, of IPv6. The loader makes the maps as large.
 #[unsafe(no_mangle)]
 static CAPACITY: [u32; 2] = [INTERVALS_V4, INTERVALS_V6];
@@ -84,7 +127,7 @@ pub(crate) fn capacity_v6() -> u32 {
     unsafe { core::ptr::read_volatile((&raw const CAPACITY).cast::<u32>().add(1)) }
 }
 
-/// The filtered ports, closed by a zero. Read-only for the verifier, which drops the comparisons that can not happen.
+/// The filtered ports in network order, as packets have them, closed by a zero. Read-only for the verifier, which drops the comparisons that can not happen.
 #[unsafe(no_mangle)]
 static PORTS: [u16; PORTS_MAX] = [0; PORTS_MAX];
 
@@ -94,6 +137,7 @@ pub struct Ports;
 impl FilteredPorts for Ports {
     #[inline(always)]
     fn contains(&self, port: u16) -> bool {
+        let port = port.to_be();
         for at in 0..PORTS_MAX {
             // SAFETY: `at` is within the array, which is read-only once the program is loaded. Volatile, since the
             // loader replaces the zeros that the compiler sees.

@@ -5,16 +5,17 @@ use core::mem::transmute;
 use core::ptr::read_volatile;
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
-use enforcer_common::abi::{Blocks, Header};
+use enforcer_common::abi::Blocks;
 use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, NameTables, TEXT_WORDS, search};
 use enforcer_common::packet::Address;
 use enforcer_common::table::{
-    BLOCKS, CHUNK, GrantWord, Half, Index, IntervalV4, IntervalV6, Lookup, PolicyWord, Seen, Tables, find,
+    BLOCKS, CHUNK, GrantWord, Half, Index, IntervalV4, IntervalV6, Lookup, PolicyWord, Seen, Tables,
+    block_v4, find, search_v4,
 };
 
 use crate::maps::{
-    HEADER, INDEX_V4, INDEX_V6, NAME_HEAD, NAME_TABLE, NAME_TEXT, SCOPES, TABLE_V4, TABLE_V6, capacity_v4,
-    capacity_v6,
+    NAME_HEAD, NAME_TABLE, NAME_TEXT, SCOPES, TABLE_V4, TABLE_V6, capacity_v4, capacity_v6, has_one_table_v4,
+    header, index_v4, index_v6, table_v4,
 };
 
 /// The word of the policy in force, for what needs nothing of its tables.
@@ -27,8 +28,7 @@ pub(crate) fn word() -> PolicyWord {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn enforcer_word() -> u64 {
-    let word = Maps.header().map(|header| Maps.word(header, 0));
-    word.unwrap_or_default().0
+    Maps.word((), 0).0
 }
 
 #[inline(always)]
@@ -38,19 +38,20 @@ fn is_past(time_ns: u64) -> bool {
 }
 
 /// The tables as the programs reach them.
-pub(crate) struct Maps;
+pub struct Maps;
 
 impl Tables for Maps {
-    type Header = *const Header;
-    type Chunk = *const IntervalV4;
+    type Header = ();
+    /// `None` for the one that is reached directly.
+    type Chunk = Option<*const IntervalV4>;
 
     #[inline(always)]
     fn header(&self) -> Option<Self::Header> {
-        HEADER.get_ptr(0)
+        Some(())
     }
 
     #[inline(always)]
-    fn word_as_written(&self, header: Self::Header, after: u64) -> PolicyWord {
+    fn word_as_written(&self, (): Self::Header, after: u64) -> PolicyWord {
         // These processors read in the order of the program (Intel's manual, volume 3, section 9.2.2; AMD's, volume 2,
         // section 7.2), so there is nothing to compute.
         let after = if cfg!(bpf_target_arch = "x86_64") {
@@ -60,17 +61,17 @@ impl Tables for Maps {
         };
         // The address is computed from everything that was read before, so that the read can not be done before that.
         #[expect(clippy::cast_possible_truncation, reason = "zero")]
-        let header = header.wrapping_byte_add(zero(after) as usize);
+        let header = header().wrapping_byte_add(zero(after) as usize);
         // SAFETY: the map's element is alive for as long as the program runs; the word is aligned, and the daemon
         // writes it whole. Volatile, since it changes under the program.
         PolicyWord(unsafe { read_volatile(&raw const (*header).word) })
     }
 
     #[inline(always)]
-    fn word(&self, header: Self::Header, after: u64) -> PolicyWord {
-        let word = self.word_as_written(header, after);
+    fn word(&self, (): Self::Header, after: u64) -> PolicyWord {
+        let word = self.word_as_written((), after);
         // SAFETY: as above.
-        let revert_ns = unsafe { read_volatile(&raw const (*header).revert_ns) };
+        let revert_ns = unsafe { read_volatile(&raw const (*header()).revert_ns) };
         // Almost always zero: the clock is asked only while somebody may have locked himself out.
         if revert_ns != 0 && is_past(revert_ns) {
             word.audited()
@@ -98,24 +99,40 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn index_v4(&self, half: Half, block: u32) -> Option<Index> {
-        Some(block_at(INDEX_V4.get_ptr(0)?, half, block))
+    fn find_fast(&self, half: Half, address: Address, seen: &mut Seen) -> Lookup {
+        let Address::V4(v4) = address else {
+            // There a search takes so much longer that a call does not matter, and IPv4 has the registers for itself.
+            return self.find(half, address, seen);
+        };
+        // As above; the same for a larger table.
+        if !has_one_table_v4() {
+            return self.find(half, address, seen);
+        }
+        match block_v4(self, half, v4, seen) {
+            Ok(index) => {
+                let first = half.index().wrapping_mul(CHUNK).wrapping_add(index.first);
+                search_v4(self, None, Index { first, ..index }, v4, seen)
+            }
+            Err(lookup) => lookup,
+        }
     }
 
     #[inline(always)]
-    fn chunk_v4(&self, half: Half, at: u32) -> Option<Self::Chunk> {
+    fn index_v4(&self, half: Half, block: u32) -> Option<Index> {
+        Some(block_at(index_v4(), half, block))
+    }
+
+    #[inline(always)]
+    fn chunk_v4(&self, half: Half, at: u32) -> Option<(Self::Chunk, u32)> {
+        let at = half.index().wrapping_mul(capacity_v4()).wrapping_add(at);
         TABLE_V4
-            .get_ptr(
-                half.index()
-                    .wrapping_mul(capacity_v4() / CHUNK)
-                    .wrapping_add(at / CHUNK),
-            )
-            .map(<*const _>::cast)
+            .get_ptr(at / (2 * CHUNK))
+            .map(|chunks| (Some(chunks.cast()), at))
     }
 
     #[inline(always)]
     fn interval_v4(&self, chunk: Self::Chunk, at: u32) -> Option<IntervalV4> {
-        let interval = chunk.wrapping_add(masked::<{ CHUNK - 1 }>(at));
+        let interval = interval(chunk, at);
         // SAFETY: within the map's element, which is alive and aligned to 8 bytes. One load, so that the parts belong
         // together.
         let word = unsafe { read_volatile(interval.cast::<u64>()) };
@@ -124,8 +141,14 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn first_v4(&self, chunk: Self::Chunk, at: u32) -> Option<u16> {
+        // SAFETY: as above.
+        Some(unsafe { read_volatile(&raw const (*interval(chunk, at)).first) })
+    }
+
+    #[inline(always)]
     fn index_v6(&self, half: Half, block: u32) -> Option<Index> {
-        Some(block_at(INDEX_V6.get_ptr(0)?, half, block))
+        Some(block_at(index_v6(), half, block))
     }
 
     #[inline(always)]
@@ -259,6 +282,15 @@ pub(crate) fn zero(value: u64) -> u64 {
     // SAFETY: touches one register that it owns.
     unsafe { asm!("{0} &= 0", inout(reg) zero) };
     zero
+}
+
+#[inline(always)]
+fn interval(chunk: Option<*const IntervalV4>, at: u32) -> *const IntervalV4 {
+    let start = match chunk {
+        Some(start) => start,
+        None => table_v4().cast(),
+    };
+    start.wrapping_add(masked::<{ 2 * CHUNK - 1 }>(at))
 }
 
 #[inline(always)]

@@ -9,6 +9,7 @@ use aya::maps::{Array, HashMap, LpmTrie, lpm_trie};
 use aya::programs::{CgroupSkb, TestRun as _, TestRunOptions};
 use aya::{Ebpf, EbpfLoader};
 use enforcer::config::Capacity;
+use enforcer::kernel::direct::DirectMaps;
 use enforcer::kernel::{Enforcement, Pins, Settings};
 use enforcer::policy::table::Table;
 use enforcer_common::abi::{PORTS_MAX, VERSION};
@@ -93,15 +94,17 @@ fn thread_time() -> Duration {
 /// Loads the programs of the benchmark, with the enforcer's maps that are pinned in a folder.
 fn load(maps: &Path) -> Result<Ebpf> {
     let mut ports = [0; PORTS_MAX];
-    ports[..PORTS.len()].copy_from_slice(&PORTS);
+    ports[..PORTS.len()].copy_from_slice(&PORTS.map(u16::to_be));
     let mut loader = EbpfLoader::new();
     for name in SHARED {
         loader.map_pin_path(name, maps.join(name));
     }
     loader.override_global("PORTS", &ports, true);
+    let mut direct = DirectMaps::new(OBJECT)?;
     let mut ebpf = loader
-        .load(OBJECT)
+        .load(direct.object())
         .context("the programs of the benchmark do not load")?;
+    direct.resolve(&ebpf)?;
     let names: Vec<_> = ebpf
         .programs()
         .map(|(name, _)| name.to_owned())

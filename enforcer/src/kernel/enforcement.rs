@@ -14,6 +14,7 @@ use enforcer_common::table::{Generation, Settings as Bits};
 use super::OBJECT;
 use super::by_hand::HelloProbe;
 use super::counters::{CounterReader, Counters};
+use super::direct::DirectMaps;
 use super::error::KernelError;
 use super::events::Events;
 use super::links::{Link, POINTS, Point};
@@ -167,14 +168,20 @@ impl Enforcement {
         for (map, entries) in sizes.entries() {
             loader.map_max_entries(map, entries);
         }
+        let no_descriptors = |source| KernelError::System {
+            action: "naming the maps that the programs reach directly",
+            source,
+        };
+        let mut direct = DirectMaps::new(OBJECT).map_err(no_descriptors)?;
         let mut ebpf = loader
             // Of a program that is refused the last words, which say why. Of every step, as is the default, a log of many
             // megabytes is tried again and again until it fits, for minutes.
             .verifier_log_level(VerifierLogLevel::STATS)
             .override_global("PORTS", &constants.ports, true)
             .override_global("CAPACITY", &constants.capacity, true)
-            .load(OBJECT)
+            .load(direct.object())
             .map_err(|error| KernelError::Object(error.into()))?;
+        direct.resolve(&ebpf).map_err(no_descriptors)?;
         let refused = |program, error: aya::programs::ProgramError| KernelError::Load {
             program,
             source: error.into(),
@@ -430,7 +437,10 @@ impl Constants {
             ports: [0; PORTS_MAX],
             capacity: [capacity.ipv4(), capacity.ipv6()],
         };
-        constants.ports[..ports.len()].copy_from_slice(ports);
+        for (constant, port) in constants.ports.iter_mut().zip(ports) {
+            // As packets have them.
+            *constant = port.to_be();
+        }
         Ok(constants)
     }
 }
@@ -599,8 +609,8 @@ mod tests {
     fn a_port_that_would_not_be_filtered_is_refused() {
         let constants = |ports: &[u16]| Constants::new(ports, Capacity::default()).map(|new| new.ports);
         let full: Vec<u16> = (1..=16).collect();
-        assert_eq!(constants(&full).unwrap().as_slice(), full);
-        assert_eq!(constants(&[443]).unwrap()[..2], [443, 0]);
+        assert_eq!(constants(&full).unwrap().map(u16::from_be).as_slice(), full);
+        assert_eq!(constants(&[443]).unwrap()[..2], [443_u16.to_be(), 0]);
         for wrong in [vec![], (1..=17).collect(), vec![443, 0, 8443]] {
             assert!(
                 matches!(constants(&wrong), Err(KernelError::Ports { ports, .. }) if ports == wrong),

@@ -8,11 +8,13 @@
 //! - [`cgroup`]: where programs are attached
 //! - [`preflight`]: what the kernel and the process must be able to do
 //! - [`Ender`]: ends the sockets of denied sessions
+//! - [`direct`]: maps that the programs reach by their address
 //! - [`mapped`], [`sys`]: the modules with unsafe code: mappings, and raw bpf(2)
 
 pub mod by_hand;
 pub mod cgroup;
 pub mod counters;
+pub mod direct;
 pub mod ender;
 mod enforcement;
 pub mod error;

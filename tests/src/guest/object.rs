@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use aya::programs::{Program, ProgramError, ProgramInfo};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use enforcer::kernel::direct::DirectMaps;
 use enforcer_common::abi::PORTS_MAX;
 use rustix::io::Errno;
 
@@ -17,7 +18,7 @@ use crate::vectors::PORTS;
 /// When one was refused.
 pub(super) fn load(file: &Path, word: &str) -> Result<()> {
     let bytes = std::fs::read(file).with_context(|| format!("{} can not be read", file.display()))?;
-    let programs = open(&bytes, VerifierLogLevel::DISABLE)?;
+    let (programs, _direct) = open(&bytes, VerifierLogLevel::DISABLE)?;
     let mut names: Vec<String> = programs.programs().map(|(name, _)| name.to_owned()).collect();
     drop(programs);
     names.retain(|name| name.contains(word));
@@ -34,7 +35,7 @@ pub(super) fn load(file: &Path, word: &str) -> Result<()> {
 /// Loads one program and prints what became of it: whether it was accepted.
 fn load_one(bytes: &[u8], name: &str) -> Result<bool> {
     let begin = Instant::now();
-    let mut programs = open(bytes, VerifierLogLevel::STATS)?;
+    let (mut programs, _direct) = open(bytes, VerifierLogLevel::STATS)?;
     let first = load_into(&mut programs, name);
     let took = begin.elapsed().as_millis();
     let error = match first {
@@ -52,7 +53,7 @@ fn load_one(bytes: &[u8], name: &str) -> Result<bool> {
     print_log(&error);
     // What was too large gives a log as large, again and again until it fits.
     if !is_too_large(&error) {
-        let mut programs = open(bytes, VerifierLogLevel::VERBOSE | VerifierLogLevel::STATS)?;
+        let (mut programs, _direct) = open(bytes, VerifierLogLevel::VERBOSE | VerifierLogLevel::STATS)?;
         if let Err(error) = load_into(&mut programs, name) {
             print_log(&error);
         }
@@ -60,14 +61,18 @@ fn load_one(bytes: &[u8], name: &str) -> Result<bool> {
     Ok(false)
 }
 
-fn open(bytes: &[u8], level: VerifierLogLevel) -> Result<Ebpf> {
+/// The programs are to be loaded while the second is there.
+fn open(bytes: &[u8], level: VerifierLogLevel) -> Result<(Ebpf, DirectMaps)> {
     let mut ports = [0_u16; PORTS_MAX];
-    ports[..PORTS.len()].copy_from_slice(&PORTS);
-    EbpfLoader::new()
+    ports[..PORTS.len()].copy_from_slice(&PORTS.map(u16::to_be));
+    let mut direct = DirectMaps::new(bytes)?;
+    let loaded = EbpfLoader::new()
         .verifier_log_level(level)
         .override_global("PORTS", &ports, false)
-        .load(bytes)
-        .context("the object can not be set up")
+        .load(direct.object())
+        .context("the object can not be set up")?;
+    direct.resolve(&loaded)?;
+    Ok((loaded, direct))
 }
 
 fn load_into(programs: &mut Ebpf, name: &str) -> Result<ProgramInfo> {

@@ -34,8 +34,8 @@ impl Tables for HostTables<'_> {
         self.table.index_v4().get(block as usize).copied()
     }
 
-    fn chunk_v4(&self, _half: Half, _at: u32) -> Option<Self::Chunk> {
-        Some(())
+    fn chunk_v4(&self, _half: Half, at: u32) -> Option<(Self::Chunk, u32)> {
+        Some(((), at))
     }
 
     fn interval_v4(&self, (): Self::Chunk, at: u32) -> Option<IntervalV4> {

@@ -1,0 +1,162 @@
+//! Maps that the programs reach by their address: what the compiler can not say is put into the object before it is loaded.
+//!
+//! The programs have a mark where the address of a map's element belongs ([`enforcer_common::abi::Direct`]). For the kernel
+//! the instruction names the map by a descriptor, and there is none before the object's maps are made, which is what reading
+//! the object does. So the marks become the numbers of descriptors that are kept free, and once the maps are there, each gets
+//! its number. The kernel looks when a program is loaded, not later.
+
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+
+use aya::Ebpf;
+use aya::maps::{Map, MapData};
+use enforcer_common::abi::Direct;
+use rustix::io::{DupFlags, dup3};
+
+/// `BPF_LD | BPF_DW | BPF_IMM` (Linux `include/uapi/linux/bpf.h`): the first of the two slots that load 64 bits.
+const LOAD: u8 = 0x18;
+/// `BPF_PSEUDO_MAP_VALUE`: what is loaded is the address of a map's value.
+const MAP_VALUE: u8 = 2;
+/// Bytes of an instruction; one that loads 64 bits has two of these.
+const SLOT: usize = 8;
+
+/// An object whose marks are descriptors, and these descriptors.
+#[derive(Debug)]
+pub struct DirectMaps {
+    object: Vec<u8>,
+    places: Vec<OwnedFd>,
+}
+
+impl DirectMaps {
+    /// Puts numbers into a copy of an object.
+    ///
+    /// # Errors
+    /// When there are no descriptors.
+    pub fn new(object: &[u8]) -> io::Result<Self> {
+        // What they are descriptors of does not matter: nothing is ever done with it.
+        let places: Vec<OwnedFd> = Direct::ALL
+            .iter()
+            .map(|_| Ok(io::pipe()?.0.into()))
+            .collect::<io::Result<_>>()?;
+        let mut object = object.to_vec();
+        for at in (0..object.len().saturating_sub(2 * SLOT - 1)).step_by(SLOT) {
+            let pair = &mut object[at..at + 2 * SLOT];
+            if let Some(direct) = marked(pair)
+                && let Some(place) = places.get(direct as usize)
+            {
+                name(pair, place.as_raw_fd());
+            }
+        }
+        Ok(Self { object, places })
+    }
+
+    /// The object to be read.
+    #[must_use]
+    pub fn object(&self) -> &[u8] {
+        &self.object
+    }
+
+    /// Gives the maps of the object that was read their numbers; programs are to be loaded while this lives.
+    ///
+    /// # Errors
+    /// When a map is not there.
+    pub fn resolve(&mut self, ebpf: &Ebpf) -> io::Result<()> {
+        for (direct, place) in Direct::ALL.into_iter().zip(&mut self.places) {
+            let mut data = array(ebpf, direct)?;
+            let info = data.info().map_err(io::Error::other)?;
+            if info.max_entries() != 1 {
+                // The kernel refuses the instruction, although it is never reached; any other map will do.
+                data = array(ebpf, Direct::Header)?;
+            }
+            dup3(data.fd().as_fd(), place, DupFlags::CLOEXEC)?;
+        }
+        Ok(())
+    }
+}
+
+fn array(ebpf: &Ebpf, direct: Direct) -> io::Result<&MapData> {
+    match ebpf.map(direct.map()) {
+        Some(Map::Array(data)) => Ok(data),
+        _ => Err(io::Error::other(format!(
+            "the object has no map `{}`",
+            direct.map()
+        ))),
+    }
+}
+
+/// The map whose mark an instruction loads.
+fn marked(pair: &[u8]) -> Option<Direct> {
+    let &[LOAD, registers, 0, 0, l0, l1, l2, l3, 0, 0, 0, 0, h0, h1, h2, h3] = pair else {
+        return None;
+    };
+    let upper = u32::from_ne_bytes([h0, h1, h2, h3]);
+    let lower = u32::from_ne_bytes([l0, l1, l2, l3]);
+    if upper != Direct::MARK || registers & source(0xf) != 0 {
+        return None;
+    }
+    Direct::ALL.get(lower as usize).copied()
+}
+
+/// Has an instruction load the start of the first value of the map behind a descriptor.
+fn name(pair: &mut [u8], fd: i32) {
+    let [_, registers, _, _, l0, l1, l2, l3, _, _, _, _, h0, h1, h2, h3] = pair else {
+        return;
+    };
+    *registers |= source(MAP_VALUE);
+    [*l0, *l1, *l2, *l3] = fd.to_ne_bytes();
+    [*h0, *h1, *h2, *h3] = [0; 4];
+}
+
+/// A source register where the byte of the registers has it (Linux `struct bpf_insn`, whose bit fields follow the byte order).
+const fn source(number: u8) -> u8 {
+    if cfg!(target_endian = "little") {
+        number << 4
+    } else {
+        number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::OBJECT;
+
+    fn marks(object: &[u8]) -> Vec<Direct> {
+        let slots = (0..object.len() - 2 * SLOT).step_by(SLOT);
+        slots
+            .filter_map(|at| marked(&object[at..at + 2 * SLOT]))
+            .collect()
+    }
+
+    #[test]
+    fn every_mark_becomes_its_descriptor_and_nothing_else_changes() {
+        let found = marks(OBJECT);
+        for direct in Direct::ALL {
+            assert!(found.contains(&direct), "no program reaches {direct:?}");
+        }
+        let direct = DirectMaps::new(OBJECT).unwrap();
+        assert_eq!(marks(direct.object()), []);
+        let slots = OBJECT.chunks(SLOT).zip(direct.object().chunks(SLOT));
+        let changed = slots.filter(|(before, after)| before != after).count();
+        assert_eq!(changed, 2 * found.len());
+    }
+
+    #[test]
+    fn only_a_load_of_a_mark_is_one() {
+        let mut pair = [0; 2 * SLOT];
+        pair[0] = LOAD;
+        pair[1] = 3;
+        pair[4..8].copy_from_slice(&(Direct::IndexV6 as u32).to_ne_bytes());
+        pair[12..].copy_from_slice(&Direct::MARK.to_ne_bytes());
+        assert_eq!(marked(&pair), Some(Direct::IndexV6));
+        for (at, byte) in [(0, 0x79), (2, 1), (4, 9), (8, 1), (12, 0)] {
+            let mut other = pair;
+            other[at] = byte;
+            assert_eq!(marked(&other), None, "byte {at}");
+        }
+        name(&mut pair, 0x1234);
+        assert_eq!(pair[1] & source(0xf), source(MAP_VALUE));
+        assert_eq!(pair[4..8], 0x1234_i32.to_ne_bytes());
+        assert_eq!(marked(&pair), None);
+    }
+}
