@@ -9,6 +9,7 @@ use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
 use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
 use enforcer_common::abi::Hook;
+use enforcer_common::at_once::datagram_passes_at_once;
 use enforcer_common::flow::Flow;
 use enforcer_common::packet::{Address, protocol};
 use enforcer_common::table::Generation;
@@ -91,6 +92,12 @@ fn judge(context: &SockAddrContext, destination: Address, hook: Hook) -> i32 {
         note(context);
         return ALLOW;
     }
+    // What is paid for every datagram of a socket that is not connected.
+    if matches!(hook, Hook::Sendmsg) && number == protocol::UDP && datagram_passes_at_once(destination, &Maps)
+    {
+        note_again(context);
+        return ALLOW;
+    }
     let judgement = judge_destination(destination, number, &Maps);
     let Verdict::Denied(reason) = judgement.verdict else {
         note(context);
@@ -156,6 +163,17 @@ pub(crate) extern "C" fn enforcer_tell_call(
 #[inline(always)]
 fn process() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+/// As [`note`], for less where the same process has used the socket before. Its name is then that of the first time.
+#[inline(always)]
+fn note_again(context: &SockAddrContext) {
+    // SAFETY: as in `note`.
+    let stored = unsafe { FLOWS.get_ptr_mut(context) };
+    // SAFETY: not null, and alive during the call.
+    if stored.is_null() || unsafe { (*stored).pid } != process() {
+        note(context);
+    }
 }
 
 /// Keeps with the socket who uses it, and gives what is kept. Null without memory for it: then events about the socket's
