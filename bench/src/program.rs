@@ -6,6 +6,12 @@
 //! sends it. For random destinations the packet's is replaced by the next of a list, as
 //! `bench/programs/src/main.rs` tells, and the difference is to a program that takes the next and lets the packet pass.
 //!
+//! The floor of a case is the simplest program that has to do the same: `bench/programs/src/floors.rs`.
+//!
+//! Everything is loaded several times over: the kernel puts a program at an address that chance decides on
+//! (`bpf_jit_binary_pack_alloc` of Linux `kernel/bpf/core.c`), and where its branches come to lie in the lines of the cache is
+//! worth as much as some of these figures, for the empty program too.
+//!
 //! A denial is measured as it is: it counts, and tells an event within the rate limit. In a test run there is no socket
 //! that storage could hang on; what an established session under a name condition takes with one is in section 5.
 
@@ -19,14 +25,16 @@ use self::drawn::{Drawn, FOREIGN, FOREIGN_V6, NAMED};
 use self::programs::{Program, Programs};
 use crate::report::{Figure, Report, Unit};
 use crate::sizes::Sizes;
-use crate::targets::{EMPTY as EMPTY_PROGRAM, ENFORCER, LPM as TRIE};
+use crate::targets::{EMPTY as EMPTY_PROGRAM, ENFORCER, FLOOR, LPM as TRIE};
 
-/// Runs of a program for one sample, and samples of every figure.
+/// Runs of a program for one sample, samples of every figure from one load, and loads.
 const REPEAT: u32 = 400_000;
-const ROUNDS: usize = 11;
+const ROUNDS: usize = 3;
+const LOADS: usize = 5;
 /// The same where it is only tried whether it runs.
 const REPEAT_QUICK: u32 = 1000;
-const ROUNDS_QUICK: usize = 2;
+const ROUNDS_QUICK: usize = 1;
+const LOADS_QUICK: usize = 2;
 /// Any number: the same prefixes each time.
 const SEED: u64 = 0x7061_7468;
 
@@ -45,17 +53,20 @@ struct Case {
 
 /// Measures with each number of prefixes in turn, ascending.
 pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
-    let (repeat, rounds) = if sizes.quick {
-        (REPEAT_QUICK, ROUNDS_QUICK)
+    let (repeat, rounds, loads) = if sizes.quick {
+        (REPEAT_QUICK, ROUNDS_QUICK, LOADS_QUICK)
     } else {
-        (REPEAT, ROUNDS)
+        (REPEAT, ROUNDS, LOADS)
     };
     for &size in &sizes.prefixes {
         let size = size as usize;
         let drawn = Drawn::new(size, SEED);
-        let mut programs = Programs::new(&drawn)?;
         let cases = cases(&drawn);
-        let samples = measure(&mut programs, &cases, repeat, rounds)?;
+        let mut samples = Vec::new();
+        for _ in 0..loads {
+            let mut programs = Programs::new(&drawn)?;
+            samples.extend(measure(&mut programs, &cases, repeat, rounds)?);
+        }
         add(report, size, &cases, &samples);
     }
     Ok(())
@@ -70,6 +81,7 @@ fn cases(drawn: &Drawn) -> Vec<Case> {
     let granted_v6 = drawn.keys_v6[0];
     let hot = tcp4(granted, 443).frame();
     let hot_v6 = tcp6(granted_v6, 443).frame();
+    let (other, named) = (tcp4(granted, 80).frame(), tcp4(NAMED, 443).frame());
     let case = |what, subject, program, frame: &Vec<u8>, passes, floor| Case {
         what,
         subject,
@@ -93,16 +105,29 @@ fn cases(drawn: &Drawn) -> Vec<Case> {
             &hot_v6,
             NEXT_V6,
         ),
-        enforcer("not a filtered port", &tcp4(granted, 80).frame(), true),
+        bench(
+            "nothing, with the entry of a program that may go on with another",
+            FLOOR,
+            "bench_floor_entry",
+            &hot,
+            EMPTY,
+        ),
+        enforcer("not a filtered port", &other, true),
+        bench("not a filtered port", FLOOR, "bench_floor_port", &other, EMPTY),
         enforcer("granted, hot", &hot, true),
+        bench("granted, hot", FLOOR, "bench_floor_granted", &hot, EMPTY),
         bench("granted, hot", HASH, "bench_hash", &hot, EMPTY),
         bench("granted, hot", TRIE, "bench_trie", &hot, EMPTY),
-        enforcer(
+        enforcer("granted under a name condition, hot", &named, true),
+        bench(
             "granted under a name condition, hot",
-            &tcp4(NAMED, 443).frame(),
-            true,
+            FLOOR,
+            "bench_floor_granted",
+            &named,
+            EMPTY,
         ),
         bench("granted, random", ENFORCER, "bench_enforcer_random", &hot, NEXT),
+        bench("granted, random", FLOOR, "bench_floor_granted_random", &hot, NEXT),
         bench("granted, random", HASH, "bench_hash_random", &hot, NEXT),
         bench("granted, random", TRIE, "bench_trie_random", &hot, NEXT),
         enforcer("denied", &tcp4(FOREIGN, 443).frame(), false),

@@ -82,11 +82,24 @@ pub(crate) fn swap(outer: BorrowedFd<'_>, inner: BorrowedFd<'_>) -> io::Result<(
     unsafe { bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr) }.map(drop)
 }
 
-/// Loads the program for `cgroup_skb/egress` that lets everything pass: what no program can be faster than.
+/// Where a program is attached, with the type of program that is attached there.
+pub(crate) type Hook = (bpf_prog_type, bpf_attach_type);
+/// `cgroup_skb/egress`: packets.
+pub(crate) const EGRESS: Hook = (
+    bpf_prog_type::BPF_PROG_TYPE_CGROUP_SKB,
+    bpf_attach_type::BPF_CGROUP_INET_EGRESS,
+);
+/// `cgroup/sendmsg4`: calls that name their destination.
+pub(crate) const SENDMSG4: Hook = (
+    bpf_prog_type::BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+    bpf_attach_type::BPF_CGROUP_UDP4_SENDMSG,
+);
+
+/// Loads the program for a hook that lets everything pass: what no program can be faster than.
 ///
 /// # Errors
 /// The kernel's error number.
-pub(crate) fn load_empty() -> io::Result<OwnedFd> {
+pub(crate) fn load_empty((kind, hook): Hook) -> io::Result<OwnedFd> {
     const MOVE_IMMEDIATE: u8 = 0xb7;
     const EXIT: u8 = 0x95;
     let instruction = |code, imm| bpf_insn {
@@ -100,8 +113,8 @@ pub(crate) fn load_empty() -> io::Result<OwnedFd> {
     let mut attr = zeroed();
     // SAFETY: a field of plain numbers.
     let load = unsafe { &mut attr.__bindgen_anon_3 };
-    load.prog_type = bpf_prog_type::BPF_PROG_TYPE_CGROUP_SKB as u32;
-    load.expected_attach_type = bpf_attach_type::BPF_CGROUP_INET_EGRESS as u32;
+    load.prog_type = kind as u32;
+    load.expected_attach_type = hook as u32;
     load.insns = program.as_ptr() as u64;
     load.insn_cnt = 2;
     load.license = c"Dual MIT/GPL".as_ptr() as u64;
@@ -111,15 +124,19 @@ pub(crate) fn load_empty() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Attaches an egress program to a cgroup; closing the descriptor detaches it.
+/// Attaches a program to a cgroup; closing the descriptor detaches it.
 ///
 /// # Errors
 /// The kernel's error number.
-pub(crate) fn attach_egress(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+pub(crate) fn attach(
+    program: BorrowedFd<'_>,
+    (_, hook): Hook,
+    cgroup: BorrowedFd<'_>,
+) -> io::Result<OwnedFd> {
     let mut attr = zeroed();
     attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd().unsigned_abs();
     attr.link_create.__bindgen_anon_2.target_fd = cgroup.as_raw_fd().unsigned_abs();
-    attr.link_create.attach_type = bpf_attach_type::BPF_CGROUP_INET_EGRESS as u32;
+    attr.link_create.attach_type = hook as u32;
     // SAFETY: nothing is pointed to.
     let fd = unsafe { bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr) }?;
     // SAFETY: the kernel has made this descriptor for us.

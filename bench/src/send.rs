@@ -47,7 +47,8 @@ pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
         let mut stage = Stage::new(size)?;
         report.note(format!(
             "send path: the device that drops is of the kind {}; the enforcer is attached with all its programs, and a call \
-             that names its destination passes that for sendmsg as well; `packets alone` is without it, as for TCP",
+             that names its destination passes that for sendmsg as well; `packets alone` is without it, as for TCP; `floor` is \
+             an empty program on each of these hooks",
             stage.device
         ));
         for attempt in 1..=ATTEMPTS {

@@ -4,11 +4,13 @@
 //! than it is. So the programs for random keys take the destination from a list, the next entry at every run, and put it in
 //! the place of the packet's ([`redirected`]); everything else is the very code that judges packets. The list is long, in
 //! random order, and read from its start to its end, which the processor foresees: what is measured is the look-up and not
-//! the list. `bench_next` does that much and no more, and is what the others are compared with.
+//! the list. `bench_next` does that much and no more, and is what the others are compared with. What the least would be that
+//! a program can do is in [`floors`].
 
 #![no_std]
 #![no_main]
 
+mod floors;
 mod keys;
 mod redirected;
 

@@ -28,9 +28,11 @@ pub(super) struct Stage {
     sender: Sender,
     policy: Policy,
     empty: OwnedFd,
+    /// The same for calls that name their destination.
+    empty_call: OwnedFd,
     /// The enforcer's program for packets, without those for calls.
     egress: OwnedFd,
-    link: Option<OwnedFd>,
+    links: Vec<OwnedFd>,
     cgroup: Cgroup,
     cgroup_fd: OwnedFd,
     host: Namespace,
@@ -66,9 +68,10 @@ impl Stage {
             device,
             sender,
             policy,
-            empty: raw::load_empty().context("the empty program cannot be loaded")?,
+            empty: raw::load_empty(raw::EGRESS).context("the empty program cannot be loaded")?,
+            empty_call: raw::load_empty(raw::SENDMSG4).context("the empty program cannot be loaded")?,
             egress,
-            link: None,
+            links: Vec::new(),
             cgroup,
             cgroup_fd,
             host,
@@ -98,14 +101,18 @@ impl Stage {
     pub(super) fn let_watch(&mut self, watcher: Watcher) -> Result<()> {
         match watcher {
             Watcher::Nobody | Watcher::NobodyAgain => {}
-            Watcher::Empty | Watcher::EnforcerEgress => {
-                let program = if watcher == Watcher::Empty {
-                    &self.empty
-                } else {
-                    &self.egress
+            Watcher::Empty | Watcher::EmptyEverywhere | Watcher::EnforcerEgress => {
+                let packets = match watcher {
+                    Watcher::EnforcerEgress => &self.egress,
+                    _ => &self.empty,
                 };
-                let link = raw::attach_egress(program.as_fd(), self.cgroup_fd.as_fd());
-                self.link = Some(link.with_context(|| format!("{} cannot be attached", watcher.name()))?);
+                let calls =
+                    (watcher == Watcher::EmptyEverywhere).then_some((&self.empty_call, raw::SENDMSG4));
+                for (program, kind) in [(packets, raw::EGRESS)].into_iter().chain(calls) {
+                    let link = raw::attach(program.as_fd(), kind, self.cgroup_fd.as_fd())
+                        .with_context(|| format!("{} cannot be attached", watcher.name()))?;
+                    self.links.push(link);
+                }
             }
             Watcher::Enforcer => {
                 self.policy
@@ -132,7 +139,7 @@ impl Stage {
     pub(super) fn stop_watching(&mut self, watcher: Watcher) -> Result<()> {
         match watcher {
             Watcher::Nobody | Watcher::NobodyAgain => {}
-            Watcher::Empty | Watcher::EnforcerEgress => self.link = None,
+            Watcher::Empty | Watcher::EmptyEverywhere | Watcher::EnforcerEgress => self.links.clear(),
             Watcher::Enforcer => self.policy.enforcement.detach(),
             Watcher::NftChain | Watcher::NftHash | Watcher::NftIntervals => {
                 self.nft(&format!("{watcher:?}.end"))?;

@@ -1,6 +1,6 @@
 //! Who looks at the packets.
 
-use crate::targets::{EMPTY, ENFORCER, IPSET, NFT_HASH, NFT_INTERVALS};
+use crate::targets::{EMPTY, ENFORCER, FLOOR, IPSET, NFT_HASH, NFT_INTERVALS};
 
 /// Somebody, or nobody.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -8,6 +8,8 @@ pub(super) enum Watcher {
     Nobody,
     NobodyAgain,
     Empty,
+    /// On all the hooks that the enforcer has.
+    EmptyEverywhere,
     Enforcer,
     EnforcerEgress,
     NftChain,
@@ -18,10 +20,11 @@ pub(super) enum Watcher {
 
 impl Watcher {
     /// All of them; what the others are held against comes first.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Nobody,
         Self::NobodyAgain,
         Self::Empty,
+        Self::EmptyEverywhere,
         Self::Enforcer,
         Self::EnforcerEgress,
         Self::NftChain,
@@ -35,6 +38,7 @@ impl Watcher {
             Self::Nobody => "nothing",
             Self::NobodyAgain => "nothing, again",
             Self::Empty => EMPTY,
+            Self::EmptyEverywhere => FLOOR,
             Self::Enforcer => ENFORCER,
             Self::EnforcerEgress => "enforcer, packets alone",
             Self::NftChain => "nftables empty chain",
@@ -85,7 +89,12 @@ impl Watcher {
                     adds.concat()
                 ))
             }
-            Self::Nobody | Self::NobodyAgain | Self::Empty | Self::Enforcer | Self::EnforcerEgress => None,
+            Self::Nobody
+            | Self::NobodyAgain
+            | Self::Empty
+            | Self::EmptyEverywhere
+            | Self::Enforcer
+            | Self::EnforcerEgress => None,
         }
     }
 
