@@ -33,6 +33,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tracing::error;
 
+use self::listen::Place;
 use self::stall::Stall;
 use super::access::Rights;
 use super::view::Board;
@@ -52,6 +53,7 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 #[derive(Debug)]
 pub struct Server {
     stop: watch::Sender<bool>,
+    place: Arc<Place>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -68,13 +70,22 @@ impl Server {
             .max_blocking_threads(2)
             .enable_all()
             .build()?;
+        let place = Arc::new(Place::new(socket));
+        let listens_at = Arc::clone(&place);
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || runtime.block_on(listen::listen(&socket, &board, stopped)))?;
+            .spawn(move || runtime.block_on(listen::listen(&listens_at, &board, stopped)))?;
         Ok(Self {
             stop,
+            place,
             thread: Some(thread),
         })
+    }
+
+    /// Looks whether the socket is still in its place, and has it made again when it is not. To be called every few seconds
+    /// by whoever is awake anyway: the thread itself wakes for clients only.
+    pub fn look(&self) {
+        self.place.look();
     }
 }
 

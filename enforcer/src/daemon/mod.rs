@@ -22,3 +22,4 @@ pub mod policy;
 pub mod report;
 pub mod run;
 mod signals;
+mod ticks;

@@ -37,6 +37,7 @@ use super::names::{History, turns};
 use super::notify::Notifier;
 use super::policy::Policy;
 use super::signals::{self, Signals};
+use super::ticks::Ticks;
 use crate::kernel::{Cgroup, CgroupError, Counters, Event, Events};
 use crate::resolve::Snapshot;
 use crate::state::Instance;
@@ -73,7 +74,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         start::temporary(options, &mut signals).await?
     };
     if let Some(mut daemon) = started {
-        daemon.serve(&mut signals).await;
+        daemon.serve(&mut signals).await?;
     }
     Ok(())
 }
@@ -115,15 +116,18 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn serve(&mut self, signals: &mut Signals) {
-        let mut look = tokio::time::interval(self.health.period());
+    /// Until a signal ends it.
+    async fn serve(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
+        let look = Ticks::every(self.health.period()).context("the kernel gives no timer")?;
         memory::give_back();
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 number = signals.next() => match number {
                     libc::SIGHUP => self.start_reload().await,
-                    _ => return self.end(signals::name(number)).await,
+                    _ => {
+                        self.end(signals::name(number)).await;
+                        return Ok(());
+                    }
                 },
                 event = next_event(&mut self.events) => {
                     self.tell_denial(event);
@@ -138,11 +142,12 @@ impl Daemon {
                     }
                 }
                 () = self.watch.changed() => self.start_change().await,
-                _ = look.tick() => {
+                () = look.next() => {
                     self.watch.look();
                     self.tell_suppressed();
                     self.look_at_upstreams().await;
                     self.look_after();
+                    self.control.look();
                     self.tidy();
                 }
             }

@@ -3,14 +3,15 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
-use tokio::time::{interval, sleep, timeout};
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
 use super::routes::canned;
@@ -20,8 +21,8 @@ use crate::control::access::{Peer, Rights};
 use crate::control::view::Board;
 use crate::state::folders::RUNTIME_DEFAULT;
 
-/// How often it is looked whether the socket is still there, and tried to make one.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often it is tried to make a socket where that was not possible.
+const RETRY: Duration = Duration::from_secs(5);
 /// How long, after no descriptor was left for a connection, the next one waits.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long somebody who is turned away has to hear it.
@@ -29,8 +30,52 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// What he may send meanwhile, unread.
 const FAREWELL_BYTES_MAX: u64 = 64 << 10;
 
+/// Where the socket is, and whether it still is there.
+#[derive(Debug)]
+pub(super) struct Place {
+    path: PathBuf,
+    /// The inode number of the socket; 0 while there is none.
+    inode: AtomicU64,
+    /// Told when it is gone.
+    gone: Notify,
+}
+
+impl Place {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            inode: AtomicU64::new(0),
+            gone: Notify::new(),
+        }
+    }
+
+    /// Has the socket made again when something else, or nothing, is in its place.
+    pub(super) fn look(&self) {
+        if self.is_gone() {
+            self.gone.notify_one();
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        let inode = self.inode.load(Ordering::Acquire);
+        inode != 0 && !is_at(&self.path, inode)
+    }
+
+    /// Comes to an end once somebody has seen that the socket is gone.
+    async fn gone(&self) {
+        loop {
+            self.gone.notified().await;
+            // What was seen may have been of the socket before.
+            if self.is_gone() {
+                return;
+            }
+        }
+    }
+}
+
 /// Listens until it is stopped.
-pub(super) async fn listen(path: &Path, board: &Arc<Board>, mut stop: watch::Receiver<bool>) {
+pub(super) async fn listen(place: &Place, board: &Arc<Board>, mut stop: watch::Receiver<bool>) {
+    let path = &place.path;
     let slots = Slots::default();
     let mut told = None;
     while !*stop.borrow() {
@@ -47,7 +92,7 @@ pub(super) async fn listen(path: &Path, board: &Arc<Board>, mut stop: watch::Rec
                     told = Some(failed);
                 }
                 tokio::select! {
-                    () = sleep(LOOK) => continue,
+                    () = sleep(RETRY) => continue,
                     _ = stop.changed() => break,
                 }
             }
@@ -55,13 +100,15 @@ pub(super) async fn listen(path: &Path, board: &Arc<Board>, mut stop: watch::Rec
         if told.take().is_some() {
             info!("the control socket {} is there", path.display());
         }
+        place.inode.store(listener.inode, Ordering::Release);
         tokio::select! {
             () = accept(&listener.socket, board, &slots) => {}
-            () = gone(path, listener.inode) => error!(
+            () = place.gone() => error!(
                 "somebody took the control socket {} away; it is made again", path.display()
             ),
             _ = stop.changed() => {}
         }
+        place.inode.store(0, Ordering::Release);
         if is_at(path, listener.inode) {
             // A file that stays leads nowhere, and the next daemon replaces it.
             let _removed = fs::remove_file(path);
@@ -109,17 +156,6 @@ fn open_folder(folder: &Path) -> io::Result<()> {
 
 fn is_at(path: &Path, inode: u64) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.ino() == inode)
-}
-
-/// Comes to an end once something else, or nothing, is at `path`.
-async fn gone(path: &Path, inode: u64) {
-    let mut look = interval(LOOK);
-    loop {
-        look.tick().await;
-        if !is_at(path, inode) {
-            return;
-        }
-    }
 }
 
 /// Meets whoever comes.

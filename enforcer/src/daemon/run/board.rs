@@ -32,7 +32,7 @@ pub(super) struct Control {
     board: Arc<Board>,
     orders: mpsc::Receiver<Order>,
     /// `None` for what keeps nothing, and so has no place for a socket.
-    _server: Option<Server>,
+    server: Option<Server>,
     owners: Owners,
     instance: Option<Instance>,
     started: Moment,
@@ -69,7 +69,7 @@ impl Control {
         Self {
             board,
             orders,
-            _server: server,
+            server,
             owners: Owners::default(),
             instance: instance.cloned(),
             started: Moment::now(),
@@ -79,6 +79,13 @@ impl Control {
             refused: None,
             outcome: None,
             waiting: Vec::new(),
+        }
+    }
+
+    /// Looks whether the socket is still there for those who ask.
+    pub(super) fn look(&self) {
+        if let Some(server) = &self.server {
+            server.look();
         }
     }
 
