@@ -170,7 +170,7 @@ fn known(address: &str, now: Instant) -> KnownAddress {
     let is_retired = address.to_string().ends_with("21");
     KnownAddress {
         address,
-        expires: now,
+        expires: now + Duration::from_secs(20),
         standing: if is_retired {
             Standing::Retired { until: now }
         } else {

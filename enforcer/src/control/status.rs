@@ -216,6 +216,12 @@ fn name(known: &NameSnapshot, now: Instant) -> Name {
             .filter(|address| is_retired(address.standing))
             .count() as u64,
         refused: known.refused.len() as u64,
+        expires_s: known
+            .addresses
+            .iter()
+            .filter(|address| address.is_current())
+            .map(|address| address.ttl_left(now).as_secs())
+            .min(),
         a,
         aaaa,
     }

@@ -197,6 +197,9 @@ pub struct Name {
     pub retired: u64,
     /// Addresses that were answered and are never granted.
     pub refused: u64,
+    /// In how long the TTL of the first of its addresses runs out, 0 when it has; absent without an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_s: Option<u64>,
     /// IPv4.
     pub a: Family,
     /// IPv6.
