@@ -1,7 +1,7 @@
 //! `enforcer`: a client firewall for container registries.
 //!
 //! Data flows one way: text, [`config`], [`endpoints`], answers ([`resolve`]), grants and plan ([`policy`]), maps,
-//! verdict and event ([`kernel`]), report ([`daemon`], [`control`], [`cli`]). ARCHITECTURE.md is the map of the code.
+//! verdict and event ([`kernel`]), report ([`daemon`], [`control`], [`top`], [`cli`]). ARCHITECTURE.md is the map of the code.
 
 pub mod cli;
 pub mod config;
@@ -17,3 +17,4 @@ pub mod policy;
 pub mod prefixes;
 pub mod resolve;
 pub mod state;
+pub mod top;
