@@ -16,6 +16,7 @@ mod reload;
 mod run;
 mod service;
 mod status;
+mod top;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -50,6 +51,7 @@ enum Command {
     Exec(exec::Arguments),
     Status(status::Arguments),
     Observe(observe::Arguments),
+    Top(top::Arguments),
     Reload(reload::Arguments),
     Confirm(confirm::Arguments),
     Detach(detach::Arguments),
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Exec(arguments) => exec::run(arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Observe(arguments) => observe::run(arguments),
+        Command::Top(arguments) => top::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Confirm(arguments) => confirm::run(&arguments),
         Command::Detach(arguments) => detach::run(&arguments),
