@@ -3,6 +3,7 @@
 mod line;
 
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -72,7 +73,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let instance = &arguments.service.instance;
     let client = Client::of(instance);
     let outcome = super::block_on(async {
-        let entries = client.entries(&query).await;
+        let entries = begin(&client, &query).await;
         let entries = entries.map_err(|error| service::failure(instance, error))?;
         if query.follow {
             follow(&client, query, entries, &mut printer).await
@@ -84,6 +85,23 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     })?;
     outcome?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The entries from where they are asked for. Whoever follows waits for a daemon that is starting.
+async fn begin(client: &Client, query: &Query) -> Result<Entries, ClientError> {
+    let mut is_told = false;
+    loop {
+        match client.entries(query).await {
+            Err(error) if query.follow && error.is_refused("starting") => {
+                if !is_told {
+                    tell(format_args!("enforcer: {error}; waiting for it"));
+                    is_told = true;
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+            answered => return answered,
+        }
+    }
 }
 
 /// Shows entries to their end. The outer error is that of stdout; `last` is the number of the last one.
@@ -115,7 +133,7 @@ async fn follow(
         let pid = entries.pid;
         let mut last = None;
         // How it ended makes no difference: it is followed again.
-        let _ended = show(entries, printer, &mut last).await?;
+        let _ended = show_followed(client, entries, printer, &mut last).await?;
         if let Some(last) = last {
             query.since = Some(Since::After(last));
         } else if !matches!(query.since, Some(Since::After(_))) {
@@ -131,7 +149,7 @@ async fn follow(
                     drop(entries);
                 }
                 Ok(entries) => break entries,
-                Err(error @ (ClientError::Version { .. } | ClientError::Connect { .. })) => {
+                Err(error) if !may_pass(&error) => {
                     let hint = error.hint();
                     return Err(Failure::new("the daemon can not be followed any more", hint, error).into());
                 }
@@ -146,6 +164,36 @@ async fn follow(
                 }
             }
         };
+    }
+}
+
+/// As [`show`], and says when the daemon hangs: one that has nothing to tell looks the same.
+async fn show_followed(
+    client: &Client,
+    entries: Entries,
+    printer: &mut Printer,
+    last: &mut Option<u64>,
+) -> anyhow::Result<Result<(), ClientError>> {
+    let mut shown = pin!(show(entries, printer, last));
+    tokio::select! {
+        ended = &mut shown => return ended,
+        () = client.hangs() => tell(format_args!(
+            "enforcer: {}; what it enforces stays in force, and what it tells later is shown",
+            ClientError::Silent
+        )),
+    }
+    shown.await
+}
+
+/// Whether what keeps from following may be over in a while.
+fn may_pass(error: &ClientError) -> bool {
+    match error {
+        ClientError::Version { .. } | ClientError::Connect { .. } => false,
+        ClientError::Refused(problem) => ["starting", "busy", "silent"].contains(&problem.code.as_str()),
+        ClientError::NotListening { .. }
+        | ClientError::Silent
+        | ClientError::Ended(_)
+        | ClientError::Garbage(_) => true,
     }
 }
 

@@ -24,6 +24,8 @@ use crate::state::{Folders, Instance};
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// How long a reload may take, longer than the daemon gives it.
 const RELOAD_LIMIT: Duration = Duration::from_secs(70);
+/// How often whoever waits for longer looks whether the daemon still answers at all.
+const LOOK: Duration = Duration::from_secs(5);
 /// How long a connection may take, when many want one.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Most bytes of a document.
@@ -53,14 +55,17 @@ pub enum ClientError {
     #[error("the daemon does not answer")]
     Silent,
     /// The daemon speaks another version.
-    #[error("this enforcer speaks version {VERSION} of the control socket, the daemon {theirs}")]
+    #[error("this enforcer speaks version {VERSION} of the control socket, and the daemon {theirs}")]
     Version {
-        /// The version that the daemon speaks, or what it said instead.
+        /// What the daemon speaks, in words.
         theirs: String,
     },
     /// The daemon said why not.
     #[error("{}", .0.message)]
     Refused(Problem),
+    /// The daemon hung up, which it does when it ends.
+    #[error("the connection ended before the answer was whole")]
+    Ended(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// What came is no answer.
     #[error("the answer can not be understood")]
     Garbage(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -90,12 +95,31 @@ impl ClientError {
                     .to_owned()
             }
             Self::Refused(problem) => problem.hint.clone().unwrap_or_default(),
+            Self::Ended(_) => {
+                "ask again; if it says the same, look at the daemon's log: `journalctl -u enforcer`".to_owned()
+            }
             Self::Garbage(_) => "is it an enforcer that listens there?".to_owned(),
         }
     }
 
     fn garbage(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Garbage(error.into())
+    }
+
+    /// For what was read of an answer.
+    fn of_read(error: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        match error.downcast::<hyper::Error>() {
+            Ok(error) => Self::of_http(*error),
+            Err(error) => Self::Garbage(error),
+        }
+    }
+
+    fn of_http(error: hyper::Error) -> Self {
+        if error.is_parse() {
+            Self::Garbage(error.into())
+        } else {
+            Self::Ended(error.into())
+        }
     }
 }
 
@@ -109,6 +133,8 @@ pub struct Client {
 pub struct Entries {
     body: Incoming,
     buffer: Vec<u8>,
+    /// How long the next bytes may take, where nothing has to happen first.
+    limit: Option<Duration>,
     /// The process that answers.
     pub pid: Option<u32>,
 }
@@ -156,7 +182,21 @@ impl Client {
             pid: pid.and_then(|pid| pid.to_str().ok()?.parse().ok()),
             body: response.into_body(),
             buffer: Vec::new(),
+            limit: (!query.follow).then_some(ANSWER_LIMIT),
         })
+    }
+
+    /// Comes to an end when the daemon answers nothing any more, for whoever waits longer than for an answer. Never
+    /// when it is gone: that shows where it is waited for.
+    pub async fn hangs(&self) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            // There is nothing at this path, and to say so is all that is asked of the daemon.
+            let answered = timeout(ANSWER_LIMIT, self.send(Method::GET, "/")).await;
+            if matches!(answered, Err(_) | Ok(Err(ClientError::Silent))) {
+                return;
+            }
+        }
     }
 
     /// Asks for a document at `path` (with its query, percent-encoded), for `limit` at the most.
@@ -176,10 +216,13 @@ impl Client {
         let whole = async {
             let response = self.send(method, path).await?;
             let body = Limited::new(response.into_body(), DOCUMENT_MAX).collect().await;
-            let body = body.map_err(ClientError::garbage)?.to_bytes();
+            let body = body.map_err(ClientError::of_read)?.to_bytes();
             serde_json::from_slice(&body).map_err(ClientError::garbage)
         };
-        timeout(limit, whole).await.map_err(|_| ClientError::Silent)?
+        tokio::select! {
+            answered = timeout(limit, whole) => answered.map_err(|_| ClientError::Silent)?,
+            () = self.hangs(), if limit > ANSWER_LIMIT => Err(ClientError::Silent),
+        }
     }
 
     /// Sends a request; an answer that is an error is one here.
@@ -187,7 +230,7 @@ impl Client {
         let stream = self.connect()?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(ClientError::garbage)?;
+            .map_err(ClientError::of_http)?;
         // Its errors are those of the request.
         tokio::spawn(async {
             let _ended = connection.await;
@@ -198,24 +241,23 @@ impl Client {
             .header("host", "enforcer")
             .body(Empty::<Bytes>::new())
             .map_err(ClientError::garbage)?;
-        let response = sender.send_request(request).await.map_err(ClientError::garbage)?;
+        let response = sender.send_request(request).await.map_err(ClientError::of_http)?;
         self.accept(response).await
     }
 
     async fn accept(&self, response: Response<Incoming>) -> Result<Response<Incoming>, ClientError> {
         let theirs = response.headers().get(VERSION_HEADER);
-        let theirs = theirs.map_or("none", |theirs| theirs.to_str().unwrap_or("none"));
-        if theirs != VERSION.to_string() {
-            return Err(ClientError::Version {
-                theirs: theirs.to_owned(),
-            });
+        let theirs = theirs.and_then(|theirs| theirs.to_str().ok());
+        if theirs.is_none_or(|theirs| theirs != VERSION.to_string()) {
+            let theirs = theirs.map_or_else(|| "none".to_owned(), |theirs| format!("version {theirs}"));
+            return Err(ClientError::Version { theirs });
         }
         if response.status() == StatusCode::OK {
             return Ok(response);
         }
         let status = response.status();
         let body = Limited::new(response.into_body(), LINE_MAX).collect().await;
-        let body = body.map_err(ClientError::garbage)?.to_bytes();
+        let body = body.map_err(ClientError::of_read)?.to_bytes();
         match serde_json::from_slice(&body) {
             Ok(problem) => Err(ClientError::Refused(problem)),
             Err(_) => Err(ClientError::garbage(format!(
@@ -258,7 +300,7 @@ impl Entries {
     /// The next entry; `None` at the end. Safe to cancel.
     ///
     /// # Errors
-    /// [`ClientError::Garbage`], also when the connection ends in the middle.
+    /// A [`ClientError`], also when the connection ends in the middle.
     pub async fn next(&mut self) -> Result<Option<Entry>, ClientError> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
@@ -270,9 +312,15 @@ impl Entries {
             if self.buffer.len() > LINE_MAX {
                 return Err(ClientError::garbage("a line without an end"));
             }
-            match self.body.frame().await {
+            let frame = match self.limit {
+                Some(limit) => timeout(limit, self.body.frame())
+                    .await
+                    .map_err(|_| ClientError::Silent)?,
+                None => self.body.frame().await,
+            };
+            match frame {
                 Some(frame) => {
-                    let frame = frame.map_err(ClientError::garbage)?;
+                    let frame = frame.map_err(ClientError::of_http)?;
                     if let Some(bytes) = frame.data_ref() {
                         self.buffer.extend_from_slice(bytes);
                     }

@@ -3,8 +3,8 @@
 //! A [`View`] never changes: whoever holds one sees one moment, and holds nobody up.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,8 +17,8 @@ use crate::kernel::{Counters, Damage};
 use crate::resolve::Snapshot;
 use crate::resolve::health::Standing;
 
-/// Orders that wait for the run loop; more are refused at once.
-const ORDERS_MAX: usize = 16;
+/// Reloads that wait for the run loop; more are refused at once.
+const RELOADS_MAX: usize = 16;
 
 /// The daemon at one moment.
 #[derive(Clone, Debug)]
@@ -95,18 +95,61 @@ pub enum Order {
         /// Where the outcome goes.
         reply: oneshot::Sender<ReloadOutcome>,
     },
-    /// Look again, and publish what is found.
+    /// Look again, and publish what is found, for all who have asked so far.
     Refresh {
-        /// Done.
-        reply: oneshot::Sender<()>,
+        /// Whom it is done for.
+        reply: Looked,
     },
+}
+
+/// Where orders come out. Reloads, which are root's, have places of their own; whoever only asks joins the others who do.
+#[derive(Debug)]
+pub struct Orders {
+    reloads: mpsc::Receiver<Order>,
+    asked: watch::Receiver<u64>,
+    looked: watch::Sender<u64>,
+}
+
+/// Those who want to know what is now.
+#[derive(Debug)]
+pub struct Looked {
+    /// The number of the last one.
+    number: u64,
+    tell: watch::Sender<u64>,
+}
+
+impl Orders {
+    /// The next order; `None` once nobody can give one. Safe to cancel.
+    pub async fn recv(&mut self) -> Option<Order> {
+        tokio::select! {
+            biased;
+            order = self.reloads.recv() => order,
+            Ok(()) = self.asked.changed() => {
+                let number = *self.asked.borrow_and_update();
+                let tell = self.looked.clone();
+                Some(Order::Refresh { reply: Looked { number, tell } })
+            }
+        }
+    }
+}
+
+impl Looked {
+    /// What was found is published.
+    pub fn done(self) {
+        self.tell.send_replace(self.number);
+    }
 }
 
 /// Where the run loop and the others meet.
 #[derive(Debug)]
 pub struct Board {
     view: watch::Sender<Option<Arc<View>>>,
-    orders: mpsc::Sender<Order>,
+    reloads: mpsc::Sender<Order>,
+    /// How many have wanted to know what is now, and for how many of them the run loop has looked.
+    asked: watch::Sender<u64>,
+    looked: watch::Sender<u64>,
+    /// Who may ask beside root before there is a view.
+    group: OnceLock<u32>,
     /// The last events.
     pub history: History,
     /// Which names addresses were answered for; the run loop learns them.
@@ -131,17 +174,41 @@ pub enum OrderError {
 impl Board {
     /// An empty board, and where its orders come out.
     #[must_use]
-    pub fn new() -> (Arc<Self>, mpsc::Receiver<Order>) {
-        let (orders, ordered) = mpsc::channel(ORDERS_MAX);
+    pub fn new() -> (Arc<Self>, Orders) {
+        let (reloads, ordered) = mpsc::channel(RELOADS_MAX);
+        let (asked, looked) = (watch::Sender::new(0), watch::Sender::new(0));
+        let orders = Orders {
+            reloads: ordered,
+            asked: asked.subscribe(),
+            looked: looked.clone(),
+        };
         let board = Self {
             view: watch::Sender::new(None),
-            orders,
+            reloads,
+            asked,
+            looked,
+            group: OnceLock::new(),
             history: History::default(),
             names: names::History::default(),
             epoch: Instant::now(),
             alive_ms: AtomicU64::new(0),
         };
-        (Arc::new(board), ordered)
+        (Arc::new(board), orders)
+    }
+
+    /// Says who may ask, before there is a view that does. Once.
+    pub fn set_group(&self, group: u32) {
+        // The first word holds: it is that of the start.
+        let _kept = self.group.set(group);
+    }
+
+    /// Who may ask beside root.
+    #[must_use]
+    pub fn group(&self) -> Option<u32> {
+        match self.view() {
+            Some(view) => view.group.clone()?.ok(),
+            None => self.group.get().copied(),
+        }
     }
 
     /// Publishes what is now; to be called by the run loop alone.
@@ -172,8 +239,16 @@ impl Board {
     /// As [`Self::view`], after the run loop was asked to look again. One that does not answer within `limit` changes
     /// nothing: what was published last is given.
     pub async fn newest(&self, limit: Duration) -> Option<Arc<View>> {
-        // That it is late shows in its last sign of life.
-        let _looked = self.order(limit, |reply| Order::Refresh { reply }).await;
+        let mut number = 0;
+        self.asked.send_modify(|asked| {
+            *asked += 1;
+            number = *asked;
+        });
+        if !self.asked.is_closed() {
+            let mut looked = self.looked.subscribe();
+            // That it is late shows in its last sign of life.
+            let _looked = tokio::time::timeout(limit, looked.wait_for(|looked| *looked >= number)).await;
+        }
         self.view()
     }
 
@@ -187,10 +262,75 @@ impl Board {
         order: impl FnOnce(oneshot::Sender<T>) -> Order,
     ) -> Result<T, OrderError> {
         let (reply, replied) = oneshot::channel();
-        self.orders.try_send(order(reply)).map_err(|_| OrderError::Busy)?;
+        self.reloads
+            .try_send(order(reply))
+            .map_err(|_| OrderError::Busy)?;
         match tokio::time::timeout(limit, replied).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) | Err(_) => Err(OrderError::Silent),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn those_who_ask_are_joined_and_take_no_place_from_a_reload() {
+        let (board, mut orders) = Board::new();
+        let crowd: Vec<_> = (0..100)
+            .map(|_| {
+                let board = Arc::clone(&board);
+                tokio::spawn(async move { board.newest(LIMIT).await.is_none() })
+            })
+            .collect();
+        // On the one thread of this test: all of them have asked.
+        tokio::task::yield_now().await;
+        let reload = {
+            let board = Arc::clone(&board);
+            tokio::spawn(async move { board.order(LIMIT, |reply| Order::Reload { reply }).await })
+        };
+        tokio::task::yield_now().await;
+        let Some(Order::Reload { reply }) = orders.recv().await else {
+            panic!("a reload comes first, whoever else is there");
+        };
+        drop(reply);
+        assert!(reload.await.unwrap().is_err());
+        let Some(Order::Refresh { reply }) = orders.recv().await else {
+            panic!("somebody has asked");
+        };
+        reply.done();
+        for one in crowd {
+            assert!(one.await.unwrap(), "all of them are answered by one look");
+        }
+        let none = tokio::time::timeout(Duration::ZERO, orders.recv()).await;
+        assert!(none.is_err(), "there is nothing left to do");
+    }
+
+    #[tokio::test]
+    async fn who_asks_during_a_look_gets_the_next_one() {
+        let (board, mut orders) = Board::new();
+        let ask = |board: &Arc<Board>| {
+            let board = Arc::clone(board);
+            tokio::spawn(async move { board.newest(LIMIT).await.is_none() })
+        };
+        let first = ask(&board);
+        let Some(Order::Refresh { reply }) = orders.recv().await else {
+            panic!("somebody has asked");
+        };
+        let second = ask(&board);
+        tokio::task::yield_now().await;
+        reply.done();
+        assert!(first.await.unwrap());
+        tokio::task::yield_now().await;
+        assert!(!second.is_finished(), "what he asked after was not looked at");
+        let Some(Order::Refresh { reply }) = orders.recv().await else {
+            panic!("somebody has asked");
+        };
+        reply.done();
+        assert!(second.await.unwrap());
     }
 }

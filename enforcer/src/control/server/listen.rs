@@ -172,8 +172,7 @@ async fn accept(listener: &UnixListener, board: &Arc<Board>, slots: &Slots) {
 
 fn meet(stream: UnixStream, board: &Arc<Board>, slots: &Slots) {
     let Ok(peer) = Peer::of(&stream) else { return };
-    let group = board.view().and_then(|view| view.group.clone()?.ok());
-    let rights = peer.rights(group);
+    let rights = peer.rights(board.group());
     if rights == Rights::None {
         // Without a slot the connection just ends.
         if let Some(slot) = slots.take_stranger() {

@@ -177,8 +177,8 @@ async fn show_events(board: &Arc<Board>, query: &str) -> Result<Response<Body>, 
             "since, follow, verdict, process, name and to are known",
         )
     })?;
-    // What has just happened is read first.
-    let _view = board.newest(REFRESH_LIMIT).await;
+    // What has just happened is read first; before there is a policy nothing can have.
+    let _view = board.newest(REFRESH_LIMIT).await.ok_or_else(starting)?;
     Ok(response(LINES, events::stream(board, query)))
 }
 

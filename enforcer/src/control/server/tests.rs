@@ -348,7 +348,7 @@ async fn the_client_and_the_server_understand_each_other() {
 async fn an_older_or_newer_daemon_is_recognised() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("control");
-    for (header, theirs) in [("enforcer-control-version: 2\r\n", "2"), ("", "none")] {
+    for (header, theirs) in [("enforcer-control-version: 2\r\n", "version 2"), ("", "none")] {
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let daemon = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
@@ -386,7 +386,7 @@ async fn a_thousand_at_once_are_turned_away_and_leave_nothing() {
         }
     };
     assert!(
-        refused.is_refused("busy") || matches!(refused, ClientError::Garbage(_)),
+        refused.is_refused("busy") || matches!(refused, ClientError::Ended(_)),
         "{refused:?}"
     );
     // Those who were turned away have been told, as far as there were places for that.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tracing::error;
 
 use super::Daemon;
@@ -14,7 +14,7 @@ use crate::control::access::group_id;
 use crate::control::history::{ENTRIES_MAX, Moment};
 use crate::control::model::{ConfigProblem, Event, Hook, Outcome, Owner, ReloadOutcome, Verdict};
 use crate::control::server::Server;
-use crate::control::view::{Board, Findings, Order, Refusal, View};
+use crate::control::view::{Board, Findings, Order, Orders, Refusal, View};
 use crate::control::{self, VERSION};
 use crate::daemon::denial::Denial;
 use crate::daemon::names::History;
@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// What is known for others, and who is waiting.
 pub(super) struct Control {
     board: Arc<Board>,
-    orders: mpsc::Receiver<Order>,
+    orders: Orders,
     /// `None` for what keeps nothing, and so has no place for a socket.
     server: Option<Server>,
     owners: Owners,
@@ -55,9 +55,13 @@ pub(super) struct Before {
 }
 
 impl Control {
-    /// Listens for the instance; without one there is nobody to listen for.
-    pub(super) fn start(instance: Option<&Instance>) -> Self {
+    /// Listens for the instance, to root and to `group`; without an instance there is nobody to listen for.
+    pub(super) fn start(instance: Option<&Instance>, group: Option<&str>) -> Self {
         let (board, orders) = Board::new();
+        // One that there is not is told with the first view.
+        if let Some(Ok(group)) = group.map(group_id) {
+            board.set_group(group);
+        }
         let server = instance.and_then(|instance| {
             let socket = control::socket(&Folders::of(instance).runtime);
             Server::start(socket, Arc::clone(&board))
@@ -214,8 +218,7 @@ impl Daemon {
                 }
                 self.tell_suppressed();
                 self.publish();
-                // Whoever asked may have gone.
-                let _told = reply.send(());
+                reply.done();
             }
             Order::Reload { reply } => {
                 self.control.outcome = None;

@@ -45,7 +45,7 @@ pub(super) async fn temporary(options: Options, signals: &mut Signals) -> anyhow
             },
         }
     };
-    let control = Control::start(None);
+    let control = Control::start(None, None);
     let mut daemon = Daemon {
         events: None,
         ending: Ending::start(|words| warn!("{words}")),
@@ -90,7 +90,8 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
     } = recorded;
     let cgroup = target(&policy).map_err(failure::of_cgroup)?;
     let (kept, saved) = Kept::open(&instance)?;
-    let mut control = Control::start(Some(&instance));
+    let group = policy.config.control.group.as_deref();
+    let mut control = Control::start(Some(&instance), group);
     if !is_new {
         control.is_refused(board::replaced_by_saved(&options.file));
     }
