@@ -7,7 +7,8 @@
 //! the way to it (a ConfigMap of Kubernetes swaps the link `..data`). What is read from a folder is only that something
 //! happened in it; whether a file is another one its [`Stamp`] tells, after the folder has been quiet for a moment. The
 //! daemon's look at itself does the same every few seconds, for what inotify does not see: network file systems, folders
-//! that are not there yet.
+//! that are not there yet. What could not be used is tried again though nothing has happened to it, ever more seldom: the
+//! reason may have been one that passes, such as descriptors or memory that were used up.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -32,6 +33,10 @@ use crate::state::configuration::Recorded;
 const QUIET: Duration = Duration::from_millis(200);
 /// A folder that is never quiet is looked at all the same.
 const QUIET_MAX: Duration = Duration::from_secs(2);
+/// How long after a file could not be used it is tried again; each time twice as long.
+const RETRY: Duration = Duration::from_secs(5);
+/// The longest of these pauses.
+const RETRY_MAX: Duration = Duration::from_secs(300);
 /// Most symbolic links on the way to a file, as the kernel follows them (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 
@@ -55,6 +60,17 @@ pub(super) struct Watch {
     stamps: Stamps,
     /// Since when something has been happening, and when it counts as over.
     settling: Option<(Instant, Instant)>,
+    retry: Option<Retry>,
+    /// Why what was tried last could not be used; empty once it could.
+    why: String,
+}
+
+/// Files that could not be used.
+#[derive(Debug)]
+struct Retry {
+    files: BTreeSet<PathBuf>,
+    at: Instant,
+    pause: Duration,
 }
 
 impl Watch {
@@ -75,6 +91,8 @@ impl Watch {
             watches: BTreeSet::new(),
             stamps: Stamps::new(),
             settling: None,
+            retry: None,
+            why: String::new(),
         };
         watch.follow(stamps);
         watch
@@ -83,8 +101,23 @@ impl Watch {
     /// Looks after these files instead.
     pub(super) fn follow(&mut self, stamps: Stamps) {
         self.stamps = stamps;
+        self.retry = None;
+        self.why.clear();
         self.arm();
         self.look();
+    }
+
+    /// The files that were taken last could not be used. Whether that is to be told, and not known already.
+    fn could_not_use(&mut self, files: BTreeSet<PathBuf>, why: String) -> bool {
+        let is_news = why != self.why;
+        let pause = match &self.retry {
+            Some(retry) if !is_news => (retry.pause * 2).min(RETRY_MAX),
+            _ => RETRY,
+        };
+        let at = Instant::now() + pause;
+        self.retry = Some(Retry { files, at, pause });
+        self.why = why;
+        is_news
     }
 
     /// Whether a file is another one than before, for what the kernel does not tell.
@@ -95,13 +128,23 @@ impl Watch {
         }
     }
 
-    /// Waits until a file has changed and nothing happens any more. Safe to cancel.
+    /// Waits until a file has changed and nothing happens any more, or one is to be tried again. Safe to cancel.
     pub(super) async fn changed(&mut self) {
         loop {
             let Some((since, until)) = self.settling else {
-                self.happens().await;
-                let now = Instant::now();
-                self.settling = Some((now, now + QUIET));
+                tokio::select! {
+                    () = self.happens() => {
+                        let now = Instant::now();
+                        self.settling = Some((now, now + QUIET));
+                    }
+                    () = self.retries() => {
+                        // Whoever can not take them now is told again.
+                        if let Some(retry) = &mut self.retry {
+                            retry.at = Instant::now() + retry.pause;
+                        }
+                        return;
+                    }
+                }
                 continue;
             };
             tokio::select! {
@@ -121,14 +164,23 @@ impl Watch {
         }
     }
 
-    /// The files that have changed, which count as known from here on.
-    fn take_changed(&mut self) -> Vec<PathBuf> {
-        let mut changed = Vec::new();
+    /// Waits until files are to be tried again. Safe to cancel.
+    async fn retries(&self) {
+        match &self.retry {
+            Some(retry) => tokio::time::sleep_until(retry.at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The files that have changed, which count as known from here on, and those that could not be used before.
+    fn take_changed(&mut self) -> BTreeSet<PathBuf> {
+        let retried = self.retry.as_ref().map(|retry| retry.files.clone());
+        let mut changed = retried.unwrap_or_default();
         for (path, stamp) in &mut self.stamps {
             let now = Stamp::of(path);
             if *stamp != now {
                 *stamp = now;
-                changed.push(path.clone());
+                changed.insert(path.clone());
             }
         }
         changed
@@ -223,28 +275,33 @@ impl Daemon {
         if self.reload.is_some() || self.holds {
             return;
         }
-        let changed = self.watch.take_changed();
-        let changed: Vec<String> = changed
-            .iter()
-            .map(|path| format!("`{}`", path.display()))
-            .collect();
+        let files = self.watch.take_changed();
+        let changed: Vec<String> = files.iter().map(|path| format!("`{}`", path.display())).collect();
         let changed = changed.join(", ");
         let (problems, outcome) = Policy::load_again(&self.file, &self.text);
         let (policy, recorded) = match outcome {
             Ok(read) => read,
             Err(failed) => {
-                error!(
-                    "{changed} changed and can not be used ({failed:#}): what was there before stays in force"
-                );
-                problems.iter().for_each(|problem| error!("{problem}"));
+                let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                if self
+                    .watch
+                    .could_not_use(files, format!("{failed:#}\n{}", words.join("\n")))
+                {
+                    error!(
+                        "{changed} changed and can not be used ({failed:#}): what was there before stays in force"
+                    );
+                    words.iter().for_each(|problem| error!("{problem}"));
+                }
                 return;
             }
         };
         problems.iter().for_each(|problem| warn!("{problem}"));
         if let Err(failed) = self.answers.switch(&policy, Some(&self.policy)).await {
-            error!(
-                "{changed} changed and can not be used ({failed:#}): what was there before stays in force"
-            );
+            if self.watch.could_not_use(files, format!("{failed:#}")) {
+                error!(
+                    "{changed} changed and can not be used ({failed:#}): what was there before stays in force"
+                );
+            }
             return;
         }
         info!("{changed} changed: it is applied");
@@ -301,14 +358,14 @@ mod tests {
         fs::write(&new, "new").unwrap();
         fs::rename(&new, &path).unwrap();
         watch.changed().await;
-        assert_eq!(watch.take_changed(), std::slice::from_ref(&path));
+        assert_eq!(watch.take_changed(), [path.clone()].into());
         assert!(watch.take_changed().is_empty(), "told once");
         fs::remove_file(&path).unwrap();
         watch.changed().await;
-        assert_eq!(watch.take_changed(), std::slice::from_ref(&path));
+        assert_eq!(watch.take_changed(), [path.clone()].into());
         fs::write(&path, "back").unwrap();
         watch.changed().await;
-        assert_eq!(watch.take_changed(), [path]);
+        assert_eq!(watch.take_changed(), [path].into());
     }
 
     #[tokio::test]
@@ -319,7 +376,34 @@ mod tests {
         assert!(watch.take_changed().is_empty());
         fs::write(&path, "other").unwrap();
         watch.changed().await;
-        assert_eq!(watch.take_changed(), [path]);
+        assert_eq!(watch.take_changed(), [path].into());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_used_is_tried_again_and_told_once() {
+        let (_folder, path, mut watch) = watched("tags.json");
+        fs::write(&path, "other").unwrap();
+        watch.changed().await;
+        let files = watch.take_changed();
+        assert_eq!(files, [path].into());
+        let mut pauses = Vec::new();
+        let why = || "too many open files".to_owned();
+        for round in 0..9 {
+            assert_eq!(watch.could_not_use(files.clone(), why()), round == 0);
+            let begin = Instant::now();
+            watch.changed().await;
+            pauses.push(begin.elapsed().as_secs());
+            assert_eq!(watch.take_changed(), files);
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 300, 300, 300]);
+        assert!(watch.could_not_use(files.clone(), "another reason".to_owned()));
+        let begin = Instant::now();
+        watch.changed().await;
+        assert_eq!(begin.elapsed().as_secs(), RETRY.as_secs());
+        // Once they are used there is nothing to try again.
+        watch.follow(files.iter().map(|file| (file.clone(), Stamp::of(file))).collect());
+        let changed = tokio::time::timeout(RETRY_MAX * 2, watch.changed()).await;
+        assert!(changed.is_err() && watch.take_changed().is_empty());
     }
 
     #[tokio::test]
@@ -337,11 +421,11 @@ mod tests {
         symlink("..2", at("..data_tmp")).unwrap();
         fs::rename(at("..data_tmp"), at("..data")).unwrap();
         watch.changed().await;
-        assert_eq!(watch.take_changed(), std::slice::from_ref(&path));
+        assert_eq!(watch.take_changed(), [path.clone()].into());
         // Its new folder is watched as well.
         fs::write(at("..2").join("tags.json"), "again").unwrap();
         watch.changed().await;
-        assert_eq!(watch.take_changed(), [path]);
+        assert_eq!(watch.take_changed(), [path].into());
     }
 
     #[tokio::test]
@@ -353,7 +437,7 @@ mod tests {
         fs::write(&path, "other").unwrap();
         watch.look();
         watch.changed().await;
-        assert_eq!(watch.take_changed(), [path]);
+        assert_eq!(watch.take_changed(), [path].into());
     }
 
     #[test]
