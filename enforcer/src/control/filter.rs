@@ -171,10 +171,16 @@ impl FromStr for Destination {
     fn from_str(text: &str) -> Result<Self, FilterError> {
         let failed = || {
             FilterError(format!(
-                "`{}` is no address or prefix: 192.0.2.1, 192.0.2.0/24:443, [2001:db8::1]:443",
+                "`{}` is no address or prefix: 192.0.2.1, 192.0.2.0/24:443, [2001:db8::1]:443; a name is looked for with \
+                 `--name`",
                 text.escape_default()
             ))
         };
+        if text.contains('%') {
+            return Err(FilterError(
+                "a zone (`%eth0`) is not known of events: leave it out".into(),
+            ));
+        }
         let (addresses, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let (addresses, behind) = rest.split_once(']').ok_or_else(failed)?;

@@ -33,6 +33,14 @@ pub enum TargetError {
     /// A whole URL, or something with a path.
     #[error("a name or an address is expected, not a URL or an image: for example `contoso.azurecr.io:443`")]
     Path,
+    /// An address with a zone.
+    #[error(
+        "what stands behind `%` is known to this host alone, and not judged: leave it out, as in `fe80::1`"
+    )]
+    Zone,
+    /// Brackets around something else.
+    #[error("in brackets stands an IPv6 address: `[2001:db8::1]:443`")]
+    Brackets,
     /// A pattern.
     #[error("a pattern is many names: ask for one of them")]
     Pattern,
@@ -52,6 +60,9 @@ impl FromStr for Target {
         if text.contains('*') {
             return Err(TargetError::Pattern);
         }
+        if text.contains('%') {
+            return Err(TargetError::Zone);
+        }
         let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         if let Ok(address) = bare.unwrap_or(text).parse::<IpAddr>() {
             return Ok(Self {
@@ -63,6 +74,14 @@ impl FromStr for Target {
             return Ok(Self {
                 host: Host::Address(address.ip().to_canonical()),
                 port: Some(port(&address.port().to_string())?),
+            });
+        }
+        if let Some((inside, behind)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            let has_port = inside.parse::<IpAddr>().is_ok() && behind.starts_with(':');
+            return Err(if has_port {
+                TargetError::Port
+            } else {
+                TargetError::Brackets
             });
         }
         let (name, port) = match text.rsplit_once(':') {
@@ -128,6 +147,11 @@ mod tests {
             ("https://contoso.azurecr.io", TargetError::Path),
             ("contoso.azurecr.io/app:v1", TargetError::Path),
             ("*.example.com", TargetError::Pattern),
+            ("fe80::1%eth0", TargetError::Zone),
+            ("[fe80::1%eth0]:443", TargetError::Zone),
+            ("[contoso.azurecr.io]:443", TargetError::Brackets),
+            ("[2001:db8::1]:99999", TargetError::Port),
+            ("[2001:db8::1]443", TargetError::Brackets),
             ("", TargetError::Name(NameError::Empty)),
         ] {
             assert_eq!(text.parse::<Target>(), Err(error), "{text}");
