@@ -6,11 +6,12 @@ use std::net::Ipv4Addr;
 use enforcer::config::RuleId;
 use enforcer::endpoints::Condition;
 use enforcer::policy::table::Grant;
+use enforcer::special;
 use ipnet::{IpNet, Ipv4Net};
 
 /// Lengths of the prefixes.
 const LENGTHS: std::ops::RangeInclusive<u8> = 20..=32;
-/// Between these networks, so that no address is special.
+/// Between these networks.
 const FIRST: Ipv4Addr = Ipv4Addr::new(1, 0, 0, 0);
 const LAST: Ipv4Addr = Ipv4Addr::new(223, 255, 255, 255);
 
@@ -34,7 +35,7 @@ impl Prefixes {
             let net = net.trunc();
             let before = taken.range(..=net.broadcast().to_bits()).next_back();
             let is_free = before.is_none_or(|(_, other)| other.broadcast() < net.network());
-            if is_free && !net.addr().is_loopback() {
+            if is_free && special::of_prefix(net.into()).is_none() {
                 taken.insert(net.network().to_bits(), net);
             }
         }

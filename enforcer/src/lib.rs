@@ -16,5 +16,6 @@ pub mod names;
 pub mod policy;
 pub mod prefixes;
 pub mod resolve;
+pub mod special;
 pub mod state;
 pub mod top;

@@ -1,4 +1,4 @@
-//! Special-purpose addresses: what an answer may not point to.
+//! Special-purpose addresses: what an answer may not point to, and what belongs to no service of a provider.
 //!
 //! A name that resolves to the host itself, to its neighbours or to a cloud's metadata service is either an attack (DNS
 //! rebinding) or a mistake, so such addresses are refused. The tables follow the IANA special-purpose address registries
@@ -175,6 +175,39 @@ pub fn judge(address: IpAddr, private_link: &[IpNet]) -> Result<IpAddr, &'static
     Ok(address.to_canonical())
 }
 
+/// What a published prefix has that belongs to no service: special-purpose addresses, a part of them or all of a kind.
+///
+/// One address of a public prefix may be special (168.63.129.16): it takes nothing from the others.
+#[must_use]
+pub fn of_prefix(prefix: IpNet) -> Option<&'static str> {
+    if prefix.prefix_len() == prefix.max_prefix_len()
+        && let Err(why) = judge(prefix.addr(), &[])
+    {
+        return Some(why);
+    }
+    match prefix {
+        IpNet::V4(prefix) => {
+            let meets = |net: &Ipv4Net| net.contains(&prefix) || prefix.contains(net);
+            let found = V4.iter().find(|(net, ..)| meets(net));
+            found.map(|(_, _, why)| *why)
+        }
+        IpNet::V6(prefix) => {
+            let meets = |net: &Ipv6Net| net.contains(&prefix) || prefix.contains(net);
+            if BENCHMARKING.contains(&prefix) {
+                return None;
+            }
+            if [NAT64, SIX_TO_FOUR, TEREDO].iter().any(meets) {
+                return Some("IPv4 in IPv6 (RFC 6052, RFC 3056, RFC 4380)");
+            }
+            match V6.iter().find(|(net, ..)| meets(net)) {
+                Some((_, _, why)) => Some(why),
+                None if GLOBAL.contains(&prefix) => None,
+                None => Some("reserved (RFC 4291)"),
+            }
+        }
+    }
+}
+
 /// Judges `address`, which may be carried inside of `outer`: a prefix may cover either.
 fn judge_v4(address: Ipv4Addr, outer: IpAddr, private_link: &[IpNet]) -> Result<(), &'static str> {
     not_metadata(address.into())?;
@@ -217,7 +250,7 @@ fn not_metadata(address: IpAddr) -> Result<(), &'static str> {
 }
 
 /// The IPv4 address behind the well-known prefix of NAT64.
-pub(super) fn nat64(address: IpAddr) -> Option<IpAddr> {
+pub(crate) fn nat64(address: IpAddr) -> Option<IpAddr> {
     match address {
         IpAddr::V6(address) if NAT64.contains(&address) => carried(address).first().copied().map(IpAddr::V4),
         IpAddr::V4(_) | IpAddr::V6(_) => None,
@@ -297,6 +330,48 @@ mod tests {
             );
         }
         assert_eq!(judged("::ffff:198.51.100.1", &[]), Ok("198.51.100.1".to_owned()));
+    }
+
+    #[test]
+    fn prefixes_that_no_service_has_are_told_by_their_class() {
+        let of = |text: &str| of_prefix(text.parse().unwrap());
+        for (prefix, why) in [
+            ("127.0.0.0/8", "loopback (RFC 1122)"),
+            ("127.0.0.1/32", "loopback (RFC 1122)"),
+            ("10.0.0.0/8", "private (RFC 1918)"),
+            ("10.1.2.0/24", "private (RFC 1918)"),
+            ("172.0.0.0/8", "private (RFC 1918)"),
+            ("169.254.0.0/16", "link-local (RFC 3927)"),
+            ("169.254.169.254/32", "instance metadata service"),
+            ("168.63.129.16/32", "Azure host agent (WireServer)"),
+            ("100.64.0.0/10", "shared (RFC 6598)"),
+            ("224.0.0.0/24", "multicast (RFC 5771)"),
+            ("0.0.0.0/0", "this network (RFC 791)"),
+            ("::1/128", "loopback (RFC 4291)"),
+            ("::/0", "IPv4 in IPv6 (RFC 6052, RFC 3056, RFC 4380)"),
+            ("fe80::/10", "link-local (RFC 4291)"),
+            ("fd00::/48", "unique local (RFC 4193)"),
+            (
+                "64:ff9b::a00:0/104",
+                "IPv4 in IPv6 (RFC 6052, RFC 3056, RFC 4380)",
+            ),
+            ("2002:a00::/24", "IPv4 in IPv6 (RFC 6052, RFC 3056, RFC 4380)"),
+            ("4000::/16", "reserved (RFC 4291)"),
+        ] {
+            assert_eq!(of(prefix), Some(why), "{prefix}");
+        }
+        for prefix in [
+            "13.70.72.136/29",
+            "168.63.128.0/23",
+            "198.51.100.0/24",
+            "198.18.0.0/15",
+            "2603:1010:6:402::90/125",
+            "2001:db8::/32",
+            "2001:2::/48",
+            "2600::/12",
+        ] {
+            assert_eq!(of(prefix), None, "{prefix}");
+        }
     }
 
     #[test]

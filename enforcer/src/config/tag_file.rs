@@ -25,6 +25,7 @@ use super::problem::{Problem, Source, Span, quote};
 use super::report::Report;
 use super::suggest;
 use crate::prefixes::{PrefixSet, read_plain};
+use crate::special;
 
 /// What every hint about such a file comes down to.
 const WRITE_ANEW: &str = "download the file anew; it is published as `ServiceTags_Public_YYYYMMDD.json`";
@@ -381,6 +382,11 @@ impl Reader<'_> {
         if prefix::is_wide(net) {
             let what = format!("`{net}` has addresses that anybody can have, and belongs to no service");
             return self.wrong(number, text.range.clone(), &what, WRITE_ANEW);
+        }
+        if let Some(why) = special::of_prefix(net) {
+            let what = format!("`{net}` is no place of a service: {why}");
+            let hint = "download the file anew; what is meant is granted as such: `prefix = [...]` in an `[[allow]]`";
+            return self.wrong(number, text.range.clone(), &what, hint);
         }
         match net {
             IpNet::V4(net) => self.v4.push(net),

@@ -15,7 +15,7 @@ use super::{minute, times};
 use crate::config::proposal::{Proposal, propose};
 use crate::config::{Mode, PORTS_MAX, RULES_MAX};
 use crate::names::ServerName;
-use crate::resolve::special;
+use crate::special;
 
 /// Most lines about what has no name.
 const UNNAMED_MAX: usize = 500;

@@ -9,7 +9,7 @@
 //!                     driver (the task; owns all of it)  <-  book (what is known)  ->  Snapshot
 //! ```
 //!
-//! [`age`], [`answer`], [`book`], [`chain`], [`health`], [`list`], [`sanity`], [`saved`], [`schedule`], [`special`] and [`system`] do no I/O and read no clock:
+//! [`age`], [`answer`], [`book`], [`chain`], [`health`], [`list`], [`sanity`], [`saved`], [`schedule`] and [`system`] do no I/O and read no clock:
 //! `now` is a parameter and randomness is given. [`upstream`] and [`driver`] are the shell around them.
 
 pub mod age;
@@ -23,7 +23,6 @@ pub mod list;
 pub mod sanity;
 pub mod saved;
 pub mod schedule;
-pub mod special;
 pub mod system;
 pub mod upstream;
 

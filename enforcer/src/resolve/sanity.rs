@@ -6,8 +6,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Question, special};
+use super::Question;
 use crate::config::ServiceTag;
+use crate::special;
 
 /// Why an address outside of the tags is refused.
 pub const OUTSIDE: &str = "outside of its service tag (sanity_tag)";

@@ -15,7 +15,8 @@ use crate::config::{Config, Place, RuleKind};
 use crate::elapsed::Elapsed;
 use crate::endpoints::{Condition, Endpoint, GrantedName, Scopes, Target, filtered_upstreams};
 use crate::names::{NameRule, ServerName};
-use crate::resolve::{FamilyState, NOT_ASKED_YET, NameSnapshot, Standing, special};
+use crate::resolve::{FamilyState, NOT_ASKED_YET, NameSnapshot, Standing};
+use crate::special;
 
 impl Case<'_> {
     /// The target and the server name, where they are names.

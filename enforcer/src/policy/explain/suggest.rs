@@ -14,7 +14,7 @@ use crate::config::proposal::{self, Proposal};
 use crate::config::{LISTS_MAX, Names, Quic, RULES_MAX, RuleKind};
 use crate::endpoints::{Condition, Scopes, Target};
 use crate::names::{NameRule, ServerName};
-use crate::resolve::special;
+use crate::special;
 
 /// The suggestions for a case that does not pass.
 pub(super) fn suggestions(case: &Case<'_>) -> Vec<Suggestion> {

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::{Files, Severity, parse};
 use crate::endpoints;
-use crate::resolve::{FamilyState, KnownAddress, LastGood, RefusedAddress, Standing, special};
+use crate::resolve::{FamilyState, KnownAddress, LastGood, RefusedAddress, Standing};
+use crate::special;
 
 struct NoFiles;
 
