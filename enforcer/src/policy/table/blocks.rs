@@ -30,6 +30,9 @@ pub(super) struct Blocks<F: Family> {
 pub(super) struct Pieces<F: Family> {
     /// Those within a block.
     narrow: Vec<F::Piece>,
+    /// Whether they came in order: lists of prefixes are sorted as a rule.
+    is_ascending: bool,
+    newest: F::Piece,
     /// Those that cover one or more.
     wide: Vec<(Node, HeldId)>,
 }
@@ -38,6 +41,8 @@ impl<F: Family> Pieces<F> {
     pub(super) fn with_capacity(count: usize) -> Self {
         Self {
             narrow: Vec::with_capacity(count),
+            is_ascending: true,
+            newest: F::Piece::default(),
             wide: Vec::new(),
         }
     }
@@ -46,6 +51,8 @@ impl<F: Family> Pieces<F> {
     pub(super) fn push(&mut self, first: F::Number, length: u8, held: HeldId) {
         let piece = F::piece(first, length, held);
         if length > super::family::BLOCK_BITS {
+            self.is_ascending &= self.newest <= piece;
+            self.newest = piece;
             self.narrow.push(piece);
         } else {
             self.wide.push((Node::around(F::block(piece), length), held));
@@ -142,7 +149,9 @@ impl<F: Family> Blocks<F> {
             wide.add(node, held);
         }
         let mut narrow = pieces.narrow;
-        F::sort(&mut narrow);
+        if !pieces.is_ascending {
+            F::sort(&mut narrow);
+        }
         self.laid_out(wide, narrow, holdings)
     }
 
@@ -163,7 +172,13 @@ impl<F: Family> Blocks<F> {
         let mut by_block = Appending::of(pieces);
         let mut worked = Worked::<F>::new();
         let mut start = 0;
-        while let Some(piece) = by_block.items().get(start) {
+        loop {
+            if around.is_empty() {
+                start = plain::<F>(start, &mut by_block, &mut intervals, holdings);
+            }
+            let Some(piece) = by_block.items().get(start) else {
+                break;
+            };
             let block = F::block(*piece);
             let behind = by_block.items()[start..].iter();
             let count = behind.take_while(|piece| F::block(**piece) == block).count();
@@ -317,6 +332,64 @@ impl<F: Family> Blocks<F> {
             put(first, last, grant);
         }
     }
+}
+
+/// Lays out blocks from `start` on, where one begins, as long as it is plain how: what is granted in them lies side by
+/// side. Returns where the first block begins of which that is not so.
+///
+/// This is where the time of a replacement goes. Prefixes are spread over blocks by chance: a loop for each block would
+/// end where no processor foresees it, and cost several times of what it does. So there is one loop for all of them, which
+/// takes the same steps for a prefix of the same block as for one of the next.
+fn plain<F: Family>(
+    start: usize,
+    by_block: &mut Appending<F::Piece>,
+    intervals: &mut Appending<F::Interval>,
+    holdings: &mut Holdings,
+) -> usize {
+    let (pieces, entries) = by_block.parts();
+    let Some(piece) = pieces.get(start) else {
+        return start;
+    };
+    let mut open = intervals.begin();
+    let mut block = F::block(*piece);
+    let mut held = F::held(*piece);
+    let mut word = holdings.word(held);
+    // The first piece of the block, and the one that is looked at.
+    let (mut block_at, mut at) = (position(start), position(start));
+    // What lies before, in no block of these.
+    let mut before: Option<F::Number> = None;
+    for piece in &pieces[start..] {
+        let (first, last) = F::span(*piece);
+        let (next_block, next_held) = (F::block(*piece), F::held(*piece));
+        let is_same_block = next_block == block;
+        if before >= Some(first) {
+            intervals.give_up(open);
+            return block_at as usize;
+        }
+        if first.previous() == before && is_same_block && next_held == held && before.is_some() {
+            // Two that make one; what makes a whole block of it is not plain.
+            if last == F::block_span(block).1 {
+                intervals.give_up(open);
+                return block_at as usize;
+            }
+            intervals.prolong(|interval| F::interval(F::parts(block, interval).0, last, word));
+        } else {
+            if next_held != held {
+                held = next_held;
+                word = holdings.word(held);
+            }
+            (block, block_at) = (next_block, if is_same_block { block_at } else { at });
+            open = intervals.push(open, is_same_block, block, F::interval(first, last, word));
+        }
+        before = Some(last);
+        at += 1;
+        entries.put(block, block_at, at - block_at);
+    }
+    pieces.len()
+}
+
+fn position(at: usize) -> u32 {
+    u32::try_from(at).expect("fewer grants than 32 bits count: memory ends before")
 }
 
 /// A block that was worked out.

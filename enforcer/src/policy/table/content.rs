@@ -90,8 +90,14 @@ impl Sorted {
             v4: Pieces::with_capacity(grants.len()),
             v6: Pieces::with_capacity(0),
         };
+        // Grants of one rule stand in a row as a rule.
+        let mut last = None;
         for grant in grants {
-            let held = holdings.number(grant.rule, grant.condition)?;
+            let held = match last {
+                Some((rule, condition, held)) if rule == grant.rule && condition == grant.condition => held,
+                _ => holdings.number(grant.rule, grant.condition)?,
+            };
+            last = Some((grant.rule, grant.condition, held));
             match grant.net {
                 IpNet::V4(net) => sorted.v4.push(net.network().to_bits(), net.prefix_len(), held),
                 IpNet::V6(net) => sorted.v6.push(net.network().to_bits(), net.prefix_len(), held),

@@ -29,10 +29,34 @@ pub(super) enum Content<'a, T> {
 #[derive(Debug)]
 pub(super) struct NoRoom;
 
+/// Where runs are, by their blocks.
+#[derive(Debug)]
+pub(super) struct Entries(Vec<Index>);
+
+impl Entries {
+    fn new() -> Self {
+        Self(vec![Index::default(); BLOCKS as usize])
+    }
+
+    /// The run of a block is there.
+    #[inline]
+    pub(super) fn put(&mut self, block: u32, first: u32, count: u32) {
+        self.0[block as usize] = Index { first, count };
+    }
+}
+
+/// A run that is put behind the others item by item.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Open {
+    first: u32,
+    /// Behind its last item, and behind all items.
+    next: u32,
+}
+
 /// Runs that are put behind each other, ascending by their blocks.
 #[derive(Debug)]
 pub(super) struct Appending<T> {
-    index: Vec<Index>,
+    entries: Entries,
     items: Vec<T>,
     chunk: usize,
     /// Where the chunk ends in which the last run ends.
@@ -45,7 +69,7 @@ impl<T: Copy + Default> Appending<T> {
     /// Runs that lie behind each other in `items` already, as [`Self::is_at`] tells of each.
     pub(super) fn of(items: Vec<T>) -> Self {
         Self {
-            index: vec![Index::default(); BLOCKS as usize],
+            entries: Entries::new(),
             items,
             chunk: u32::MAX as usize,
             border: u32::MAX as usize,
@@ -56,10 +80,7 @@ impl<T: Copy + Default> Appending<T> {
     /// The run of a block is there.
     #[inline]
     pub(super) fn is_at(&mut self, block: u32, first: usize, count: usize) {
-        self.index[block as usize] = Index {
-            first: narrow(first),
-            count: narrow(count),
-        };
+        self.entries.put(block, narrow(first), narrow(count));
     }
 
     /// All items of runs.
@@ -67,10 +88,15 @@ impl<T: Copy + Default> Appending<T> {
         &self.items
     }
 
+    /// The same, and where it is noted which blocks they are of.
+    pub(super) fn parts(&mut self) -> (&[T], &mut Entries) {
+        (&self.items, &mut self.entries)
+    }
+
     /// Runs that do not cross a multiple of `chunk`; about `count` elements.
     pub(super) fn new(chunk: u32, count: usize) -> Self {
         Self {
-            index: vec![Index::default(); BLOCKS as usize],
+            entries: Entries::new(),
             items: Vec::with_capacity(count),
             chunk: chunk as usize,
             border: chunk as usize,
@@ -80,10 +106,60 @@ impl<T: Copy + Default> Appending<T> {
 
     /// Makes a block hold one grant.
     pub(super) fn whole(&mut self, block: u32, grant: GrantWord) {
-        self.index[block as usize] = Index {
+        self.entries.0[block as usize] = Index {
             first: grant.0,
             count: WHOLE,
         };
+    }
+
+    /// Begins a run of which it is not known yet how long it is.
+    pub(super) fn begin(&self) -> Open {
+        let first = narrow(self.items.len());
+        Open { first, next: first }
+    }
+
+    /// Puts one more item behind the run `open`, or where that does not `go_on`, begins another one with it. It is the run
+    /// of `block`, which holds it at once.
+    #[inline]
+    pub(super) fn push(&mut self, open: Open, goes_on: bool, block: u32, item: T) -> Open {
+        let mut open = Open {
+            first: if goes_on { open.first } else { open.next },
+            ..open
+        };
+        if open.next as usize == self.border {
+            open = self.cross(open);
+        }
+        self.items.push(item);
+        open.next += 1;
+        self.entries.put(block, open.first, open.next - open.first);
+        open
+    }
+
+    /// Goes on in the next chunk with a run that has come to the end of its own.
+    #[cold]
+    fn cross(&mut self, open: Open) -> Open {
+        let (first, border) = (open.first as usize, self.border);
+        self.border = border.saturating_add(self.chunk);
+        if first < border {
+            self.gaps.push((first, border - first));
+            self.items.extend_from_within(first..border);
+        }
+        Open {
+            first: narrow(border),
+            next: narrow(self.items.len()),
+        }
+    }
+
+    /// Changes the last item of the run that is open.
+    pub(super) fn prolong(&mut self, changed: impl FnOnce(&T) -> T) {
+        if let Some(last) = self.items.last_mut() {
+            *last = changed(last);
+        }
+    }
+
+    /// Takes the run `open` back. Its block has to be told anew what it holds.
+    pub(super) fn give_up(&mut self, open: Open) {
+        self.items.truncate(open.first as usize);
     }
 
     /// Makes a block hold `items`, of which there is at least one.
@@ -99,10 +175,7 @@ impl<T: Copy + Default> Appending<T> {
             first = border;
         }
         self.items.extend(items);
-        self.index[block as usize] = Index {
-            first: narrow(first),
-            count: narrow(count),
-        };
+        self.entries.put(block, narrow(first), narrow(count));
     }
 
     /// The runs in `capacity` positions; otherwise how many they would need.
@@ -121,7 +194,7 @@ impl<T: Copy + Default> Appending<T> {
             room.give(narrow(first), narrow(count));
         }
         Ok(Runs {
-            index: self.index,
+            index: self.entries.0,
             items: self.items,
             room,
             capacity,
@@ -132,7 +205,7 @@ impl<T: Copy + Default> Appending<T> {
     /// The longest first, which leaves fewer gaps.
     fn packed(self, capacity: u32) -> Option<Runs<T>> {
         let mut runs = Runs {
-            index: self.index,
+            index: self.entries.0,
             items: vec![T::default(); capacity as usize],
             room: Room::behind(0, capacity, narrow(self.chunk)),
             capacity,
