@@ -136,7 +136,7 @@ impl Enforcing {
                 return Ok(None);
             }
             return Ok(Some(Update {
-                generation: self.enforcement.publish(&self.table, policy.settings()).0,
+                generation: self.publish(policy.settings())?,
                 added: spans_beyond(&changed.added, &changed.removed),
                 removed: spans_beyond(&changed.removed, &changed.added),
             }));
@@ -207,13 +207,34 @@ impl Enforcing {
             names: &policy.names,
         };
         let change = Change::between(granted, actual, settings.mode);
-        let generation = self.enforcement.publish(&self.table, settings).0;
+        let generation = self.publish(settings)?;
         self.survey = Some(Survey::of(generation, &ranges));
         Ok(Some(Update {
             generation,
             added: change.additions.len(),
             removed: change.removals.len(),
         }))
+    }
+
+    /// Puts what the table holds into force. Where the kernel does not take it, the next update works everything out anew:
+    /// the table is ahead of what is in force.
+    fn publish(&mut self, settings: Settings) -> Result<u64, KernelError> {
+        let published = self.enforcement.try_publish(&self.table, settings);
+        if published.is_err() {
+            self.table = Table::new(self.enforcement.capacity());
+            self.published = None;
+        }
+        published.map(|generation| generation.0)
+    }
+
+    /// Whether what is in force is less than what was last asked for, since the kernel did not take it.
+    pub(super) fn is_behind(&self) -> bool {
+        self.published.is_none()
+    }
+
+    /// Gives back the memory that only changes need.
+    pub(super) fn rest(&mut self) {
+        self.enforcement.rest();
     }
 
     fn follow(&mut self, policy: &Policy, answers: &Arc<Snapshot>) {
@@ -229,7 +250,7 @@ impl Enforcing {
     /// Judges everything in `cgroup` from now on. Only after a policy has been published.
     pub(super) fn attach(&mut self, cgroup: &Cgroup) -> Result<Vec<LinkFound>, KernelError> {
         debug_assert!(
-            self.published.is_some(),
+            self.generation() > 0,
             "without a policy everything would be denied"
         );
         self.enforcement.attach(cgroup.as_fd(), cgroup.path())

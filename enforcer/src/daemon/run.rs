@@ -32,7 +32,7 @@ use super::answers::Answers;
 use super::denial::Denial;
 use super::ending::Ending;
 use super::enforcing::{Enforcing, Update};
-use super::memory;
+use super::memory::{self, Tidying};
 use super::names::{History, turns};
 use super::notify::Notifier;
 use super::policy::Policy;
@@ -44,9 +44,6 @@ use crate::state::Instance;
 
 /// How long the first answers, and those for the new names of a reload, are waited for.
 const FIRST_ANSWERS: Duration = Duration::from_secs(10);
-
-/// How often memory is given back that answers have come and gone in.
-const TIDY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What the command line says.
 #[derive(Debug)]
@@ -109,8 +106,7 @@ struct Daemon {
     counted: Counters,
     /// A new policy whose names are being asked for.
     reload: Option<Reload>,
-    /// The generation for which memory was given back last, and when.
-    tidied: (u64, Instant),
+    tidying: Tidying,
     /// Those who ask.
     control: Control,
 }
@@ -119,7 +115,7 @@ impl Daemon {
     /// Until a signal ends it.
     async fn serve(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         let look = Ticks::every(self.health.period()).context("the kernel gives no timer")?;
-        memory::give_back();
+        self.give_back();
         loop {
             tokio::select! {
                 number = signals.next() => match number {
@@ -144,6 +140,7 @@ impl Daemon {
                 () = self.watch.changed() => self.start_change().await,
                 () = look.next() => {
                     self.watch.look();
+                    self.catch_up().await;
                     self.tell_suppressed();
                     self.look_at_upstreams().await;
                     self.look_after();
@@ -155,12 +152,26 @@ impl Daemon {
         }
     }
 
-    /// Gives memory back once in a while, when something has come and gone.
+    /// Gives memory back when what changes has come and gone.
     fn tidy(&mut self) {
-        let generation = self.enforcing.generation();
-        if generation != self.tidied.0 && self.tidied.1.elapsed() >= TIDY_INTERVAL {
-            self.tidied = (generation, Instant::now());
-            memory::give_back();
+        if self
+            .tidying
+            .is_due(self.enforcing.generation(), Instant::now().into_std())
+        {
+            self.give_back();
+        }
+    }
+
+    fn give_back(&mut self) {
+        self.enforcing.rest();
+        memory::give_back();
+    }
+
+    /// Tries again what the kernel did not take.
+    async fn catch_up(&mut self) {
+        if self.enforcing.is_behind() {
+            let snapshot = self.answers.newest();
+            self.follow(&snapshot).await;
         }
     }
 

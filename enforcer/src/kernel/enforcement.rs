@@ -220,13 +220,30 @@ impl Enforcement {
     }
 
     /// Puts a policy into force: addresses of both families, server names and settings at one store. Costs what has
-    /// changed since the same table was published the time before the last. Nothing can fail here: a table holds only
-    /// what fits.
+    /// changed since the same table was published the time before the last. A table holds only what fits.
+    ///
+    /// # Errors
+    /// [`KernelError::Map`] when the kernel refuses to map a part of its tables; the policy from before is in force then.
     ///
     /// # Panics
     /// When the table was made for another capacity than [`Self::capacity`].
-    pub fn publish(&mut self, table: &Table, settings: Settings) -> Generation {
+    pub fn try_publish(&mut self, table: &Table, settings: Settings) -> Result<Generation, KernelError> {
         self.tables.publish(table, settings)
+    }
+
+    /// As [`Self::try_publish`], for whoever can not go on without it: tests, and what is measured.
+    ///
+    /// # Panics
+    /// As that, and when it fails.
+    pub fn publish(&mut self, table: &Table, settings: Settings) -> Generation {
+        self.try_publish(table, settings)
+            .unwrap_or_else(|error| panic!("the policy could not be published: {error}"))
+    }
+
+    /// Gives back what publications have mapped of the tables, which counts as memory of this process. The next one maps
+    /// what it needs.
+    pub fn rest(&mut self) {
+        self.tables.rest();
     }
 
     /// What the tables of the kernel hold.

@@ -1,4 +1,9 @@
 //! A BPF array mapped into the daemon: written and read without a system call for each element.
+//!
+//! [`Mapped`] is a part of an array, or all of it, for as long as it lives. [`Windows`] maps what is written, and only for
+//! as long as changes come.
+
+mod windows;
 
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
@@ -11,6 +16,8 @@ use enforcer_common::table::{Index, IntervalV4, IntervalV6, PolicyWord};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::error::KernelError;
+
+pub(super) use windows::Windows;
 
 /// Types that lie in mapped arrays: plain numbers without padding, for which every bit pattern is a value.
 ///
@@ -54,6 +61,17 @@ impl<T: Element> Mapped<T> {
         count: usize,
         writable: bool,
     ) -> Result<Self, KernelError> {
+        Self::part(map, fd, 0, count, writable)
+    }
+
+    /// Maps `count` elements from position `first` of the array behind `fd`. The bytes before must be whole pages.
+    fn part(
+        map: &'static str,
+        fd: BorrowedFd<'_>,
+        first: usize,
+        count: usize,
+        writable: bool,
+    ) -> Result<Self, KernelError> {
         const { assert!(size_of::<T>().is_multiple_of(8), "the stride of a BPF array") };
         let protection = if writable {
             ProtFlags::READ | ProtFlags::WRITE
@@ -68,7 +86,7 @@ impl<T: Element> Mapped<T> {
                 protection,
                 MapFlags::SHARED,
                 fd,
-                0,
+                Self::length(first) as u64,
             )
         }
         .map_err(|error| KernelError::Map {
@@ -82,11 +100,6 @@ impl<T: Element> Mapped<T> {
             source: std::io::ErrorKind::Unsupported.into(),
         })?;
         Ok(Self { start, count })
-    }
-
-    /// Elements.
-    pub(super) const fn count(&self) -> usize {
-        self.count
     }
 
     const fn length(count: usize) -> usize {

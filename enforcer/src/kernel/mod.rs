@@ -9,7 +9,7 @@
 //! - [`preflight`]: what the kernel and the process must be able to do
 //! - [`Ender`]: ends the sockets of denied sessions
 //! - [`direct`]: maps that the programs reach by their address
-//! - [`mapped`], [`sys`]: the modules with unsafe code: mappings, and raw bpf(2)
+//! - [`mapped`], [`object`], [`sys`]: the modules with unsafe code: mappings, and raw bpf(2)
 
 pub mod by_hand;
 pub mod cgroup;
@@ -22,6 +22,7 @@ pub mod events;
 mod links;
 pub mod loaded;
 mod mapped;
+mod object;
 pub mod pins;
 pub mod preflight;
 mod self_check;
@@ -37,9 +38,7 @@ pub use enforcement::{Enforcement, Probe, RunTime, Settings};
 pub use error::KernelError;
 pub use events::{Event, Events};
 pub use loaded::loaded;
+pub(crate) use object::{OBJECT, let_go_of_object};
 pub use pins::{Damage, LinkFound, MapsFound, Pins, Was};
 pub use self_check::{Trial, WrongVerdict, self_check};
 pub use tables::Loaded;
-
-/// The kernel programs, as the build script made them.
-pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("ENFORCER_EBPF_OBJECT"));

@@ -12,7 +12,7 @@ use enforcer_common::table::{BLOCKS, Generation, Index, IntervalV4, IntervalV6};
 
 use super::enforcement::Settings;
 use super::error::KernelError;
-use super::mapped::{Element, Mapped};
+use super::mapped::{Element, Mapped, Windows};
 use crate::config::Capacity;
 use crate::endpoints::GrantedName;
 use crate::policy::table::{Range, decode, decode_names};
@@ -41,17 +41,17 @@ pub(super) struct Mappable {
     pub(super) bytes: u64,
 }
 
-/// The mapped tables.
+/// The tables. The header is mapped all the time, the rest while it changes: see [`Self::rest`].
 pub(super) struct Tables {
     header: Mapped<Header>,
-    index_v4: Mapped<Index>,
-    table_v4: Mapped<IntervalV4>,
-    index_v6: Mapped<Index>,
-    table_v6: Mapped<IntervalV6>,
-    scopes: Mapped<u64>,
-    name_head: Mapped<NameHead>,
-    name_table: Mapped<NameEntry>,
-    name_text: Mapped<u64>,
+    index_v4: Windows<Index>,
+    table_v4: Windows<IntervalV4>,
+    index_v6: Windows<Index>,
+    table_v6: Windows<IntervalV6>,
+    scopes: Windows<u64>,
+    name_head: Windows<NameHead>,
+    name_table: Windows<NameEntry>,
+    name_text: Windows<u64>,
     /// Of a half.
     capacity: Capacity,
     halves: Halves,
@@ -65,53 +65,65 @@ const fn both(half: u32) -> usize {
 }
 
 impl Tables {
-    /// Maps the maps that `of` gives by their names.
+    /// Works with the maps that `of` gives by their names.
     ///
     /// # Errors
-    /// Those of `of`; [`KernelError::Map`] when one can not be mapped, or is of another size than any enforcer's.
+    /// Those of `of`; [`KernelError::Map`] when the header can not be mapped, or a map is of another size than any
+    /// enforcer's.
     pub(super) fn open(
         of: impl Fn(&'static str) -> Result<Mappable, KernelError>,
         writable: bool,
     ) -> Result<Self, KernelError> {
-        fn mapped<T: Element>(
-            name: &'static str,
-            map: &Mappable,
-            writable: bool,
-        ) -> Result<Mapped<T>, KernelError> {
+        fn any<T: Element>(name: &'static str, map: Mappable) -> Windows<T> {
             let count = usize::try_from(map.bytes).unwrap_or(usize::MAX) / size_of::<T>();
-            Mapped::new(name, map.fd.as_fd(), count, writable)
+            Windows::new(name, map.fd, count)
         }
         fn sized<T: Element>(
-            of: &impl Fn(&'static str) -> Result<Mappable, KernelError>,
             name: &'static str,
             count: usize,
-            writable: bool,
-        ) -> Result<Mapped<T>, KernelError> {
+            of_size: impl Fn(&'static str, usize) -> Result<Mappable, KernelError>,
+        ) -> Result<Windows<T>, KernelError> {
+            Ok(any(name, of_size(name, count * size_of::<T>())?))
+        }
+        let of_size = |name: &'static str, bytes: usize| {
             let map = of(name)?;
-            if map.bytes != (count * size_of::<T>()) as u64 {
+            if map.bytes != bytes as u64 {
                 return Err(other_size(name, map.bytes));
             }
-            mapped(name, &map, writable)
-        }
-        let table_v4: Mapped<IntervalV4> = mapped("TABLE_V4", &of("TABLE_V4")?, writable)?;
-        let table_v6: Mapped<IntervalV6> = mapped("TABLE_V6", &of("TABLE_V6")?, writable)?;
+            Ok(map)
+        };
+        let header = of_size("HEADER", size_of::<Header>())?;
+        let table_v4: Windows<IntervalV4> = any("TABLE_V4", of("TABLE_V4")?);
+        let table_v6: Windows<IntervalV6> = any("TABLE_V6", of("TABLE_V6")?);
         let half = |count: usize| u32::try_from(count / 2).unwrap_or_default();
         let capacity = Capacity::new(half(table_v4.count()), half(table_v6.count()))
             .ok_or_else(|| other_size("TABLE_V4", table_v4.count() as u64))?;
         Ok(Self {
-            header: sized(&of, "HEADER", 1, writable)?,
-            index_v4: sized(&of, "INDEX_V4", both(BLOCKS), writable)?,
+            header: Mapped::new("HEADER", header.fd.as_fd(), 1, writable)?,
+            index_v4: sized("INDEX_V4", both(BLOCKS), of_size)?,
             table_v4,
-            index_v6: sized(&of, "INDEX_V6", both(BLOCKS), writable)?,
+            index_v6: sized("INDEX_V6", both(BLOCKS), of_size)?,
             table_v6,
-            scopes: sized(&of, "SCOPES", both(CONDITIONS), writable)?,
-            name_head: sized(&of, "NAME_HEAD", 2, writable)?,
-            name_table: sized(&of, "NAME_TABLE", both(NAMES), writable)?,
-            name_text: sized(&of, "NAME_TEXT", both(TEXT_WORDS), writable)?,
+            scopes: sized("SCOPES", both(CONDITIONS), of_size)?,
+            name_head: sized("NAME_HEAD", 2, of_size)?,
+            name_table: sized("NAME_TABLE", both(NAMES), of_size)?,
+            name_text: sized("NAME_TEXT", both(TEXT_WORDS), of_size)?,
             capacity,
             halves: Halves::default(),
             floor: Generation(0),
         })
+    }
+
+    /// Unmaps what publications have mapped. Nothing is lost by it, and the next one maps what it needs.
+    pub(super) fn rest(&mut self) {
+        self.index_v4.close();
+        self.table_v4.close();
+        self.index_v6.close();
+        self.table_v6.close();
+        self.scopes.close();
+        self.name_head.close();
+        self.name_table.close();
+        self.name_text.close();
     }
 
     /// What a half holds.
@@ -161,7 +173,8 @@ impl Tables {
     /// Reads the policy in force; `None` before the first.
     ///
     /// # Errors
-    /// [`KernelError::Layout`] for maps of another build; [`KernelError::System`] when it changes all the time.
+    /// [`KernelError::Layout`] for maps of another build; [`KernelError::Map`] when they can not be mapped;
+    /// [`KernelError::System`] when it changes all the time.
     pub(super) fn read(&self) -> Result<Option<Loaded>, KernelError> {
         let blocks = BLOCKS as usize;
         let (v4, v6) = (self.capacity.ipv4() as usize, self.capacity.ipv6() as usize);
@@ -179,18 +192,20 @@ impl Tables {
             }
             let half = generation.half().index() as usize;
             let ranges = decode(
-                &self.index_v4.read(half * blocks, blocks),
-                &self.table_v4.read(half * v4, v4),
-                &self.index_v6.read(half * blocks, blocks),
-                &self.table_v6.read(half * v6, v6),
-                &self.scopes.read(half * CONDITIONS as usize, CONDITIONS as usize),
+                &self.index_v4.read(half * blocks, blocks)?,
+                &self.table_v4.read(half * v4, v4)?,
+                &self.index_v6.read(half * blocks, blocks)?,
+                &self.table_v6.read(half * v6, v6)?,
+                &self
+                    .scopes
+                    .read(half * CONDITIONS as usize, CONDITIONS as usize)?,
             );
             let names = decode_names(
-                self.name_head.read(half, 1).first().copied().unwrap_or_default(),
-                &self.name_table.read(half * NAMES as usize, NAMES as usize),
+                self.name_head.read(half, 1)?.first().copied().unwrap_or_default(),
+                &self.name_table.read(half * NAMES as usize, NAMES as usize)?,
                 &self
                     .name_text
-                    .read(half * TEXT_WORDS as usize, TEXT_WORDS as usize),
+                    .read(half * TEXT_WORDS as usize, TEXT_WORDS as usize)?,
             );
             if self.header.word() == word {
                 return Ok(Some(Loaded {

@@ -14,6 +14,7 @@ use super::super::answers::Answers;
 use super::super::ending::Ending;
 use super::super::enforcing::Enforcing;
 use super::super::failure;
+use super::super::memory::Tidying;
 use super::super::policy::Policy;
 use super::super::signals::{self, Signals};
 use super::board::{self, Control};
@@ -53,7 +54,7 @@ pub(super) async fn temporary(options: Options, signals: &mut Signals) -> anyhow
         told: Arc::default(),
         counted: Counters::default(),
         reload: None,
-        tidied: (0, Instant::now()),
+        tidying: Tidying::new(Instant::now().into_std()),
         control,
         health: Health::new(options.notifier.watchdog_interval()),
         notifier: options.notifier,
@@ -114,7 +115,7 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
         told: Arc::default(),
         counted,
         reload: None,
-        tidied: (0, Instant::now()),
+        tidying: Tidying::new(Instant::now().into_std()),
         control,
         health: Health::new(options.notifier.watchdog_interval()),
         notifier: options.notifier,

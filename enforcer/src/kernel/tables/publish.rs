@@ -40,12 +40,20 @@
 //! other one. Where the table has more changes behind it than it remembers, has been laid out anew, or is not the one
 //! that this half was written from, all of it is written. So is the first publication of a process into maps that
 //! another one has left: what its half that does not count holds, nobody knows; it may have been in the middle of step 1.
+//!
+//! **Through what it is written.** The arrays are mapped a window at a time, when step 1 first writes there, and unmapped
+//! once nothing has changed for a while ([`Tables::rest`]). A mapping is a way to the array's own pages, not a copy:
+//! nothing is written back when it ends, and two mappings of a page, one after the other, are the same memory. What orders
+//! the stores of the protocol is order between stores of one processor, whatever addresses they went through. The header
+//! stays mapped, so that step 2 can not fail. Step 1 can, where the kernel refuses a mapping: then there is no step 2, the
+//! policy from before counts, and what this half holds is unknown, as above.
 
 use enforcer_common::names::{CONDITIONS, NAMES, TEXT_WORDS};
 use enforcer_common::table::{BLOCKS, Half, Index, PolicyWord, WHOLE};
 
 use super::super::enforcement::Settings;
-use super::super::mapped::{Element, Mapped};
+use super::super::error::KernelError;
+use super::super::mapped::{Element, Windows};
 use super::{Generation, Tables};
 use crate::policy::table::{Part, Stamp, Table};
 
@@ -56,22 +64,29 @@ pub(super) struct Halves([Option<Stamp>; 2]);
 impl Tables {
     /// Puts a policy into force at one store. See the head of this file.
     ///
+    /// # Errors
+    /// [`KernelError::Map`] when a part of a table can not be mapped; the policy from before is in force then.
+    ///
     /// # Panics
     /// When the table is for maps of another capacity.
-    pub(in super::super) fn publish(&mut self, table: &Table, settings: Settings) -> Generation {
+    pub(in super::super) fn publish(
+        &mut self,
+        table: &Table,
+        settings: Settings,
+    ) -> Result<Generation, KernelError> {
         assert_eq!(
             table.capacity(),
             self.capacity,
             "a table for maps of another capacity"
         );
         let next = self.header.word().generation().max(self.floor).next();
-        self.bring_up_to_date(next.half(), table);
+        self.bring_up_to_date(next.half(), table)?;
         self.header.publish(PolicyWord::new(next, settings.bits()));
-        next
+        Ok(next)
     }
 
     /// Makes a half, which must not be the one that counts, the same as `table`.
-    fn bring_up_to_date(&mut self, half: Half, table: &Table) {
+    fn bring_up_to_date(&mut self, half: Half, table: &Table) -> Result<(), KernelError> {
         let at = half.index() as usize;
         let news = table.since(self.halves.0[at].take());
         Family {
@@ -80,42 +95,43 @@ impl Tables {
             start: at * self.capacity.ipv4() as usize,
             half: at,
         }
-        .write(&news.v4, table.index_v4(), table.intervals_v4());
+        .write(&news.v4, table.index_v4(), table.intervals_v4())?;
         Family {
             index: &mut self.index_v6,
             intervals: &mut self.table_v6,
             start: at * self.capacity.ipv6() as usize,
             half: at,
         }
-        .write(&news.v6, table.index_v6(), table.intervals_v6());
+        .write(&news.v6, table.index_v6(), table.intervals_v6())?;
         if news.conditions {
-            self.scopes.write(at * CONDITIONS as usize, table.conditions());
+            self.scopes.write(at * CONDITIONS as usize, table.conditions())?;
         }
         if news.names {
             let names = table.names();
-            self.name_head.write(at, &[names.head]);
-            self.name_table.write(at * NAMES as usize, &names.entries);
-            self.name_text.write(at * TEXT_WORDS as usize, &names.text);
+            self.name_head.write(at, &[names.head])?;
+            self.name_table.write(at * NAMES as usize, &names.entries)?;
+            self.name_text.write(at * TEXT_WORDS as usize, &names.text)?;
         }
         self.halves.0[at] = Some(table.stamp());
+        Ok(())
     }
 }
 
 /// The arrays of one family, and where the half begins.
 struct Family<'a, T: Element> {
-    index: &'a mut Mapped<Index>,
-    intervals: &'a mut Mapped<T>,
+    index: &'a mut Windows<Index>,
+    intervals: &'a mut Windows<T>,
     start: usize,
     half: usize,
 }
 
 impl<T: Element> Family<'_, T> {
-    fn write(&mut self, part: &Part, index: &[Index], intervals: &[T]) {
+    fn write(&mut self, part: &Part, index: &[Index], intervals: &[T]) -> Result<(), KernelError> {
         let first = self.half * BLOCKS as usize;
         match part {
             Part::Whole => {
-                self.intervals.write(self.start, intervals);
-                self.index.write(first, index);
+                self.intervals.write(self.start, intervals)?;
+                self.index.write(first, index)?;
             }
             Part::Blocks(blocks) => {
                 for block in blocks {
@@ -123,11 +139,12 @@ impl<T: Element> Family<'_, T> {
                     let entry = index[block];
                     if entry.count != WHOLE {
                         let run = entry.first as usize..(entry.first + entry.count) as usize;
-                        self.intervals.write(self.start + run.start, &intervals[run]);
+                        self.intervals.write(self.start + run.start, &intervals[run])?;
                     }
-                    self.index.write(first + block, &[entry]);
+                    self.index.write(first + block, &[entry])?;
                 }
             }
         }
+        Ok(())
     }
 }
