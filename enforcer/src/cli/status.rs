@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::message::{Failure, Output, print};
+use super::message::{Failure, print};
 use super::service::{self, Service};
 use crate::control::client::{Client, ClientError};
 use crate::control::model::{DaemonState, State, Status};
@@ -32,8 +32,19 @@ pub(super) struct Arguments {
     #[arg(long)]
     allow_audit: bool,
     /// The form of the output
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    #[arg(short, long, value_enum, default_value_t = Form::Text)]
+    output: Form,
+}
+
+/// How the status is printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum Form {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// For monitoring systems, as /metrics of the control socket: for the textfile collector of node_exporter
+    Openmetrics,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -47,8 +58,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Err(error) => return Err(service::failure(instance, error)),
     };
     match arguments.output {
-        Output::Text => print(format_args!("{}", text::Shown(&status)))?,
-        Output::Json => print(format_args!("{}\n", serde_json::to_string_pretty(&status)?))?,
+        Form::Text => print(format_args!("{}", text::Shown(&status)))?,
+        Form::Json => print(format_args!("{}\n", serde_json::to_string_pretty(&status)?))?,
+        Form::Openmetrics => {
+            let text = super::block_on(Client::of(instance).metrics())?;
+            let text = text.map_err(|error| service::failure(instance, error))?;
+            print(format_args!("{text}"))?;
+        }
     }
     Ok(match status.state {
         State::Enforcing => ExitCode::SUCCESS,

@@ -106,7 +106,7 @@ pub(crate) const KEYS: [(&str, &[&str]); 8] = [
             "concurrency",
         ],
     ),
-    ("[control]", &["group"]),
+    ("[control]", &["group", "metrics"]),
 ];
 
 /// One table of the configuration.

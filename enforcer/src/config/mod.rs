@@ -396,6 +396,8 @@ pub const PORTS_MAX: usize = 16;
 pub struct Control {
     /// `group`: the group whose members may ask as root may, by its name in /etc/group or its number.
     pub group: Option<String>,
+    /// `metrics`: where metrics are served beside the socket, to anybody who can connect; an address of the loopback.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// The longest name of a group (`LOGIN_NAME_MAX` less its end, as for users).

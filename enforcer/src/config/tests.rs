@@ -419,6 +419,7 @@ proptest! {
             ("[[allow]]\nprefix = \"10.0.0.0/8\"", "server_name"),
             ("[[allow]]\nprefix = \"10.0.0.0/8\"", "name"),
             ("[enforce]", "cgroup"),
+            ("[control]", "metrics"),
             ("[resolver]", "servers"),
             ("[resolver]", "grace"),
         ] {

@@ -199,6 +199,15 @@ impl Client {
         }
     }
 
+    /// Metrics, in the text format of OpenMetrics.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn metrics(&self) -> Result<String, ClientError> {
+        let body = self.body(Method::GET, "/metrics", ANSWER_LIMIT).await?;
+        String::from_utf8(body.into()).map_err(ClientError::garbage)
+    }
+
     /// Asks for a document at `path` (with its query, percent-encoded), for `limit` at the most.
     ///
     /// # Errors
@@ -213,11 +222,15 @@ impl Client {
         path: &str,
         limit: Duration,
     ) -> Result<T, ClientError> {
+        let body = self.body(method, path, limit).await?;
+        serde_json::from_slice(&body).map_err(ClientError::garbage)
+    }
+
+    async fn body(&self, method: Method, path: &str, limit: Duration) -> Result<Bytes, ClientError> {
         let whole = async {
             let response = self.send(method, path).await?;
             let body = Limited::new(response.into_body(), DOCUMENT_MAX).collect().await;
-            let body = body.map_err(ClientError::of_read)?.to_bytes();
-            serde_json::from_slice(&body).map_err(ClientError::garbage)
+            Ok(body.map_err(ClientError::of_read)?.to_bytes())
         };
         tokio::select! {
             answered = timeout(limit, whole) => answered.map_err(|_| ClientError::Silent)?,

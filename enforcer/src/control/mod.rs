@@ -7,7 +7,7 @@
 //!
 //! [`model`] is the form of what goes over the socket, and docs/control.md its manual. [`view`] is what the run loop
 //! publishes and what it may be asked to do, [`history`] keeps the last events, [`filter`] chooses among them, [`status`]
-//! makes a document of a view, and [`pinned`] one of what the kernel holds when no daemon answers. [`access`] says who may
+//! makes a document of a view, [`metrics`] numbers for a monitoring system, and [`pinned`] one of what the kernel holds when no daemon answers. [`access`] says who may
 //! ask, [`server`] answers, in a thread of its own, and [`client`] asks. Nobody but the daemon and the command line knows
 //! this room.
 
@@ -16,6 +16,7 @@ pub mod client;
 pub mod explain;
 pub mod filter;
 pub mod history;
+pub mod metrics;
 pub mod model;
 pub mod pinned;
 pub mod plan;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::history::tests::at;
 use super::model::Hook;
 use super::status::Now;
-use super::view::{Findings, Refusal, View};
+use super::view::{Findings, Metered, Refusal, View};
 use crate::daemon::policy::Policy;
 use crate::kernel::{Counters, Damage, pins};
 use crate::names::ServerName;
@@ -89,6 +89,7 @@ pub(super) fn view(now: Now) -> View {
             moment: at(540),
             why: "/etc/enforcer/enforcer.toml:3:1: error: unknown key `logn_server` in `[[registry]]`".into(),
         }),
+        metered: Metered::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! listen ── who is it (access) ──> slots ──> http (hyper) ──> routes ──> Board
 //!              └── nobody: 403, without a byte of his being read
+//! port ─────── anybody ──────────> slots ──> http (hyper) ──> metrics, and nothing else
 //! ```
 //!
 //! Anybody may connect, so that whoever has no rights is told so; what he sends is never looked at. Everything has a
@@ -13,6 +14,7 @@ mod events;
 mod explain;
 mod listen;
 mod plan;
+mod port;
 mod routes;
 mod slots;
 mod stall;
@@ -25,9 +27,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -74,7 +77,12 @@ impl Server {
         let listens_at = Arc::clone(&place);
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || runtime.block_on(listen::listen(&listens_at, &board, stopped)))?;
+            .spawn(move || {
+                runtime.block_on(async {
+                    let port = port::listen(&board, stopped.clone());
+                    tokio::join!(listen::listen(&listens_at, &board, stopped.clone()), port);
+                });
+            })?;
         Ok(Self {
             stop,
             place,
@@ -102,9 +110,23 @@ impl Drop for Server {
 
 /// Answers the one request of a connection.
 async fn serve(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, rights: Rights, board: Arc<Board>) {
-    let answer = service_fn(move |request| {
+    let answer = |request| {
         let board = Arc::clone(&board);
-        async move { Ok::<_, Infallible>(routes::answer(request, rights, &board).await) }
+        async move { routes::answer(request, rights, &board).await }
+    };
+    serve_with(io, answer).await;
+}
+
+/// As [`serve`], by what `answer` gives.
+async fn serve_with<F>(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    answer: impl Fn(Request<Incoming>) -> F,
+) where
+    F: Future<Output = Response<Body>>,
+{
+    let answer = service_fn(|request| {
+        let answered = answer(request);
+        async { Ok::<_, Infallible>(answered.await) }
     });
     // What a client does wrong is his own affair, and told to him where that is possible.
     let _ended = http1::Builder::new()

@@ -354,6 +354,12 @@ fn of_health(view: &View, last_sign: Duration, now: Now) -> Vec<Warning> {
     if let Some(Err(why)) = &view.group {
         warn(WarningKind::Control, format!("only root may ask: {why}"));
     }
+    if let Some(why) = &view.metered.port_trouble {
+        warn(
+            WarningKind::Control,
+            format!("nobody can connect to the port of the metrics: {why}; it is tried again and again"),
+        );
+    }
     warnings
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -57,6 +57,43 @@ pub struct View {
     pub group: Option<Result<u32, String>>,
     /// The last reload, where it was refused.
     pub refused: Option<Refusal>,
+    /// What is counted for metrics.
+    pub metered: Metered,
+}
+
+/// What is counted for metrics. Whatever counts up here never goes back as long as the daemon lives.
+#[derive(Clone, Debug, Default)]
+pub struct Metered {
+    /// What was denied in all: what was found in the kernel at the start, and everything since.
+    pub totals: Counters,
+    /// Events that were read.
+    pub told: Told,
+    /// Reloads.
+    pub reloads: Reloads,
+    /// How many of the spans of addresses are of IPv6.
+    pub spans_v6: usize,
+    /// Why nobody can connect to the configured port.
+    pub port_trouble: Option<String>,
+}
+
+/// Events by verdict.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told {
+    /// Something was denied.
+    pub denied: u64,
+    /// It would have been.
+    pub audit: u64,
+}
+
+/// Reloads by outcome.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reloads {
+    /// A policy came into force.
+    pub applied: u64,
+    /// What there was before stays.
+    pub refused: u64,
+    /// When one was last applied.
+    pub last: Option<Moment>,
 }
 
 /// What is not as it should be.
@@ -158,6 +195,8 @@ pub struct Board {
     epoch: Instant,
     /// The last sign of life of the run loop, in milliseconds since then.
     alive_ms: AtomicU64,
+    /// Why nobody can connect to the configured port.
+    port_trouble: Mutex<Option<String>>,
 }
 
 /// Why an order was not taken.
@@ -192,6 +231,7 @@ impl Board {
             names: names::History::default(),
             epoch: Instant::now(),
             alive_ms: AtomicU64::new(0),
+            port_trouble: Mutex::default(),
         };
         (Arc::new(board), orders)
     }
@@ -234,6 +274,26 @@ impl Board {
     #[must_use]
     pub fn view(&self) -> Option<Arc<View>> {
         self.view.borrow().clone()
+    }
+
+    /// What is published, as it changes.
+    #[must_use]
+    pub fn views(&self) -> watch::Receiver<Option<Arc<View>>> {
+        self.view.subscribe()
+    }
+
+    /// Why nobody can connect to the configured port; `None` when anybody can, or none is configured.
+    #[must_use]
+    pub fn port_trouble(&self) -> Option<String> {
+        let trouble = self.port_trouble.lock();
+        // Nothing panics while it is held.
+        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says so, to be told by the run loop.
+    pub fn set_port_trouble(&self, trouble: Option<String>) {
+        let mut known = self.port_trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = trouble;
     }
 
     /// As [`Self::view`], after the run loop was asked to look again. One that does not answer within `limit` changes

@@ -53,6 +53,7 @@ enum From {
 struct Survey {
     generation: u64,
     spans: usize,
+    spans_v6: usize,
     trial: Trial,
 }
 
@@ -61,6 +62,7 @@ impl Survey {
         Self {
             generation,
             spans: ranges.len(),
+            spans_v6: ranges.iter().filter(|range| range.first.is_ipv6()).count(),
             trial: Trial::of(ranges),
         }
     }
@@ -323,6 +325,11 @@ impl Enforcing {
     /// How many spans of addresses were granted when everything was looked at last.
     pub(super) fn spans(&self) -> usize {
         self.survey.as_ref().map_or(0, |survey| survey.spans)
+    }
+
+    /// How many of them are of IPv6.
+    pub(super) fn spans_v6(&self) -> usize {
+        self.survey.as_ref().map_or(0, |survey| survey.spans_v6)
     }
 }
 

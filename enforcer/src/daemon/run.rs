@@ -280,10 +280,9 @@ impl Daemon {
             Ok(counters) => counters,
             Err(failed) => return error!("the kernel's counters can not be read: {failed}"),
         };
+        let news = counters.since(&self.counted);
         for (reason, count) in counters.iter() {
-            let suppressed = count
-                .suppressed
-                .saturating_sub(self.counted.get(reason).suppressed);
+            let suppressed = news.get(reason).suppressed;
             if suppressed > 0 {
                 warn!(
                     reason = reason.name(),
@@ -296,6 +295,7 @@ impl Daemon {
                 self.control.note_suppressed(reason.name(), suppressed);
             }
         }
+        self.control.count(&news);
         self.counted = counters;
     }
 }

@@ -72,6 +72,36 @@ impl Counters {
         self.counts.iter().copied()
     }
 
+    /// What was counted since `before`; all of it where that is more than there is now, since the maps were made anew.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let beyond = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);
+        let counts = self.iter().map(|(reason, now)| {
+            let before = before.get(reason);
+            let since = Count {
+                denied: beyond(now.denied, before.denied),
+                suppressed: beyond(now.suppressed, before.suppressed),
+            };
+            (reason, since)
+        });
+        Self {
+            counts: counts.collect(),
+        }
+    }
+
+    /// Counts these as well.
+    pub fn add(&mut self, more: &Self) {
+        for (reason, count) in more.iter() {
+            match self.counts.iter_mut().find(|(of, _)| *of == reason) {
+                Some((_, sum)) => {
+                    sum.denied = sum.denied.saturating_add(count.denied);
+                    sum.suppressed = sum.suppressed.saturating_add(count.suppressed);
+                }
+                None => self.counts.push((reason, count)),
+            }
+        }
+    }
+
     /// The count of one reason.
     #[must_use]
     pub fn get(&self, reason: Reason) -> Count {
@@ -91,5 +121,38 @@ impl Counters {
     #[must_use]
     pub fn suppressed(&self) -> u64 {
         self.iter().map(|(_, count)| count.suppressed).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counters with this count of two reasons.
+    fn counters(denied: u64, suppressed: u64) -> Counters {
+        let count = Count { denied, suppressed };
+        Counters {
+            counts: vec![(Reason::ALL[0], count), (Reason::ALL[1], count)],
+        }
+    }
+
+    #[test]
+    fn a_sum_never_goes_back() {
+        let mut total = counters(5, 1);
+        let mut before = total.clone();
+        // The last but one is after the maps were made anew.
+        for (denied, suppressed, expect) in [(7, 1, (7, 1)), (7, 3, (7, 3)), (2, 0, (9, 3)), (3, 2, (10, 5))]
+        {
+            let now = counters(denied, suppressed);
+            total.add(&now.since(&before));
+            before = now;
+            for reason in &Reason::ALL[..2] {
+                let sum = total.get(*reason);
+                assert_eq!((sum.denied, sum.suppressed), expect);
+            }
+        }
+        let mut nothing = Counters::default();
+        nothing.add(&counters(1, 1).since(&Counters::default()));
+        assert_eq!(nothing, counters(1, 1));
     }
 }

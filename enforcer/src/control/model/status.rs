@@ -325,6 +325,41 @@ pub enum WarningKind {
     Caution,
     /// Denials are counted and not told of.
     EventsLost,
-    /// The control socket is not as configured.
+    /// The control socket, or the port of the metrics, is not as configured.
     Control,
+}
+
+impl WarningKind {
+    /// Every kind, in the order of how bad it is.
+    pub const ALL: &[Self] = &[
+        Self::Detached,
+        Self::Misjudges,
+        Self::Reverted,
+        Self::Tampered,
+        Self::RunLoopSilent,
+        Self::NoDaemon,
+        Self::ReloadRefused,
+        Self::Held,
+        Self::Unconfirmed,
+        Self::Audit,
+        Self::ServerNamesOff,
+        Self::UdpAllowed,
+        Self::ExistingAllowed,
+        Self::RiskAccepted,
+        Self::Unresolved,
+        Self::Stale,
+        Self::Caution,
+        Self::EventsLost,
+        Self::Control,
+    ];
+
+    /// Its word in documents.
+    #[must_use]
+    pub fn word(self) -> String {
+        let word = serde_json::to_value(self).ok();
+        word.as_ref()
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    }
 }

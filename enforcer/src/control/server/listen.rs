@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -22,9 +22,9 @@ use crate::control::view::Board;
 use crate::state::folders::RUNTIME_DEFAULT;
 
 /// How often it is tried to make a socket where that was not possible.
-const RETRY: Duration = Duration::from_secs(5);
+pub(super) const RETRY: Duration = Duration::from_secs(5);
 /// How long, after no descriptor was left for a connection, the next one waits.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// How long somebody who is turned away has to hear it.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// What he may send meanwhile, unread.
@@ -198,7 +198,7 @@ fn meet(stream: UnixStream, board: &Arc<Board>, slots: &Slots) {
 
 /// Says why and hangs up. What was sent is taken and not looked at: to close a socket with unread bytes in it would make the
 /// other end fail before it has read why.
-async fn turn_away(mut stream: UnixStream, answer: Vec<u8>, slot: Slot) {
+pub(super) async fn turn_away(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: Vec<u8>, slot: Slot) {
     let farewell = async {
         stream.write_all(&answer).await?;
         stream.shutdown().await?;

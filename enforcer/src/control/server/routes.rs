@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::{Body, events, explain, plan};
 use crate::control::access::Rights;
 use crate::control::filter::Query;
+use crate::control::metrics::{self, usage::Usage};
 use crate::control::model::Problem;
 use crate::control::status::{self, Now};
 use crate::control::view::{Board, Order, OrderError};
@@ -41,11 +42,14 @@ pub(super) async fn answer(request: Request<Incoming>, rights: Rights, board: &A
         (&Method::GET, "/v1/events") => show_events(board, query).await,
         (&Method::GET, "/v1/explain") => explain::show(board, query).await,
         (&Method::GET, "/v1/plan") => plan::show(board).await,
+        (&Method::GET, "/metrics") => show_metrics(board).await,
         (&Method::POST, "/v1/reload") => match changes(rights, body).await {
             Ok(()) => reload(board).await,
             Err(refused) => Err(refused),
         },
-        (_, "/v1/status" | "/v1/events" | "/v1/explain" | "/v1/plan") => Err(wrong_method("GET")),
+        (_, "/v1/status" | "/v1/events" | "/v1/explain" | "/v1/plan" | "/metrics") => {
+            Err(wrong_method("GET"))
+        }
         (_, "/v1/reload") => Err(wrong_method("POST")),
         _ => Err(Refused::new(
             StatusCode::NOT_FOUND,
@@ -81,7 +85,7 @@ impl Refused {
         }
     }
 
-    fn response(self) -> Response<Body> {
+    pub(super) fn response(self) -> Response<Body> {
         let mut response = json(&self.problem);
         *response.status_mut() = self.status;
         if let Some(allow) = self.allow {
@@ -102,7 +106,7 @@ fn problem(code: &str, message: impl Into<String>, hint: impl Into<String>) -> P
     }
 }
 
-fn wrong_method(allow: &'static str) -> Refused {
+pub(super) fn wrong_method(allow: &'static str) -> Refused {
     Refused {
         allow: Some(allow),
         ..Refused::new(
@@ -168,6 +172,19 @@ async fn show_status(board: &Board) -> Result<Response<Body>, Refused> {
     Ok(json(&status))
 }
 
+async fn show_metrics(board: &Board) -> Result<Response<Body>, Refused> {
+    let text = metrics_text(board).await.ok_or_else(starting)?;
+    Ok(response(metrics::CONTENT_TYPE, Full::from(text).boxed_unsync()))
+}
+
+/// The metrics of now; `None` before the policy is in force.
+pub(super) async fn metrics_text(board: &Board) -> Option<String> {
+    let view = board.newest(REFRESH_LIMIT).await?;
+    let now = Now::read();
+    let status = status::of(&view, board.history.kept(), board.last_sign(), now);
+    Some(metrics::page(&view, &status, now, Usage::read()))
+}
+
 async fn show_events(board: &Arc<Board>, query: &str) -> Result<Response<Body>, Refused> {
     let query = Query::decode(query).map_err(|error| {
         Refused::new(
@@ -197,7 +214,7 @@ pub(super) fn json(document: &impl Serialize) -> Response<Body> {
     response(JSON, Full::from(text).boxed_unsync())
 }
 
-fn response(kind: &'static str, body: Body) -> Response<Body> {
+pub(super) fn response(kind: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -14,13 +14,13 @@ use crate::control::access::group_id;
 use crate::control::history::{ENTRIES_MAX, Moment};
 use crate::control::model::{ConfigProblem, Event, Hook, Outcome, Owner, ReloadOutcome, Verdict};
 use crate::control::server::Server;
-use crate::control::view::{Board, Findings, Order, Orders, Refusal, View};
+use crate::control::view::{Board, Findings, Metered, Order, Orders, Refusal, View};
 use crate::control::{self, VERSION};
 use crate::daemon::denial::Denial;
 use crate::daemon::names::History;
 use crate::daemon::owner::Owners;
 use crate::daemon::policy::{Policy, Told};
-use crate::kernel::{Damage, Events, pins};
+use crate::kernel::{Counters, Damage, Events, pins};
 use crate::resolve::Snapshot;
 use crate::state::{Folders, Instance};
 
@@ -43,6 +43,8 @@ pub(super) struct Control {
     /// What the configuration calls the group, and its id.
     group: Option<(String, Result<u32, String>)>,
     refused: Option<Refusal>,
+    /// What is counted for others.
+    metered: Metered,
     /// What came of a reload that failed at once.
     outcome: Option<ReloadOutcome>,
     waiting: Vec<oneshot::Sender<ReloadOutcome>>,
@@ -81,6 +83,7 @@ impl Control {
             attached: None,
             group: None,
             refused: None,
+            metered: Metered::default(),
             outcome: None,
             waiting: Vec::new(),
         }
@@ -118,7 +121,13 @@ impl Control {
     }
 
     /// Keeps a denial for those who ask.
-    pub(super) fn note(&self, denial: &Denial, owner: &Owner) {
+    pub(super) fn note(&mut self, denial: &Denial, owner: &Owner) {
+        let told = &mut self.metered.told;
+        *(if denial.audit {
+            &mut told.audit
+        } else {
+            &mut told.denied
+        }) += 1;
         let moment = Moment::now().back_to(denial.time);
         self.board
             .history
@@ -128,6 +137,22 @@ impl Control {
     /// Keeps how many denials were not told of.
     pub(super) fn note_suppressed(&self, reason: &str, count: u64) {
         self.board.history.push_suppressed(Moment::now(), reason, count);
+    }
+
+    /// Counts denials.
+    pub(super) fn count(&mut self, news: &Counters) {
+        self.metered.totals.add(news);
+    }
+
+    /// Counts a reload.
+    pub(super) fn count_reload(&mut self, is_applied: bool) {
+        let reloads = &mut self.metered.reloads;
+        if is_applied {
+            reloads.applied += 1;
+            reloads.last = Some(Moment::now());
+        } else {
+            reloads.refused += 1;
+        }
     }
 
     /// The file could not be used, and what is in force is another policy.
@@ -201,6 +226,11 @@ impl Daemon {
             counters: self.counted.clone(),
             group: self.control.group(self.policy.config.control.group.as_ref()),
             refused: self.control.refused.clone(),
+            metered: Metered {
+                spans_v6: self.enforcing.spans_v6(),
+                port_trouble: self.control.board.port_trouble(),
+                ..self.control.metered.clone()
+            },
         };
         self.control.board.publish(view);
     }
@@ -244,6 +274,7 @@ impl Daemon {
     /// A reload was refused before anything was asked for.
     pub(super) fn note_refused(&mut self, failed: &anyhow::Error, problems: &[Told]) {
         self.control.is_refused(refusal_words(failed, problems));
+        self.control.count_reload(false);
         self.control.outcome = Some(refused(self.enforcing.generation(), failed, problems));
     }
 
@@ -254,6 +285,7 @@ impl Daemon {
         failed: Option<&anyhow::Error>,
         problems: &[Told],
     ) {
+        self.control.count_reload(failed.is_none());
         match failed {
             Some(failed) => self.control.is_refused(refusal_words(failed, problems)),
             None => self.control.refused = None,

@@ -15,7 +15,7 @@ use super::{Daemon, FIRST_ANSWERS, target};
 use crate::daemon::enforcing::Enforcing;
 use crate::daemon::memory;
 use crate::daemon::policy::{Policy, Told};
-use crate::kernel::{Cgroup, Counters, Pins};
+use crate::kernel::{Cgroup, Counters, Pins, Was};
 use crate::resolve::Snapshot;
 use crate::state::configuration::Recorded;
 
@@ -132,6 +132,8 @@ impl Daemon {
             let events = enforcing.take_events()?;
             enforcing.attach(&cgroup)?;
             banner(policy, &cgroup);
+            // What the old ones have counted goes with them.
+            self.tell_suppressed();
             // Detaches the old programs.
             self.enforcing = enforcing;
             self.events = Some(events);
@@ -159,7 +161,7 @@ impl Daemon {
         let only_fewer = new.ports.iter().all(|port| old.ports.contains(port));
         // What does not fit must fail before anything has changed.
         policy.desired(snapshot)?;
-        let (mut enforcing, _) = Enforcing::load_pinned(policy, pins)?;
+        let (mut enforcing, maps) = Enforcing::load_pinned(policy, pins)?;
         // Without a policy in the maps, which are new where their capacity is, everything would be denied.
         let has_policy = enforcing.adopt()?;
         let update = if only_fewer && has_policy {
@@ -178,6 +180,11 @@ impl Daemon {
         banner(policy, cgroup);
         // One reader at a time.
         self.events = None;
+        // What the old programs have counted goes with their maps, unless the new ones go on with them.
+        self.tell_suppressed();
+        if maps.policy != Was::Taken {
+            self.counted = Counters::default();
+        }
         self.enforcing = enforcing;
         // The new policy is in force by now, told of or not.
         match self.enforcing.take_events() {

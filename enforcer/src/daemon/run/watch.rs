@@ -292,6 +292,7 @@ impl Daemon {
                     );
                     words.iter().for_each(|problem| error!("{problem}"));
                 }
+                self.control.count_reload(false);
                 return;
             }
         };
@@ -302,6 +303,7 @@ impl Daemon {
                     "{changed} changed and can not be used ({failed:#}): what was there before stays in force"
                 );
             }
+            self.control.count_reload(false);
             return;
         }
         info!("{changed} changed: it is applied");
