@@ -24,6 +24,7 @@ pub mod mounts;
 pub mod nameserver;
 mod namespace;
 pub mod operated;
+pub mod openmetrics;
 mod outcome;
 pub mod packets;
 mod programs;

@@ -23,7 +23,7 @@ pub(super) const CONFFILES: [&str; 1] = ["/etc/enforcer/enforcer.toml"];
 pub(super) const SCRIPTS: [&str; 3] = ["postinst", "postrm", "prerm"];
 
 /// Files of the repository that are installed as they are.
-const COPIES: [(&str, &str); 7] = [
+const COPIES: [(&str, &str); 9] = [
     (
         "config/systemd/enforcer.service",
         "lib/systemd/system/enforcer.service",
@@ -41,6 +41,14 @@ const COPIES: [(&str, &str); 7] = [
     (
         "config/systemd/containers.conf",
         "usr/share/doc/enforcer/examples/containers.conf",
+    ),
+    (
+        "config/grafana-dashboard.json",
+        "usr/share/doc/enforcer/examples/grafana-dashboard.json",
+    ),
+    (
+        "config/prometheus-alerts.yaml",
+        "usr/share/doc/enforcer/examples/prometheus-alerts.yaml",
     ),
     ("README.md", "usr/share/doc/enforcer/README.md"),
 ];
