@@ -30,8 +30,9 @@ impl PrefixSet {
         v4.dedup();
         v6.dedup();
         let again = count - v4.len() - v6.len();
-        v4.dedup_by(|inner, outer| outer.contains(&*inner));
-        v6.dedup_by(|inner, outer| outer.contains(&*inner));
+        // Where the one before has its address it has all of it.
+        v4.dedup_by(|inner, outer| outer.contains(&inner.addr()));
+        v6.dedup_by(|inner, outer| outer.contains(&inner.addr()));
         (Self { v4, v6 }, again)
     }
 
@@ -82,19 +83,57 @@ impl PrefixSet {
 /// here has no host bits set, and is no IPv4-mapped or IPv4-compatible prefix.
 #[must_use]
 pub fn read_plain(text: &[u8]) -> Option<IpNet> {
+    let mut window = [0; WINDOW];
+    if let Some(place) = window.get_mut(..text.len()) {
+        place.copy_from_slice(text);
+        if let Some((net, length)) = read_plain_v4(&window)
+            && length == text.len()
+        {
+            return Some(IpNet::V4(net));
+        }
+    }
     let slash = text.iter().rposition(|byte| *byte == b'/')?;
-    let (address, length) = (&text[..slash], length(&text[slash + 1..])?);
-    if address.contains(&b':') {
-        let bits = v6(address)?;
-        // Below ::/80 are addresses with another spelling or meaning.
-        let is_plain = length <= 128 && bits.checked_shl(length.into()).unwrap_or(0) == 0 && bits >> 48 != 0;
-        let net = is_plain.then(|| Ipv6Net::new(Ipv6Addr::from_bits(bits), length))?;
-        net.ok().map(IpNet::V6)
-    } else {
-        let bits = v4(address)?;
-        let is_plain = length <= 32 && bits.checked_shl(length.into()).unwrap_or(0) == 0;
-        let net = is_plain.then(|| Ipv4Net::new(Ipv4Addr::from_bits(bits), length))?;
-        net.ok().map(IpNet::V4)
+    let (bits, length) = (v6(&text[..slash])?, length(&text[slash + 1..])?);
+    // Below ::/80 are addresses with another spelling or meaning.
+    let is_plain = length <= 128 && bits.checked_shl(length.into()).unwrap_or(0) == 0 && bits >> 48 != 0;
+    let net = is_plain.then(|| Ipv6Net::new(Ipv6Addr::from_bits(bits), length))?;
+    net.ok().map(IpNet::V6)
+}
+
+/// Bytes in which a prefix of IPv4 lies whole, and what follows it.
+pub(crate) const WINDOW: usize = 32;
+
+/// As [`read_plain`], the prefix of IPv4 that a text begins with, and how many bytes of it that is. There may be more
+/// behind it, a digit as well.
+#[must_use]
+pub(crate) fn read_plain_v4(text: &[u8; WINDOW]) -> Option<(Ipv4Net, usize)> {
+    let (mut bits, mut at) = (0, 0);
+    for end in *b".../" {
+        let (octet, behind) = number(text, at)?;
+        if octet > 255 || text[behind % WINDOW] != end {
+            return None;
+        }
+        bits = bits << 8 | octet;
+        at = behind + 1;
+    }
+    let (length, behind) = number(text, at)?;
+    if length > 32 || bits.checked_shl(length).unwrap_or(0) != 0 {
+        return None;
+    }
+    let net = Ipv4Net::new(Ipv4Addr::from_bits(bits), u8::try_from(length).ok()?).ok()?;
+    Some((net, behind))
+}
+
+/// The decimal number of one to three digits at `at`, without zeros before it, and where it ends.
+#[inline]
+fn number(text: &[u8; WINDOW], at: usize) -> Option<(u32, usize)> {
+    let digit = |at: usize| u32::from(text[at % WINDOW].wrapping_sub(b'0'));
+    match (digit(at), digit(at + 1), digit(at + 2)) {
+        (10.., _, _) => None,
+        (one, _, _) if one == 0 => Some((0, at + 1)),
+        (one, 10.., _) => Some((one, at + 1)),
+        (one, two, 10..) => Some((one * 10 + two, at + 2)),
+        (one, two, three) => Some((one * 100 + two * 10 + three, at + 3)),
     }
 }
 
@@ -110,30 +149,6 @@ fn length(digits: &[u8]) -> Option<u8> {
             .then(|| value * 10 + u32::from(digit - b'0'))
     })?;
     value.try_into().ok()
-}
-
-fn v4(text: &[u8]) -> Option<u32> {
-    let (mut bits, mut octet, mut digits, mut octets) = (0_u32, 0_u32, 0, 1);
-    for byte in text {
-        match byte {
-            b'0'..=b'9' => {
-                if digits > 0 && octet == 0 {
-                    return None;
-                }
-                octet = octet * 10 + u32::from(byte - b'0');
-                digits += 1;
-                if octet > 255 {
-                    return None;
-                }
-            }
-            b'.' if digits > 0 && octets < 4 => {
-                bits = bits << 8 | octet;
-                (octet, digits, octets) = (0, 0, octets + 1);
-            }
-            _ => return None,
-        }
-    }
-    (digits > 0 && octets == 4).then_some(bits << 8 | octet)
 }
 
 fn v6(text: &[u8]) -> Option<u128> {

@@ -85,6 +85,31 @@ const V4: [(Ipv4Net, Cover, &str); 12] = [
     (v4([240, 0, 0, 0], 4), Never, "reserved (RFC 1112)"),
 ];
 
+/// The first octets below which anything of [`V4`] or [`METADATA`] lies: a file has 100,000 prefixes, nearly all elsewhere.
+const SPECIAL_OCTETS: [bool; 256] = {
+    let mut octets = [false; 256];
+    let mut at = 0;
+    while at < V4.len() {
+        let net = &V4[at].0;
+        let first = net.addr().octets()[0] as usize;
+        let last = first + if net.prefix_len() < 8 { (1 << (8 - net.prefix_len())) - 1 } else { 0 };
+        let mut octet = first;
+        while octet <= last {
+            octets[octet] = true;
+            octet += 1;
+        }
+        at += 1;
+    }
+    let mut at = 0;
+    while at < METADATA.len() {
+        if let IpAddr::V4(address) = METADATA[at].0 {
+            octets[address.octets()[0] as usize] = true;
+        }
+        at += 1;
+    }
+    octets
+};
+
 /// The first prefix that contains an address decides. What carries an IPv4 address is dealt with before.
 const V6: [(Ipv6Net, Cover, &str); 14] = [
     (v6([0, 0, 0, 0, 0, 0, 0, 0], 128), Never, "unspecified (RFC 4291)"),
@@ -180,6 +205,12 @@ pub fn judge(address: IpAddr, private_link: &[IpNet]) -> Result<IpAddr, &'static
 /// One address of a public prefix may be special (168.63.129.16): it takes nothing from the others.
 #[must_use]
 pub fn of_prefix(prefix: IpNet) -> Option<&'static str> {
+    if let IpNet::V4(prefix) = prefix
+        && prefix.prefix_len() >= 8
+        && !SPECIAL_OCTETS[usize::from(prefix.addr().octets()[0])]
+    {
+        return None;
+    }
     if prefix.prefix_len() == prefix.max_prefix_len()
         && let Err(why) = judge(prefix.addr(), &[])
     {

@@ -69,10 +69,15 @@ impl<'a> Cursor<'a> {
 
     /// Where the next value begins.
     pub(super) fn place(&mut self) -> usize {
-        let blanks = self.text.as_bytes()[self.at..]
-            .iter()
-            .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
-        self.at += blanks.count();
+        const INDENT: [u8; 8] = [b' '; 8];
+        let bytes = self.text.as_bytes();
+        while let Some(b' ' | b'\t' | b'\r' | b'\n') = bytes.get(self.at) {
+            self.at += 1;
+            // Files that people can read are a third of indentation.
+            while bytes[self.at..].first_chunk() == Some(&INDENT) {
+                self.at += INDENT.len();
+            }
+        }
         self.at
     }
 
@@ -111,17 +116,17 @@ impl<'a> Cursor<'a> {
         let bytes = self.text.as_bytes();
         let (mut at, mut has_escapes) = (start + 1, false);
         loop {
+            at += plain_count(bytes.get(at..).unwrap_or_default());
             match bytes.get(at) {
                 Some(b'"') => break,
                 Some(b'\\') => {
                     has_escapes = true;
                     at += 2;
                 }
-                Some(0..0x20) => {
+                Some(_) => {
                     self.at = at;
                     return self.fault("a string can not have control characters");
                 }
-                Some(_) => at += 1,
                 None => {
                     self.at = bytes.len();
                     return self.fault("");
@@ -154,6 +159,36 @@ impl<'a> Cursor<'a> {
     /// Goes through the array that comes next; `item` walks over each value.
     pub(super) fn items(&mut self, item: impl FnMut(&mut Self) -> Result<(), Fault>) -> Result<(), Fault> {
         self.nested(b'[', b']', "`,` or `]` is expected here", item)
+    }
+
+    /// Goes through the array that comes next as long as everything in it is a string of which `read`, which is given the
+    /// text behind the quote, tells how long it is. Returns whether it came to the end; then the cursor stands behind it,
+    /// and nowhere otherwise: on another copy of it the array is to be looked at closely.
+    pub(super) fn strings(&mut self, mut read: impl FnMut(&'a [u8]) -> Option<usize>) -> bool {
+        let bytes = self.text.as_bytes();
+        if self.peek() != Some(b'[') {
+            return false;
+        }
+        self.at += 1;
+        loop {
+            match self.peek() {
+                Some(b']') => break,
+                Some(b'"') => {}
+                _ => return false,
+            }
+            let behind = &bytes[self.at + 1..];
+            match read(behind) {
+                Some(length) if behind.get(length) == Some(&b'"') => self.at += length + 2,
+                _ => return false,
+            }
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => break,
+                _ => return false,
+            }
+        }
+        self.at += 1;
+        true
     }
 
     fn nested(
@@ -229,6 +264,27 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// How many bytes stand before the first quote, backslash or control character. Eight at a time: most of a file of
+/// service tags is strings.
+#[inline]
+fn plain_count(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHEST: u64 = ONES << 7;
+    // Sets the highest bit of each byte that is below `limit`, and at times of bytes behind the first such one.
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGHEST;
+    let is = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let (words, rest) = bytes.as_chunks();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = below(word, b' ') | is(word, b'"') | is(word, b'\\');
+        if found != 0 {
+            return at * size_of::<u64>() + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_plain = |byte: &&u8| !matches!(byte, 0..b' ' | b'"' | b'\\');
+    bytes.len() - rest.len() + rest.iter().take_while(is_plain).count()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -287,6 +343,12 @@ mod tests {
             if expected.is_ok() {
                 prop_assert!(found.is_ok(), "{text}: {found:?}");
             }
+        }
+
+        #[test]
+        fn eight_bytes_at_a_time_are_each_of_them(bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'!'), Just(b'a'), Just(0xa0)], 0..40)) {
+            let is_plain = |byte: &&u8| **byte >= 0x20 && **byte != b'"' && **byte != b'\\';
+            prop_assert_eq!(plain_count(&bytes), bytes.iter().take_while(is_plain).count());
         }
 
         #[test]

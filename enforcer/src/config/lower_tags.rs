@@ -1,6 +1,6 @@
 //! `service_tag` and `sanity_tag`: tags by their names, out of the files that have them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -79,6 +79,7 @@ pub(super) fn read(
         return None;
     }
     let path = file(section, key, context)?;
+    let wanted = texts.iter().map(|text| text.value.to_ascii_lowercase()).collect();
     let mut first_of: HashMap<String, Text<'_>> = HashMap::new();
     let mut tags = Vec::with_capacity(texts.len());
     let mut is_whole = true;
@@ -95,7 +96,7 @@ pub(super) fn read(
             );
             continue;
         }
-        match tag(&path, &name, &text, section, context) {
+        match tag(&path, &name, &text, &wanted, section, context) {
             Some(tag) => tags.push((tag, text.span.clone())),
             None => is_whole = false,
         }
@@ -140,6 +141,7 @@ fn tag(
     path: &Path,
     name: &str,
     text: &Text<'_>,
+    wanted: &HashSet<String>,
     section: &Section<'_>,
     context: &mut Context<'_>,
 ) -> Option<Arc<ServiceTag>> {
@@ -160,7 +162,7 @@ fn tag(
         return known.clone();
     }
     if !context.tags.files.contains_key(path) {
-        let opened = open(path, text, section, context);
+        let opened = open(path, text, wanted, section, context);
         context.tags.files.insert(path.to_owned(), opened);
         context.tags.order.push(path.to_owned());
     }
@@ -175,9 +177,15 @@ fn tag(
     tag
 }
 
-fn open(path: &Path, text: &Text<'_>, section: &Section<'_>, context: &mut Context<'_>) -> Option<TagFile> {
+fn open(
+    path: &Path,
+    text: &Text<'_>,
+    wanted: &HashSet<String>,
+    section: &Section<'_>,
+    context: &mut Context<'_>,
+) -> Option<TagFile> {
     match context.files.read(path, SERVICE_TAGS_BYTES_MAX) {
-        Ok(content) => TagFile::open(context.folder.join(path), &content, context.report),
+        Ok(content) => TagFile::open(context.folder.join(path), &content, wanted, context.report),
         Err(error) => {
             let span = section
                 .get("file")

@@ -91,6 +91,12 @@ impl Report {
         }
     }
 
+    /// Counts errors that nobody would be shown, after as many as anybody is.
+    pub(super) fn omit_errors(&mut self, count: usize) {
+        self.errors += count;
+        self.omitted += count;
+    }
+
     /// Whether further problems are only counted.
     pub(super) fn is_full(&self) -> bool {
         self.problems.len() >= PROBLEMS_MAX

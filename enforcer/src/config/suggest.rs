@@ -18,12 +18,20 @@ pub(super) fn nearest_few<'k>(
         return Vec::new();
     }
     let folded = fold(text);
+    let length = folded.chars().count();
     let mut near: Vec<(usize, &str)> = known
         .into_iter()
-        // The distance is the difference of the lengths at least.
         .filter(|word| word.len() <= 2 * COMPARED_BYTES_MAX)
-        .map(|word| (strsim::damerau_levenshtein(&folded, &fold(word)), word))
-        .filter(|(distance, word)| *distance <= (word.len() / 3).max(1))
+        .filter_map(|word| {
+            let limit = (word.len() / 3).max(1);
+            let other = fold(word);
+            // The distance is the difference of the lengths at least.
+            if other.chars().count().abs_diff(length) > limit {
+                return None;
+            }
+            let distance = strsim::damerau_levenshtein(&folded, &other);
+            (distance <= limit).then_some((distance, word))
+        })
         .collect();
     near.sort_by_key(|(distance, _)| *distance);
     near.into_iter().take(max).map(|(_, word)| word).collect()

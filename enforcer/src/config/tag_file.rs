@@ -10,8 +10,8 @@
 //! nobody from enforcing; fields that are not known are walked over, and those that are absent are not missed unless a tag
 //! needs them.
 
-use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::cell::{Cell, OnceCell};
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,14 +21,16 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::ServiceTag;
 use super::json::{Cursor, Fault, Kind, Str};
 use super::prefix;
-use super::problem::{Problem, Source, Span, quote};
+use super::problem::{PROBLEMS_MAX, Problem, Source, Span, quote};
 use super::report::Report;
 use super::suggest;
-use crate::prefixes::{PrefixSet, read_plain};
+use crate::prefixes::{PrefixSet, read_plain, read_plain_v4};
 use crate::special;
 
 /// What every hint about such a file comes down to.
 const WRITE_ANEW: &str = "download the file anew; it is published as `ServiceTags_Public_YYYYMMDD.json`";
+/// A longer text is no prefix.
+const PLAIN_BYTES_MAX: usize = 64;
 /// Longest name of a cloud; those that exist have a word.
 const CLOUD_BYTES_MAX: usize = 64;
 
@@ -54,26 +56,83 @@ struct Entry {
     name_range: Range<usize>,
     /// Where `addressPrefixes` stand, if the tag has any.
     prefixes: Option<usize>,
+    /// What they are, where they were read on the walk over the file.
+    read: Cell<Option<Prefixes>>,
     /// A second entry of this name.
     again: Option<(usize, Range<usize>)>,
 }
 
+/// Prefixes of a tag.
+#[derive(Default)]
+struct Prefixes {
+    v4: Vec<Ipv4Net>,
+    v6: Vec<Ipv6Net>,
+}
+
+impl Prefixes {
+    /// Walks over a list of prefixes that are all written as nearly all are; `None` for any other list, which takes a
+    /// closer look, and where nothing was walked over.
+    fn plain(cursor: &mut Cursor<'_>) -> Option<Self> {
+        let mut prefixes = Self::default();
+        let mut behind = cursor.clone();
+        let is_whole = behind.strings(|text| {
+            let v4 = text.first_chunk().and_then(read_plain_v4);
+            let (net, length) = match v4 {
+                Some((net, length)) => (IpNet::V4(net), length),
+                None => {
+                    let mut bytes = text.iter().take(PLAIN_BYTES_MAX);
+                    let length = bytes.position(|byte| *byte == b'"')?;
+                    (read_plain(&text[..length])?, length)
+                }
+            };
+            if prefix::is_wide(net) || special::of_prefix(net).is_some() {
+                return None;
+            }
+            prefixes.push(net);
+            Some(length)
+        });
+        if !is_whole {
+            return None;
+        }
+        *cursor = behind;
+        Some(prefixes)
+    }
+
+    fn push(&mut self, net: IpNet) {
+        match net {
+            IpNet::V4(net) => self.v4.push(net),
+            IpNet::V6(net) => self.v6.push(net),
+        }
+    }
+}
+
 /// What is found on the walk over a file.
 #[derive(Default)]
-struct Found {
+struct Found<'w> {
+    /// The names of tags, in lower case, whose prefixes are read on the way. Those of all others are passed over, and read
+    /// on a second walk if they are asked for.
+    wanted: Option<&'w HashSet<String>>,
     change_number: Option<u64>,
     cloud: Option<String>,
     entries: Vec<Entry>,
     by_name: HashMap<String, usize>,
     /// Where `values` stand.
     values: Option<(usize, Kind)>,
-    /// What keeps the file from being used, with its place.
+    /// What keeps the file from being used, with its place: as much of it as anybody is shown.
     wrong: Vec<(Range<usize>, String)>,
+    /// How much more there is.
+    more_wrong: usize,
 }
 
 impl TagFile {
-    /// Finds the tags of a file; reports why it is no such file. `shown` is what places in it are called.
-    pub(super) fn open(shown: PathBuf, text: &Arc<str>, report: &mut Report) -> Option<Self> {
+    /// Finds the tags of a file; reports why it is no such file. `shown` is what places in it are called. Of the tags
+    /// `wanted`, names in lower case, the prefixes are read at once.
+    pub(super) fn open(
+        shown: PathBuf,
+        text: &Arc<str>,
+        wanted: &HashSet<String>,
+        report: &mut Report,
+    ) -> Option<Self> {
         let mut file = Self {
             shown,
             text: Arc::clone(text),
@@ -86,7 +145,7 @@ impl TagFile {
         let json = file.json();
         let mut cursor = Cursor::new(json, 0);
         let (message, range) = match cursor.kind() {
-            Kind::Object => match Found::of(&mut cursor) {
+            Kind::Object => match Found::of(&mut cursor, wanted) {
                 Err(fault) => {
                     file.push_fault(fault, report);
                     return None;
@@ -95,6 +154,7 @@ impl TagFile {
                     for (range, message) in found.wrong {
                         file.push(range, message, WRITE_ANEW, report);
                     }
+                    report.omit_errors(found.more_wrong);
                     return None;
                 }
                 Ok(Found { values: None, .. }) => ("the file has no `values`".to_owned(), 0..1),
@@ -157,7 +217,12 @@ impl TagFile {
     /// The tags of whose names `name` may be a slip, the nearest first; otherwise some of the same service.
     pub(super) fn nearest(&self, name: &str) -> Vec<&str> {
         const SHOWN_MAX: usize = 3;
-        let names = || self.entries.iter().map(|entry| entry.name.as_str());
+        /// Real files have a few thousand tags, and comparing is not free.
+        const COMPARED_MAX: usize = 10_000;
+        let names = || {
+            let compared = self.entries.iter().take(COMPARED_MAX);
+            compared.map(|entry| entry.name.as_str())
+        };
         let near = suggest::nearest_few(name, names(), SHOWN_MAX);
         if !near.is_empty() {
             return near;
@@ -177,18 +242,20 @@ impl TagFile {
             let first = self.span(entry.name_range.clone());
             report.push(problem.related(first, "first here").hint(WRITE_ANEW));
         }
-        let mut reader = Reader {
-            file: self,
-            entry,
-            v4: Vec::new(),
-            v6: Vec::new(),
-            report,
-        };
-        let read = reader.read();
-        let Reader { v4, v6, .. } = reader;
-        if let Err(fault) = read {
-            self.push_fault(fault, report);
-        }
+        let Prefixes { v4, v6 } = entry.read.take().unwrap_or_else(|| {
+            let mut reader = Reader {
+                file: self,
+                entry,
+                prefixes: Prefixes::default(),
+                report,
+            };
+            let read = reader.read();
+            let prefixes = reader.prefixes;
+            if let Err(fault) = read {
+                self.push_fault(fault, report);
+            }
+            prefixes
+        });
         let count = v4.len() + v6.len();
         let (prefixes, twice) = PrefixSet::counted(v4, v6);
         if count == 0 && report.errors() == errors_before {
@@ -220,9 +287,12 @@ pub(super) fn service_of(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }
 
-impl Found {
-    fn of(cursor: &mut Cursor<'_>) -> Result<Self, Fault> {
-        let mut found = Self::default();
+impl<'w> Found<'w> {
+    fn of(cursor: &mut Cursor<'_>, wanted: &'w HashSet<String>) -> Result<Self, Fault> {
+        let mut found = Self {
+            wanted: Some(wanted),
+            ..Self::default()
+        };
         cursor.members(|cursor, key| match &*key.value() {
             "changeNumber" => found.change_number(cursor),
             "cloud" => found.cloud(cursor),
@@ -268,8 +338,7 @@ impl Found {
             if cursor.kind() == Kind::Object {
                 self.value(index, cursor)?;
             } else {
-                self.wrong
-                    .push((start..start + 1, format!("values[{index}] is not an object")));
+                self.wrong(start..start + 1, || format!("values[{index}] is not an object"));
                 cursor.skip()?;
             }
             index += 1;
@@ -279,33 +348,51 @@ impl Found {
 
     /// One of `values`. One without a name can not be asked for.
     fn value(&mut self, index: usize, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
-        let (mut name, mut prefixes) = (None, None);
+        let (mut name, mut prefixes, mut read) = (None, None, None);
         cursor.members(|cursor, key| match &*key.value() {
             "name" => {
                 if cursor.kind() == Kind::String {
                     name = Some(cursor.string()?);
                 } else {
                     let range = cursor.skip()?;
-                    self.wrong
-                        .push((range, format!("values[{index}].name is not a string")));
+                    self.wrong(range, || format!("values[{index}].name is not a string"));
                 }
                 Ok(())
             }
             "properties" if cursor.kind() == Kind::Object => cursor.members(|cursor, key| {
                 if key.value() == "addressPrefixes" && cursor.kind() != Kind::Null {
                     prefixes = Some(cursor.place());
+                    // The name stands before, in files as they are published.
+                    read = name.as_ref().and_then(|name| self.read(name, cursor));
+                    if read.is_some() {
+                        return Ok(());
+                    }
                 }
                 cursor.skip().map(drop)
             }),
             _ => cursor.skip().map(drop),
         })?;
         if let Some(name) = name {
-            self.keep(index, &name, prefixes);
+            self.keep(index, &name, prefixes, read);
         }
         Ok(())
     }
 
-    fn keep(&mut self, index: usize, name: &Str<'_>, prefixes: Option<usize>) {
+    /// The prefixes that stand here, of the tag `name`, if they are wanted and easily read.
+    fn read(&self, name: &Str<'_>, cursor: &mut Cursor<'_>) -> Option<Prefixes> {
+        let is_wanted = self.wanted?.contains(&name.value().to_ascii_lowercase());
+        if is_wanted { Prefixes::plain(cursor) } else { None }
+    }
+
+    fn wrong(&mut self, range: Range<usize>, what: impl FnOnce() -> String) {
+        if self.wrong.len() < PROBLEMS_MAX {
+            self.wrong.push((range, what()));
+        } else {
+            self.more_wrong += 1;
+        }
+    }
+
+    fn keep(&mut self, index: usize, name: &Str<'_>, prefixes: Option<usize>, read: Option<Prefixes>) {
         let text = name.value();
         let next = self.entries.len();
         match self.by_name.entry(text.to_ascii_lowercase()) {
@@ -320,6 +407,7 @@ impl Found {
                     name: text.into_owned(),
                     name_range: name.range.clone(),
                     prefixes,
+                    read: Cell::new(read),
                     again: None,
                 });
             }
@@ -331,8 +419,7 @@ impl Found {
 struct Reader<'a> {
     file: &'a TagFile,
     entry: &'a Entry,
-    v4: Vec<Ipv4Net>,
-    v6: Vec<Ipv6Net>,
+    prefixes: Prefixes,
     report: &'a mut Report,
 }
 
@@ -388,10 +475,7 @@ impl Reader<'_> {
             let hint = "download the file anew; what is meant is granted as such: `prefix = [...]` in an `[[allow]]`";
             return self.wrong(number, text.range.clone(), &what, hint);
         }
-        match net {
-            IpNet::V4(net) => self.v4.push(net),
-            IpNet::V6(net) => self.v6.push(net),
-        }
+        self.prefixes.push(net);
     }
 
     fn wrong(&mut self, number: usize, range: Range<usize>, what: &str, hint: &str) {
