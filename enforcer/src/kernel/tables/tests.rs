@@ -11,7 +11,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create
 use super::*;
 use crate::config::RuleId;
 use crate::endpoints::{Condition, Scopes};
-use crate::policy::table::{Grant, Table};
+use crate::policy::table::{Changed, Grant, Table};
 
 fn memory(capacity: Capacity) -> HashMap<&'static str, (OwnedFd, u64)> {
     let bytes = |count: u32, size: usize| 2 * u64::from(count) * size as u64;
@@ -52,6 +52,25 @@ fn open(memory: &HashMap<&'static str, (OwnedFd, u64)>) -> Tables {
 fn holds(tables: &Tables, expected: &[Range]) -> Result<(), TestCaseError> {
     let loaded = tables.read().unwrap().expect("a policy was published");
     prop_assert_eq!(&loaded.ranges, expected);
+    Ok(())
+}
+
+/// That `changed` is what is different.
+fn is_the_difference(changed: &Changed, before: &[Range], after: &[Range]) -> Result<(), TestCaseError> {
+    let of = |ranges: &[Range], address| {
+        let mut ranges = ranges.iter();
+        let range = ranges.find(|range| (range.first..=range.last).contains(&address));
+        range.map(|range| (range.rule, range.condition))
+    };
+    let all = [before, after, &changed.removed, &changed.added];
+    for range in all.into_iter().flatten() {
+        for address in [range.first, range.last] {
+            let (old, new) = (of(before, address), of(after, address));
+            let told = (of(&changed.removed, address), of(&changed.added, address));
+            let is_told = told == (old, new) || (old == new && told.0 == told.1);
+            prop_assert!(is_told, "{address}: {told:?} instead of {:?}", (old, new));
+        }
+    }
     Ok(())
 }
 
@@ -127,7 +146,9 @@ proptest! {
                             removed.push(held.swap_remove(place.index(held.len())));
                         }
                     }
+                    let before = table.ranges();
                     let changed = table.exchange(&removed, &added).unwrap();
+                    is_the_difference(&changed, &before, &table.ranges())?;
                     held.extend(added);
                     for range in &changed.removed {
                         prop_assert!(!changed.added.contains(range));
@@ -143,6 +164,7 @@ proptest! {
             let mut oracle = Table::new(capacity);
             oracle.fill(&held, &[]).unwrap();
             prop_assert_eq!(table.ranges(), oracle.ranges());
+            prop_assert_eq!(table.range_count(), oracle.ranges().len());
             if tables.generation().0 > 0 {
                 holds(&tables, &ranges)?;
             }

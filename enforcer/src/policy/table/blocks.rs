@@ -171,6 +171,7 @@ impl<F: Family> Blocks<F> {
         }
         let mut by_block = Appending::of(pieces);
         let mut worked = Worked::<F>::new();
+        let mut run = Vec::new();
         let mut start = 0;
         loop {
             if around.is_empty() {
@@ -183,11 +184,15 @@ impl<F: Family> Blocks<F> {
             let behind = by_block.items()[start..].iter();
             let count = behind.take_while(|piece| F::block(**piece) == block).count();
             let own = &by_block.items()[start..start + count];
-            let around = around.get(block as usize).copied().flatten();
-            worked.out(block, around, own, holdings)?;
-            match worked.whole(holdings) {
+            run.clear();
+            let whole = match around.get(block as usize) {
+                // It is known not to be plain.
+                None => worked.swept(block, None, own, holdings, &mut run)?,
+                Some(around) => worked.out(block, *around, own, holdings, &mut run)?,
+            };
+            match whole {
                 Some(grant) => intervals.whole(block, grant),
-                None => intervals.run(block, worked.intervals(holdings)),
+                None => intervals.run(block, run.iter().copied()),
             }
             by_block.is_at(block, start, count);
             start += count;
@@ -247,12 +252,9 @@ impl<F: Family> Blocks<F> {
             })?;
             let own = start..pending.pieces.len();
             let around = self.wide.around(block, holdings)?;
-            worked.out(block, around, &pending.pieces[own.clone()], holdings)?;
-            let whole = worked.whole(holdings);
             let start = pending.intervals.len();
-            if whole.is_none() {
-                pending.intervals.extend(worked.intervals(holdings));
-            }
+            let (pieces, into) = (&pending.pieces[own.clone()], &mut pending.intervals);
+            let whole = worked.out(block, around, pieces, holdings, into)?;
             pending.blocks.push(PendingBlock {
                 block,
                 pieces: own,
@@ -320,6 +322,78 @@ impl<F: Family> Blocks<F> {
         self.laid_out(self.wide.clone(), pieces, holdings)
     }
 
+    /// Calls `removed` and `added` with what is granted otherwise once `pending` is in its place, disjoint and ascending.
+    pub(super) fn difference(
+        &self,
+        pending: &Pending<F>,
+        mut removed: impl FnMut(F::Number, F::Number, GrantWord),
+        mut added: impl FnMut(F::Number, F::Number, GrantWord),
+    ) {
+        for (block, content) in pending.intervals() {
+            let (mut one, mut other) = ([F::Interval::default()], [F::Interval::default()]);
+            let mut old = intervals_of::<F>(block, self.intervals.content(block), &mut one);
+            let mut new = intervals_of::<F>(block, content, &mut other);
+            loop {
+                let same = old.iter().zip(new).take_while(|(old, new)| old == new).count();
+                (old, new) = (&old[same..], &new[same..]);
+                let gone = old.first().map(|interval| F::parts(block, interval));
+                let come = new.first().map(|interval| F::parts(block, interval));
+                if let Some((first, last, grant)) = gone
+                    && come.is_none_or(|(start, ..)| first <= start)
+                {
+                    removed(first, last, grant);
+                    old = &old[1..];
+                }
+                if let Some((first, last, grant)) = come
+                    && gone.is_none_or(|(start, ..)| first <= start)
+                {
+                    added(first, last, grant);
+                    new = &new[1..];
+                }
+                if gone.is_none() && come.is_none() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// How many ranges are granted, where those of neighbouring blocks that go on are one. A look at every block, and at no
+    /// more of it than its ends.
+    pub(super) fn range_count(&self) -> usize {
+        let mut count = 0;
+        let mut before = None;
+        for block in 0..BLOCKS {
+            let mut one = [F::Interval::default()];
+            let intervals = intervals_of::<F>(block, self.intervals.content(block), &mut one);
+            let ([first, ..], [.., last]) = (intervals, intervals) else {
+                continue;
+            };
+            let (start, _, grant) = F::parts(block, first);
+            count += intervals.len() - usize::from(before == Some((start, grant)));
+            let (_, end, grant) = F::parts(block, last);
+            before = end.next().map(|next| (next, grant));
+        }
+        count
+    }
+
+    /// The first address that is granted.
+    pub(super) fn first(&self) -> Option<F::Number> {
+        (0..BLOCKS).find_map(|block| {
+            let mut one = [F::Interval::default()];
+            let intervals = intervals_of::<F>(block, self.intervals.content(block), &mut one);
+            intervals.first().map(|interval| F::parts(block, interval).0)
+        })
+    }
+
+    /// Whether an address of this block is granted.
+    pub(super) fn grants(&self, block: u32, address: F::Number) -> bool {
+        let mut is_granted = false;
+        self.segments(block, |first, last, _| {
+            is_granted |= (first..=last).contains(&address);
+        });
+        is_granted
+    }
+
     /// Calls `put` with what is granted in a block, disjoint and ascending.
     pub(super) fn segments(&self, block: u32, mut put: impl FnMut(F::Number, F::Number, GrantWord)) {
         let entry = self.intervals.entry(block);
@@ -351,51 +425,95 @@ fn plain<F: Family>(
         return start;
     };
     let mut open = intervals.begin();
+    let mut conditions = holdings.conditions().len();
+    let mut plain = Plain::<F>::from(*piece, holdings);
     let mut block = F::block(*piece);
-    let mut held = F::held(*piece);
-    let mut word = holdings.word(held);
     // The first piece of the block, and the one that is looked at.
     let (mut block_at, mut at) = (position(start), position(start));
-    // What lies before, in no block of these.
-    let mut before: Option<F::Number> = None;
     for piece in &pieces[start..] {
-        let (first, last) = F::span(*piece);
-        let (next_block, next_held) = (F::block(*piece), F::held(*piece));
-        let is_same_block = next_block == block;
-        if before >= Some(first) {
-            intervals.give_up(open);
-            return block_at as usize;
+        let next = F::block(*piece);
+        let is_same_block = next == block;
+        if !is_same_block {
+            (block, block_at) = (next, at);
+            conditions = holdings.conditions().len();
         }
-        if first.previous() == before && is_same_block && next_held == held && before.is_some() {
-            // Two that make one; what makes a whole block of it is not plain.
-            if last == F::block_span(block).1 {
+        match plain.step(*piece, is_same_block, holdings) {
+            Step::Interval(interval) => open = intervals.push(open, is_same_block, block, interval),
+            Step::Longer(longer) => intervals.replace_last(longer),
+            Step::Not => {
                 intervals.give_up(open);
+                holdings.truncate(conditions);
                 return block_at as usize;
             }
-            intervals.prolong(|interval| F::interval(F::parts(block, interval).0, last, word));
-        } else {
-            if next_held != held {
-                held = next_held;
-                word = holdings.word(held);
-            }
-            (block, block_at) = (next_block, if is_same_block { block_at } else { at });
-            open = intervals.push(open, is_same_block, block, F::interval(first, last, word));
         }
-        before = Some(last);
         at += 1;
         entries.put(block, block_at, at - block_at);
     }
     pieces.len()
 }
 
+/// Pieces that lie side by side: each is an interval, or makes the one before longer.
+struct Plain<F: Family> {
+    held: HeldId,
+    word: GrantWord,
+    /// The interval that came last; none of these blocks at first.
+    before: Option<(F::Number, F::Number)>,
+}
+
+/// What a piece comes to.
+enum Step<I> {
+    /// One more interval.
+    Interval(I),
+    /// This one instead of the last.
+    Longer(I),
+    /// It lies in the one before, or completes a block: that is not plain.
+    Not,
+}
+
+impl<F: Family> Plain<F> {
+    /// Pieces from this one on.
+    fn from(piece: F::Piece, holdings: &mut Holdings) -> Self {
+        let held = F::held(piece);
+        Self {
+            held,
+            word: holdings.word(held),
+            before: None,
+        }
+    }
+
+    /// The next piece, in the block of the one before or in a later one.
+    #[inline(always)]
+    fn step(&mut self, piece: F::Piece, is_same_block: bool, holdings: &mut Holdings) -> Step<F::Interval> {
+        let (first, last) = F::span(piece);
+        let held = F::held(piece);
+        if let Some((start, end)) = self.before {
+            if end >= first {
+                return Step::Not;
+            }
+            if held == self.held && is_same_block && end.next() == Some(first) {
+                if last == F::block_span(F::block(piece)).1 {
+                    return Step::Not;
+                }
+                self.before = Some((start, last));
+                return Step::Longer(F::interval(start, last, self.word));
+            }
+        }
+        if held != self.held {
+            self.held = held;
+            self.word = holdings.word(held);
+        }
+        self.before = Some((first, last));
+        Step::Interval(F::interval(first, last, self.word))
+    }
+}
+
 fn position(at: usize) -> u32 {
     u32::try_from(at).expect("fewer grants than 32 bits count: memory ends before")
 }
 
-/// A block that was worked out.
+/// Works blocks out, one by one.
 struct Worked<F: Family> {
     sweep: Sweep<F>,
-    block: u32,
     segments: Vec<Segment<F::Number, HeldId>>,
 }
 
@@ -403,90 +521,127 @@ impl<F: Family> Worked<F> {
     fn new() -> Self {
         Self {
             sweep: Sweep::new(),
-            block: 0,
             segments: Vec::new(),
         }
     }
 
-    #[inline]
+    /// Puts the intervals of a block behind `into`; none where one grant covers all of the block, which is returned.
     fn out(
         &mut self,
         block: u32,
         around: Option<HeldId>,
         pieces: &[F::Piece],
         holdings: &mut Holdings,
-    ) -> Result<(), TableError> {
-        self.block = block;
-        if around.is_none() && self.flat(pieces) {
-            return Ok(());
+        into: &mut Vec<F::Interval>,
+    ) -> Result<Option<GrantWord>, TableError> {
+        let (start, conditions) = (into.len(), holdings.conditions().len());
+        if around.is_none() {
+            if side_by_side::<F>(pieces, holdings, into) {
+                return Ok(None);
+            }
+            into.truncate(start);
+            holdings.truncate(conditions);
         }
+        self.swept(block, around, pieces, holdings, into)
+    }
+
+    /// As [`Self::out`], whatever lies in what.
+    fn swept(
+        &mut self,
+        block: u32,
+        around: Option<HeldId>,
+        pieces: &[F::Piece],
+        holdings: &mut Holdings,
+        into: &mut Vec<F::Interval>,
+    ) -> Result<Option<GrantWord>, TableError> {
         self.segments.clear();
         let segments = &mut self.segments;
         let mut joining = Joining::new(|segment| segments.push(segment));
         self.sweep
             .block(block, around, pieces, holdings, |segment| joining.put(segment))?;
         joining.end();
-        Ok(())
-    }
-
-    /// Where no prefix lies in another one, as is usual, they are the segments; whether it is so.
-    #[inline]
-    fn flat(&mut self, pieces: &[F::Piece]) -> bool {
-        self.segments.clear();
-        for piece in pieces {
-            let (first, last) = F::span(*piece);
-            let grant = F::held(*piece);
-            if let Some(before) = self.segments.last_mut() {
-                if first <= before.last {
-                    return false;
-                }
-                if before.grant == grant && before.last.next() == Some(first) {
-                    before.last = last;
-                    continue;
-                }
-            }
-            self.segments.push(Segment { first, last, grant });
+        if let [only] = self.segments[..]
+            && (only.first, only.last) == F::block_span(block)
+        {
+            return Ok(Some(holdings.word(only.grant)));
         }
-        true
-    }
-
-    /// What covers all of the block, if one grant does.
-    #[inline]
-    fn whole(&self, holdings: &mut Holdings) -> Option<GrantWord> {
-        match self.segments[..] {
-            [only] if (only.first, only.last) == F::block_span(self.block) => Some(holdings.word(only.grant)),
-            _ => None,
-        }
-    }
-
-    #[inline]
-    fn intervals(&self, holdings: &mut Holdings) -> impl ExactSizeIterator<Item = F::Interval> {
-        self.segments
-            .iter()
-            .map(|segment| F::interval(segment.first, segment.last, holdings.word(segment.grant)))
+        let segments = self.segments.iter();
+        into.extend(
+            segments.map(|segment| F::interval(segment.first, segment.last, holdings.word(segment.grant))),
+        );
+        Ok(None)
     }
 }
 
-/// `old` without `removed` and with `added`, all three ascending.
+/// Puts the intervals of a block behind `into` where no prefix lies in another one, as is usual; whether it is so.
+fn side_by_side<F: Family>(
+    pieces: &[F::Piece],
+    holdings: &mut Holdings,
+    into: &mut Vec<F::Interval>,
+) -> bool {
+    let Some(piece) = pieces.first() else {
+        return true;
+    };
+    into.reserve(pieces.len());
+    let mut plain = Plain::<F>::from(*piece, holdings);
+    for piece in pieces {
+        match plain.step(*piece, true, holdings) {
+            Step::Interval(interval) => into.push(interval),
+            Step::Longer(interval) => {
+                into.pop();
+                into.push(interval);
+            }
+            Step::Not => return false,
+        }
+    }
+    true
+}
+
+/// Puts `old` without `removed` and with `added`, all three ascending, behind `into`. What lies between two changes is copied
+/// without a look.
 ///
 /// # Errors
 /// One of `removed` that is not there.
-fn exchanged<P: Copy + Ord>(old: &[P], removed: &[P], added: &[P], into: &mut Vec<P>) -> Result<(), P> {
-    let mut removed = removed.iter().peekable();
-    let mut added = added.iter().peekable();
-    for piece in old {
-        if removed.next_if_eq(&piece).is_some() {
-            continue;
+fn exchanged<P: Copy + Ord>(
+    mut old: &[P],
+    mut removed: &[P],
+    mut added: &[P],
+    into: &mut Vec<P>,
+) -> Result<(), P> {
+    into.reserve(old.len() + added.len());
+    while let Some(next) = removed.first().into_iter().chain(added.first()).min().copied() {
+        let (before, behind) = old.split_at(old.partition_point(|piece| *piece < next));
+        into.extend_from_slice(before);
+        old = behind;
+        if let [gone, rest @ ..] = removed
+            && *gone == next
+        {
+            match old {
+                [found, behind @ ..] if *found == next => (old, removed) = (behind, rest),
+                _ => return Err(next),
+            }
+        } else {
+            into.push(next);
+            added = &added[1..];
         }
-        while let Some(new) = added.next_if(|new| *new < piece) {
-            into.push(*new);
-        }
-        into.push(*piece);
     }
-    into.extend(added);
-    match removed.next() {
-        Some(missing) => Err(*missing),
-        None => Ok(()),
+    into.extend_from_slice(old);
+    Ok(())
+}
+
+/// What a block holds as intervals, `one` being the place for the one that a whole block is.
+fn intervals_of<'a, F: Family>(
+    block: u32,
+    content: Content<'a, F::Interval>,
+    one: &'a mut [F::Interval; 1],
+) -> &'a [F::Interval] {
+    match content {
+        Content::Run(intervals) => intervals,
+        Content::Whole(grant) => {
+            let (first, last) = F::block_span(block);
+            *one = [F::interval(first, last, grant)];
+            one
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod tests;
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 
 use enforcer_common::table::CHUNK;
 use enforcer_common::table::{BLOCKS, Index, IntervalV4, IntervalV6};
@@ -12,7 +13,7 @@ use ipnet::IpNet;
 use super::Grant;
 use super::blocks::{Blocks, Pending, Pieces};
 use super::error::TableError;
-use super::family::{BLOCK_BITS, Family, V4, V6};
+use super::family::{BLOCK_BITS, Family, Number, V4, V6};
 use super::holdings::{Holdings, held};
 use super::journal::{Journal, News, Stamp};
 use super::names::NamesImage;
@@ -34,8 +35,8 @@ pub struct Table {
     journal: Journal,
 }
 
-/// What a change has done, in the blocks that it touched: ranges that are not granted as before, and as what. Ascending;
-/// neighbours of the same grant are one range within blocks that lie side by side and were all touched.
+/// What a change has done: ranges that are not granted as before, and as what. Ascending; of neighbours of the same grant
+/// some may be one range.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Changed {
     /// Ranges that were there before and are not now.
@@ -202,6 +203,12 @@ impl Table {
     fn exchange_around(&mut self, out: &mut Sorted, new: &mut Sorted) -> Result<Changed, TableError> {
         let conditions = self.holdings.conditions().len();
         let outcome = self.prepare(out, new).and_then(|prepared| {
+            if self.holdings.check().is_ok() {
+                let changed = self.difference(&prepared);
+                self.commit(&prepared, conditions)?;
+                return Ok(changed);
+            }
+            // Words do not tell so many conditions apart, until they are numbered anew.
             let before = self.ranges_of(&prepared);
             self.commit(&prepared, conditions)?;
             Ok(Changed::between(before, self.ranges_of(&prepared)))
@@ -210,6 +217,32 @@ impl Table {
             self.holdings.truncate(conditions);
         }
         outcome
+    }
+
+    /// What is different once `prepared` is in its place.
+    fn difference(&self, prepared: &Prepared) -> Changed {
+        let (mut removed, mut added) = (RangesBuilder::default(), RangesBuilder::default());
+        self.put_difference(&self.v4, &prepared.v4, &mut removed, &mut added);
+        self.put_difference(&self.v6, &prepared.v6, &mut removed, &mut added);
+        Changed {
+            removed: removed.finish(),
+            added: added.finish(),
+        }
+    }
+
+    fn put_difference<F: Family>(
+        &self,
+        family: &Blocks<F>,
+        pending: &Pending<F>,
+        removed: &mut RangesBuilder,
+        added: &mut RangesBuilder,
+    ) {
+        let conditions = self.holdings.conditions();
+        family.difference(
+            pending,
+            |first, last, grant| removed.put::<F>(first, last, held(grant, conditions)),
+            |first, last, grant| added.put::<F>(first, last, held(grant, conditions)),
+        );
     }
 
     fn prepare(&mut self, out: &mut Sorted, new: &mut Sorted) -> Result<Prepared, TableError> {
@@ -270,6 +303,26 @@ impl Table {
         self.put_ranges(&self.v4, 0..BLOCKS, &mut ranges);
         self.put_ranges(&self.v6, 0..BLOCKS, &mut ranges);
         ranges.finish()
+    }
+
+    /// How many [`Self::ranges`] there are. Costs a look at the index alone.
+    #[must_use]
+    pub fn range_count(&self) -> usize {
+        self.v4.range_count() + self.v6.range_count()
+    }
+
+    /// The first address that is granted, IPv4 first.
+    #[must_use]
+    pub fn first(&self) -> Option<IpAddr> {
+        let v4 = self.v4.first().map(Number::address);
+        v4.or_else(|| self.v6.first().map(Number::address))
+    }
+
+    /// Whether `address` is granted, under whatever condition.
+    #[must_use]
+    pub fn grants(&self, address: Ipv4Addr) -> bool {
+        let bits = address.to_bits();
+        self.v4.grants(bits >> (u32::BITS - u32::from(BLOCK_BITS)), bits)
     }
 
     /// The granted names, ascending.

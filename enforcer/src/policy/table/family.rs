@@ -54,7 +54,7 @@ pub(super) trait Family: Debug {
     /// widest first, so that a container comes before what it contains. The same grant is the same piece.
     type Piece: Copy + Debug + Default + Ord;
     /// In the kernel's layout.
-    type Interval: Copy + Debug + Default;
+    type Interval: Copy + Debug + Default + PartialEq;
 
     fn piece(first: Self::Number, length: u8, held: HeldId) -> Self::Piece;
     fn block(piece: Self::Piece) -> u32;

@@ -150,10 +150,11 @@ impl<T: Copy + Default> Appending<T> {
         }
     }
 
-    /// Changes the last item of the run that is open.
-    pub(super) fn prolong(&mut self, changed: impl FnOnce(&T) -> T) {
+    /// Puts another item in the place of the last one of the run that is open.
+    #[inline]
+    pub(super) fn replace_last(&mut self, item: T) {
         if let Some(last) = self.items.last_mut() {
-            *last = changed(last);
+            *last = item;
         }
     }
 
@@ -254,6 +255,16 @@ impl<T: Copy + Default> Runs<T> {
             &self.items[entry.first as usize..][..entry.count as usize]
         } else {
             &[]
+        }
+    }
+
+    /// What a block holds.
+    pub(super) fn content(&self, block: u32) -> Content<'_, T> {
+        let entry = self.entry(block);
+        if entry.count == WHOLE {
+            Content::Whole(GrantWord(entry.first))
+        } else {
+            Content::Run(self.run(block))
         }
     }
 

@@ -173,7 +173,10 @@ proptest! {
     /// Ranges are disjoint, ascending, and say the same as lookups; neighbours under one rule are one range.
     #[test]
     fn ranges_are_the_table(grants in grants()) {
-        let ranges = Table::of(&grants, &[]).unwrap().ranges();
+        let table = Table::of(&grants, &[]).unwrap();
+        let ranges = table.ranges();
+        prop_assert_eq!(table.range_count(), ranges.len());
+        prop_assert_eq!(table.first(), ranges.first().map(|range| range.first));
         for range in &ranges {
             prop_assert!(range.first <= range.last);
             for address in [range.first, range.last] {
@@ -186,6 +189,9 @@ proptest! {
         for address in edges(&grants) {
             let range = ranges.iter().find(|range| range.first <= address && address <= range.last);
             prop_assert_eq!(range.map(|range| (range.rule, range.condition)), oracle(&grants, address));
+            if let IpAddr::V4(address) = address {
+                prop_assert_eq!(table.grants(address), range.is_some());
+            }
         }
     }
 }
