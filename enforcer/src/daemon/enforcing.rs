@@ -58,12 +58,22 @@ struct Survey {
 }
 
 impl Survey {
-    fn of(generation: u64, ranges: &[Range]) -> Self {
+    fn of_ranges(generation: u64, ranges: &[Range]) -> Self {
         Self {
             generation,
             spans: ranges.len(),
             spans_v6: ranges.iter().filter(|range| range.first.is_ipv6()).count(),
             trial: Trial::of(ranges),
+        }
+    }
+
+    /// The same without a list of all ranges, which is large where many names change.
+    fn of_table(generation: u64, table: &Table) -> Self {
+        Self {
+            generation,
+            spans: table.range_count(),
+            spans_v6: table.range_count_v6(),
+            trial: Trial::with(table.first(), |address| table.grants(address)),
         }
     }
 }
@@ -190,7 +200,7 @@ impl Enforcing {
         let actual = match &before {
             Some((old_settings, old_ranges, old_names)) => {
                 if *old_settings == settings && *old_ranges == ranges && *old_names == policy.names {
-                    self.survey = Some(Survey::of(generation, &ranges));
+                    self.survey = Some(Survey::of_ranges(generation, &ranges));
                     return Ok(None);
                 }
                 Actual::Loaded {
@@ -210,7 +220,7 @@ impl Enforcing {
         };
         let change = Change::between(granted, actual, settings.mode);
         let generation = self.publish(settings)?;
-        self.survey = Some(Survey::of(generation, &ranges));
+        self.survey = Some(Survey::of_ranges(generation, &ranges));
         Ok(Some(Update {
             generation,
             added: change.additions.len(),
@@ -292,8 +302,8 @@ impl Enforcing {
             return;
         }
         self.survey = self.published.as_ref().map(|published| match &published.from {
-            From::Another(loaded) => Survey::of(generation, &loaded.ranges),
-            From::Policy { .. } => Survey::of(generation, &self.table.ranges()),
+            From::Another(loaded) => Survey::of_ranges(generation, &loaded.ranges),
+            From::Policy { .. } => Survey::of_table(generation, &self.table),
         });
     }
 

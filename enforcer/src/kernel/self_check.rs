@@ -69,15 +69,20 @@ impl Trial {
     /// Addresses that tell whether a program knows `ranges`, which are ascending.
     #[must_use]
     pub fn of(ranges: &[Range]) -> Self {
-        let denied = (0..NOBODY_COUNT)
-            .map(|more| IpAddr::V4(Ipv4Addr::from_bits(NOBODY.to_bits() + more)))
-            .find(|address| {
-                let behind = ranges.partition_point(|range| range.first <= *address);
-                behind == 0 || ranges[behind - 1].last < *address
-            });
+        let first = ranges.first().map(|range| range.first);
+        Self::with(first, |address| {
+            let behind = ranges.partition_point(|range| range.first <= IpAddr::V4(address));
+            behind > 0 && IpAddr::V4(address) <= ranges[behind - 1].last
+        })
+    }
+
+    /// The same for a policy of which `granted` is an address that it grants, if it grants any.
+    #[must_use]
+    pub fn with(granted: Option<IpAddr>, is_granted: impl Fn(Ipv4Addr) -> bool) -> Self {
+        let mut nobody = (0..NOBODY_COUNT).map(|more| Ipv4Addr::from_bits(NOBODY.to_bits() + more));
         Self {
-            granted: ranges.first().map(|range| range.first),
-            denied,
+            granted,
+            denied: nobody.find(|address| !is_granted(*address)).map(IpAddr::V4),
         }
     }
 }

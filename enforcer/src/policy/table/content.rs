@@ -308,7 +308,13 @@ impl Table {
     /// How many [`Self::ranges`] there are. Costs a look at the index alone.
     #[must_use]
     pub fn range_count(&self) -> usize {
-        self.v4.range_count() + self.v6.range_count()
+        self.v4.range_count() + self.range_count_v6()
+    }
+
+    /// How many of them are of IPv6.
+    #[must_use]
+    pub fn range_count_v6(&self) -> usize {
+        self.v6.range_count()
     }
 
     /// The first address that is granted, IPv4 first.

@@ -176,6 +176,8 @@ proptest! {
         let table = Table::of(&grants, &[]).unwrap();
         let ranges = table.ranges();
         prop_assert_eq!(table.range_count(), ranges.len());
+        let v6 = ranges.iter().filter(|range| range.first.is_ipv6()).count();
+        prop_assert_eq!(table.range_count_v6(), v6);
         prop_assert_eq!(table.first(), ranges.first().map(|range| range.first));
         for range in &ranges {
             prop_assert!(range.first <= range.last);
