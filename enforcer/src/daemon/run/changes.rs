@@ -1,5 +1,6 @@
 //! What a reload has changed, line by line. Pure.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 
 use crate::control::model::{ChangeKind, ChangeLine};
@@ -97,14 +98,23 @@ fn rules(old: &Policy, new: &Policy) -> Vec<ChangeLine> {
         };
         policy.config.rules.iter().map(title).collect()
     };
-    let mut added = titles(new);
+    let new = titles(new);
+    // Where each title is in the new file, the last one first.
+    let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, (title, _)) in new.iter().enumerate().rev() {
+        places.entry(title).or_default().push(at);
+    }
+    let mut is_added = vec![true; new.len()];
     let mut removed = Vec::new();
     for (title, place) in titles(old) {
-        match added.iter().position(|(new, _)| *new == title) {
-            Some(at) => drop(added.remove(at)),
+        match places.get_mut(title.as_str()).and_then(Vec::pop) {
+            Some(at) => is_added[at] = false,
             None => removed.push((title, place)),
         }
     }
+    let mut is_added = is_added.into_iter();
+    let mut added = new;
+    added.retain(|_| is_added.next() == Some(true));
     let lines = |kind, rules: Vec<(String, String)>| {
         let line = move |(title, place)| line(kind, &title, &place);
         rules.into_iter().map(line).collect::<Vec<_>>()
