@@ -47,6 +47,11 @@ impl Text {
         }
     }
 
+    /// The file that it refers to.
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
     /// Puts it into force; how long that took.
     ///
     /// # Errors
