@@ -1,5 +1,9 @@
 //! Where the daemon's messages go: text or JSON on stderr, or the journal.
 
+mod journal;
+
+pub use journal::kind;
+
 use std::fmt;
 use std::io::IsTerminal as _;
 
@@ -13,6 +17,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+use journal::Journal;
 
 /// The environment variable with a filter of tracing-subscriber: `debug`, `enforcer=trace`, ...
 const FILTER: &str = "ENFORCER_LOG";
@@ -55,7 +61,7 @@ pub fn start(format: Format) -> anyhow::Result<()> {
         format == Format::Auto && std::env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream));
     match format {
         Format::Journald => {
-            let journal = tracing_journald::layer().map_err(|error| {
+            let journal = Journal::new().map_err(|error| {
                 crate::cli::Failure::new(
                     "the journal can not be reached",
                     "choose `--log-format text` or `json` where systemd-journald does not run",
@@ -64,7 +70,7 @@ pub fn start(format: Format) -> anyhow::Result<()> {
             })?;
             registry.with(journal).init();
         }
-        Format::Auto if is_journal => match tracing_journald::layer() {
+        Format::Auto if is_journal => match Journal::new() {
             Ok(journal) => registry.with(journal).init(),
             // The journal then still takes the lines of stderr.
             Err(_) => registry.with(text(false)).init(),

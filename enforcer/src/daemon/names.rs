@@ -59,6 +59,8 @@ impl History {
 /// Something that happened to a name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Turn {
+    /// The name.
+    pub name: ServerName,
     /// Whether it is for the worse.
     pub is_bad: bool,
     /// What happened, as a sentence.
@@ -83,6 +85,7 @@ pub fn turns(old: &Snapshot, new: &Snapshot, now: Instant) -> Vec<Turn> {
                 before.is_none_or(|old| old.refused.iter().all(|old| old.address != refused.address));
             if is_new {
                 turns.push(Turn {
+                    name: name.name.clone(),
                     is_bad: true,
                     text: format!(
                         "`{}` was answered with {}, which is refused: {}",
@@ -103,7 +106,13 @@ fn turn(
     now: Instant,
 ) -> Option<Turn> {
     let is_worse = |was: &FamilyState| !matches!(was, FamilyState::Stale { .. } | FamilyState::Failed { .. });
-    let turn = |is_bad, text| Some(Turn { is_bad, text });
+    let turn = |is_bad, text| {
+        Some(Turn {
+            name: name.name.clone(),
+            is_bad,
+            text,
+        })
+    };
     match is {
         FamilyState::Stale { answered, error } if is_worse(was) => turn(
             true,

@@ -32,6 +32,7 @@ use super::answers::Answers;
 use super::denial::Denial;
 use super::ending::Ending;
 use super::enforcing::{Enforcing, Update};
+use super::log::kind;
 use super::memory::{self, Tidying};
 use super::names::{History, turns};
 use super::notify::Notifier;
@@ -210,9 +211,9 @@ impl Daemon {
         self.history.learn(&self.told, snapshot);
         for turn in turns(&self.told, snapshot, Instant::now().into_std()) {
             if turn.is_bad {
-                warn!("{}", turn.text);
+                warn!(name: kind::ANSWERS, name = turn.name.as_str(), "{}", turn.text);
             } else {
-                info!("{}", turn.text);
+                info!(name: kind::ANSWERS, name = turn.name.as_str(), "{}", turn.text);
             }
         }
         self.told = Arc::clone(snapshot);
@@ -255,6 +256,7 @@ impl Daemon {
         let owner = self.control.owner(&denial);
         self.control.note(&denial, &owner);
         warn!(
+            name: kind::DENIAL,
             verdict = denial.verdict(),
             reason = denial.reason.name(),
             hook = denial.hook.name(),
@@ -285,6 +287,7 @@ impl Daemon {
             let suppressed = news.get(reason).suppressed;
             if suppressed > 0 {
                 warn!(
+                    name: kind::SUPPRESSED,
                     reason = reason.name(),
                     suppressed,
                     denied = count.denied,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
+use super::super::log::kind;
 use super::super::report::counted;
 use super::kept::Kept;
 use super::{Daemon, target};
@@ -115,6 +116,7 @@ impl Daemon {
         if !self.health.is_gone {
             self.health.is_gone = true;
             error!(
+                name: kind::NOT_ENFORCING,
                 "the cgroup {} was removed, and nothing is judged any more; it is enforced on again once it is there \
                  again",
                 self.cgroup.path().display()
@@ -142,10 +144,14 @@ impl Daemon {
             .filter(|damage| !self.health.damages.contains(damage))
             .collect();
         for damage in &news {
-            error!("{damage}; somebody with root's rights has done that");
+            if matches!(damage, Damage::Pin(_)) {
+                error!("{damage}; somebody with root's rights has done that");
+            } else {
+                error!(name: kind::NOT_ENFORCING, "{damage}; somebody with root's rights has done that");
+            }
         }
         if damages.is_empty() && !self.health.damages.is_empty() {
-            info!("what was attached and pinned is whole again");
+            info!(name: kind::ENFORCING, "what was attached and pinned is whole again");
         }
         let has_news = !news.is_empty();
         self.health.damages = damages;
@@ -156,7 +162,7 @@ impl Daemon {
             Tamper::Restore => match self.enforcing.repair(&self.cgroup) {
                 Ok(()) => {
                     let count = counted(self.health.damages.len() as u64, "thing");
-                    warn!("{count} put back: everything is judged again");
+                    warn!(name: kind::ENFORCING, "{count} put back: everything is judged again");
                     self.health.damages.clear();
                 }
                 Err(failed) => {
@@ -187,7 +193,7 @@ impl Daemon {
         if let Some(wrong) = &wrong
             && self.health.wrong.as_ref() != Some(wrong)
         {
-            error!("{wrong}; under a service manager the daemon is started again, which loads them anew");
+            error!(name: kind::NOT_ENFORCING, "{wrong}; under a service manager the daemon is started again, which loads them anew");
         }
         self.health.wrong = wrong;
         self.health.wrong.is_none()
@@ -225,7 +231,7 @@ impl Daemon {
             return;
         }
         let Some(revert) = self.enforcing.revert() else {
-            info!("confirmed: the policy is enforced from here on");
+            info!(name: kind::ENFORCING, "confirmed: the policy is enforced from here on");
             if let Some(kept) = &self.kept {
                 kept.confirm();
             }
@@ -236,6 +242,7 @@ impl Daemon {
         if !self.health.has_reverted && since_boot() >= revert {
             self.health.has_reverted = true;
             error!(
+                name: kind::NOT_ENFORCING,
                 "nobody confirmed in time: denials are only reported and nothing is dropped, as in audit mode; \
                  `enforcer confirm` enforces again"
             );

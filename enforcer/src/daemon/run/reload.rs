@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use super::words::{banner, tell_enforcing};
 use super::{Daemon, FIRST_ANSWERS, target};
 use crate::daemon::enforcing::Enforcing;
+use crate::daemon::log::kind;
 use crate::daemon::memory;
 use crate::daemon::policy::{Policy, Told};
 use crate::kernel::{Cgroup, Counters, Pins, Was};
@@ -99,6 +100,13 @@ impl Daemon {
             Ok(()) => {
                 self.policy = Arc::new(policy);
                 self.look_after_files(recorded);
+                let generation = self.enforcing.generation();
+                info!(
+                    name: kind::RELOAD,
+                    outcome = "applied",
+                    generation,
+                    "reloaded: generation {generation} is in force"
+                );
             }
             Err(failed) => tell_refused(failed),
         }
@@ -200,7 +208,12 @@ impl Daemon {
 
 /// Logs every cause, a line each.
 fn tell_refused(failed: &anyhow::Error) {
-    error!("the reload failed, the policy from before stays in force");
+    error!(
+        name: kind::RELOAD,
+        outcome = "refused",
+        cause = %format_args!("{failed:#}"),
+        "the reload failed, the policy from before stays in force"
+    );
     for cause in failed.chain() {
         error!("{cause}");
     }

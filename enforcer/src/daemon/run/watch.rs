@@ -26,6 +26,7 @@ use tracing::{error, info, warn};
 use super::reload::{Cause, Reload};
 use super::{Daemon, FIRST_ANSWERS};
 use crate::config_file::{Stamp, Stamps};
+use crate::daemon::log::kind;
 use crate::daemon::policy::Policy;
 use crate::state::configuration::Recorded;
 
@@ -288,11 +289,13 @@ impl Daemon {
                     .could_not_use(files, format!("{failed:#}\n{}", words.join("\n")))
                 {
                     error!(
+                        name: kind::RELOAD,
+                        outcome = "refused",
                         "{changed} changed and can not be used ({failed:#}): what was there before stays in force"
                     );
                     words.iter().for_each(|problem| error!("{problem}"));
+                    self.control.count_reload(false);
                 }
-                self.control.count_reload(false);
                 return;
             }
         };
@@ -300,10 +303,12 @@ impl Daemon {
         if let Err(failed) = self.answers.switch(&policy, Some(&self.policy)).await {
             if self.watch.could_not_use(files, format!("{failed:#}")) {
                 error!(
+                    name: kind::RELOAD,
+                    outcome = "refused",
                     "{changed} changed and can not be used ({failed:#}): what was there before stays in force"
                 );
+                self.control.count_reload(false);
             }
-            self.control.count_reload(false);
             return;
         }
         info!("{changed} changed: it is applied");

@@ -3,6 +3,7 @@
 use tracing::{error, info, warn};
 
 use super::super::enforcing::{UpdateError, mode_name};
+use super::super::log::kind;
 use super::super::policy::Policy;
 use crate::config::{Existing, Mode, Quic, ServerNames};
 use crate::kernel::{Cgroup, LinkFound, MapsFound, Was};
@@ -22,8 +23,12 @@ pub(super) fn tell_enforcing(policy: &Policy, cgroup: &Cgroup) {
         ServerNames::Off => ", by addresses alone",
     };
     match policy.config.mode {
-        Mode::Enforce => info!("enforcing on {cgroup}{names}"),
-        Mode::Audit => info!("auditing on {cgroup}{names}: denials are reported and nothing is dropped"),
+        Mode::Enforce => info!(name: kind::ENFORCING, mode = "enforce", "enforcing on {cgroup}{names}"),
+        Mode::Audit => info!(
+            name: kind::ENFORCING,
+            mode = "audit",
+            "auditing on {cgroup}{names}: denials are reported and nothing is dropped"
+        ),
     }
 }
 
