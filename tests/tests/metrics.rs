@@ -425,6 +425,13 @@ fn what_the_dashboard_and_the_alerts_ask_for_is_there() {
     let mut daemon = host.start();
     host.wait_for_names();
     let metrics = host.metrics();
+    let manual = fs::read_to_string(folder.join("../docs/control.md")).unwrap();
+    for name in metrics.names() {
+        assert!(
+            manual.contains(&format!("`{name}`")),
+            "docs/control.md lacks {name}"
+        );
+    }
     let labels_of = |name: &str| -> Vec<&str> {
         let of_it = metrics
             .samples
