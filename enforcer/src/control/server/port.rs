@@ -29,7 +29,7 @@ const FRESH: Duration = Duration::from_secs(1);
 const ANYBODY: u32 = u32::MAX;
 
 /// What was made last, and when.
-type Latest = Arc<Mutex<Option<(Instant, Bytes)>>>;
+pub(super) type Latest = Arc<Mutex<Option<(Instant, Bytes)>>>;
 
 /// Listens wherever the policy in force says, until it is stopped.
 pub(super) async fn listen(board: &Arc<Board>, mut stop: watch::Receiver<bool>) {

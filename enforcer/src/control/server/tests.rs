@@ -427,3 +427,46 @@ fn where_no_socket_can_be_made_the_server_ends_when_it_is_told_to() {
     let server = Server::start(Path::new("/proc/nowhere/control").to_owned(), published()).unwrap();
     drop(server);
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_at_the_port_has_the_run_loop_look_once_a_second_at_most() {
+    let (board, mut orders) = Board::new();
+    board.publish(samples::view(samples::now()));
+    let looked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = Arc::clone(&looked);
+    let follow = tokio::spawn(async move {
+        while let Some(order) = orders.recv().await {
+            if let Order::Refresh { reply } = order {
+                count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                reply.send(()).unwrap();
+            }
+        }
+    });
+    let latest = port::Latest::default();
+    for second in 1..=3 {
+        let crowd = (0..50).map(|_| {
+            let (board, latest) = (Arc::clone(&board), Arc::clone(&latest));
+            tokio::spawn(async move {
+                let (mut client, server) = duplex(1 << 20);
+                let served = tokio::spawn(async move {
+                    serve_with(server, |request| port::answer(request, &board, &latest)).await
+                });
+                client.write_all(get("/metrics").as_bytes()).await.unwrap();
+                let mut answer = String::new();
+                client.read_to_string(&mut answer).await.unwrap();
+                served.await.unwrap();
+                answer
+            })
+        });
+        for answer in crowd.collect::<Vec<_>>() {
+            let answer = answer.await.unwrap();
+            assert!(
+                answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("# EOF\n"),
+                "{answer}"
+            );
+        }
+        assert_eq!(looked.load(std::sync::atomic::Ordering::Relaxed), second);
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    follow.abort();
+}
