@@ -11,6 +11,8 @@ use crate::lab::world;
 
 /// What the log says of a denial in audit mode.
 const AUDITED: &str = "would be denied";
+/// What all denials have in the journal.
+const DENIALS: &str = "MESSAGE_ID=08dfaf0c5ebb44228dc7a90dfc0a2ed1";
 
 pub(super) fn play() -> After {
     step("boot without the enforcer", booted);
@@ -30,6 +32,25 @@ fn install() -> Result<String> {
     system::wait_until("a denial in the log of audit mode", || {
         Ok(system::journal("cat")?.contains(AUDITED))
     })?;
+    system::wait_until("a denial with its fields in the journal", || {
+        let denials = call(&[
+            "journalctl",
+            "--unit",
+            UNIT,
+            "--no-pager",
+            "--output",
+            "json",
+            DENIALS,
+            "ENFORCER_VERDICT=would be denied",
+        ])?;
+        Ok(denials.contains("\"ENFORCER_REASON\":\"address-not-granted\""))
+    })?;
+    // What the unit's sandbox lets the daemon read is there.
+    let metrics = call(&["enforcer", "status", "--allow-audit", "--output", "openmetrics"])?;
+    ensure!(
+        metrics.contains("\nenforcer_process_resident_memory_bytes "),
+        "the metrics are {metrics}"
+    );
     let score = call(&["systemd-analyze", "security", "--no-pager", UNIT])?;
     let score = score.lines().last().unwrap_or_default().trim().to_owned();
     Ok(score)
