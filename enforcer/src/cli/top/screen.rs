@@ -9,7 +9,7 @@ use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use rustix::process::{Signal, getpid, getppid, getsid, kill_process};
 use tokio::sync::mpsc;
@@ -20,6 +20,9 @@ use crate::top::{Key, Model, Theme, draw};
 
 /// Keys that wait to be answered.
 const INPUTS_MAX: usize = 64;
+
+/// Most frames are written in one go.
+const FRAME_BYTES: usize = 1 << 15;
 
 /// What the user does.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +56,7 @@ impl Screen {
             }));
         });
         let take = || {
-            let backend = CrosstermBackend::new(BufWriter::with_capacity(1 << 15, io::stdout()));
-            let terminal = Terminal::new(backend)?;
+            let terminal = blank()?;
             take_over()?;
             Ok(terminal)
         };
@@ -102,7 +104,10 @@ impl Screen {
 
     /// The next frame is written in full, whatever is there.
     pub(super) fn forget(&mut self) -> anyhow::Result<()> {
-        self.terminal.clear().map_err(failed)
+        // `Terminal::clear` would ask the terminal where its cursor is, and the answer goes to who reads the keys.
+        execute!(io::stdout(), Clear(ClearType::All)).map_err(failed)?;
+        self.terminal = blank().map_err(failed)?;
+        Ok(())
     }
 }
 
@@ -121,6 +126,12 @@ fn failed(error: io::Error) -> anyhow::Error {
         error,
     )
     .into()
+}
+
+/// A terminal on which nothing has been drawn.
+fn blank() -> io::Result<Terminal<CrosstermBackend<BufWriter<Stdout>>>> {
+    let out = BufWriter::with_capacity(FRAME_BYTES, io::stdout());
+    Terminal::new(CrosstermBackend::new(out))
 }
 
 fn take_over() -> io::Result<()> {
