@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::machine::{Machine, find_program};
 
 /// A program, the package it comes in, and what the lab does with it.
-const PROGRAMS: [(&str, &str); 21] = [
+const PROGRAMS: [(&str, &str); 22] = [
     ("ip", "iproute2"),                        // makes the namespaces
     ("nft", "nftables"),                       // counts and drops packets inside them
     ("ipset", "ipset"),                        // is what the benchmark compares with
@@ -25,6 +25,7 @@ const PROGRAMS: [(&str, &str); 21] = [
     ("bpftool", "bpftool"),                    // takes links away
     ("shellcheck", "shellcheck"),              // reads the package's scripts
     ("groff", "groff-base"),                   // reads the manual pages
+    ("tmux", "tmux"),                          // is the terminal of the live view
     ("busybox", "busybox-static"),             // is all that these have around the enforcer
     ("mmdebstrap", "mmdebstrap"),              // unpacks a Debian for the boot test
     ("mkfs.ext4", "e2fsprogs"),                // makes its disks
