@@ -3,132 +3,28 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use enforcer_lab::caller::Caller;
-use enforcer_lab::daemon::{Daemon, LIMIT, wait_until};
-use enforcer_lab::{Cgroup, Instance, Lab, Outcome, probe_program, run_for, world};
+use enforcer_lab::daemon::wait_until;
+use enforcer_lab::operated::{GROUP, Operated, warnings};
+use enforcer_lab::world;
 use rustix::process::Signal;
 use serde_json::Value;
 
 const CONTAINER: &str = "4f1c9dd3a0b8e7f65544332211009988776655443322110099aabbccddeeff00";
-/// Nobody (Debian), and a group that has nothing.
+/// Nobody (Debian).
 const NOBODY: u32 = 65_534;
-const GROUP: u32 = 54_321;
 
-/// A client with a daemon that has a name, and folders of its own that everybody may go through.
-struct Host {
-    lab: Lab,
-    cgroup: Cgroup,
-    instance: Instance,
-    folder: tempfile::TempDir,
-}
-
-impl Host {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
-        let runtime = folder.path().join("run");
-        fs::create_dir(&runtime).unwrap();
-        fs::set_permissions(&runtime, fs::Permissions::from_mode(0o711)).unwrap();
-        Self {
-            lab: Lab::start().expect("the lab needs root and `cargo xtask setup`"),
-            cgroup: Cgroup::new("control").expect("the test needs cgroup v2"),
-            instance: Instance::new("control").unwrap(),
-            folder,
-        }
-    }
-
-    fn policy(&self, rules: &str) -> PathBuf {
-        let text = format!(
-            "{rules}\n[enforce]\ncgroup = \"{}\"\n[control]\ngroup = \"{GROUP}\"\n",
-            self.cgroup.path().display()
-        );
-        self.lab.write_config("policy.toml", &text).unwrap()
-    }
-
-    fn start(&self) -> Daemon {
-        let mut command = Daemon::command(&self.lab, Path::new("policy.toml")).unwrap();
-        command.args(["--instance", self.instance.name()]);
-        self.folders(&mut command);
-        let mut daemon = Daemon::spawn(command).unwrap();
-        daemon.wait_for("ing on /");
-        daemon
-    }
-
-    fn folders(&self, command: &mut std::process::Command) {
-        command.env("RUNTIME_DIRECTORY", self.folder.path().join("run"));
-        command.env("STATE_DIRECTORY", self.folder.path().join("state"));
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.folder
-            .path()
-            .join("run")
-            .join(self.instance.name())
-            .join("control")
-    }
-
-    /// What a command of the enforcer says.
-    fn command(&self, arguments: &[&str]) -> Outcome {
-        let mut command = self.lab.enforcer_command().unwrap();
-        command.args(arguments).args(["--instance", self.instance.name()]);
-        self.folders(&mut command);
-        run_for(command, LIMIT).unwrap()
-    }
-
-    fn status(&self) -> (Value, Option<i32>) {
-        let outcome = self.command(&["status", "-o", "json"]);
-        let status = serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("no status: {outcome}"));
-        (status, outcome.status.code())
-    }
-
-    fn wait_for_names(&self) {
-        wait_until("every name is fresh", || {
-            let (status, _) = self.status();
-            let known = status["names"]["fresh"].as_u64();
-            known >= Some(2) && status["names"]["stale"] == 0
-        });
-    }
-
-    fn observe(&self, arguments: &[&str]) -> Vec<Value> {
-        let outcome = self.command(&[&["observe", "-o", "json"], arguments].concat());
-        let lines = outcome.stdout.lines();
-        lines
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no line: {outcome}")))
-            .collect()
-    }
-
-    /// Connects from a cgroup below that of the policy, which is made.
-    fn denied_from(&self, below: &str, address: &str) {
-        let path = self.cgroup.path().join(below);
-        fs::create_dir_all(&path).unwrap();
-        let mut command = self.lab.client_command("sh").unwrap();
-        command.args(["-c", "echo 0 > \"$0/cgroup.procs\" && exec \"$@\""]);
-        command.arg(&path).arg(probe_program().unwrap());
-        command.args(["tcp", &SocketAddr::new(world::address(address), 443).to_string()]);
-        self.cgroup.hold(&mut command).unwrap();
-        let outcome = run_for(command, LIMIT).unwrap();
-        assert!(outcome.stdout.contains("Operation not permitted"), "{outcome}");
-    }
-
-    fn caller(&self) -> Caller {
-        Caller::start(self.lab.client(), &self.cgroup).unwrap()
-    }
-}
-
-fn kinds(status: &Value) -> Vec<&str> {
-    let warnings = status["warnings"].as_array().unwrap();
-    warnings
-        .iter()
-        .map(|warning| warning["kind"].as_str().unwrap())
-        .collect()
+fn wait_for_names(host: &Operated) {
+    wait_until("every name is fresh", || {
+        let (status, _) = host.status();
+        let known = status["names"]["fresh"].as_u64();
+        known >= Some(2) && status["names"]["stale"] == 0
+    });
 }
 
 /// Runs `work` as a user without rights, on a thread of its own: for the kernel a thread is a process.
@@ -164,14 +60,14 @@ const RELOAD: &str = "POST /v1/reload HTTP/1.1\r\nhost: x\r\n\r\n";
 
 #[test]
 fn status_tells_how_it_is_in_every_state() {
-    let host = Host::new();
+    let host = Operated::new("control");
     let (status, code) = host.status();
     assert_eq!((status["state"].as_str(), code), (Some("not-enforcing"), Some(3)));
     assert_eq!(status["daemon"]["state"], "stopped");
 
     host.policy(world::CONTOSO_POLICY);
     let mut daemon = host.start();
-    host.wait_for_names();
+    wait_for_names(&host);
     let (status, code) = host.status();
     assert_eq!(
         (status["state"].as_str(), code),
@@ -198,7 +94,7 @@ fn status_tells_how_it_is_in_every_state() {
         "{status:#}"
     );
     assert_eq!(status["daemon"]["state"], "stopped");
-    assert_eq!(kinds(&status), ["no-daemon"]);
+    assert_eq!(warnings(&status), ["no-daemon"]);
     let refused = host.command(&["observe"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(
@@ -215,7 +111,7 @@ fn status_tells_how_it_is_in_every_state() {
         (Some("auditing"), Some(3)),
         "{status:#}"
     );
-    assert!(kinds(&status).contains(&"audit"));
+    assert!(warnings(&status).contains(&"audit"));
     assert_eq!(host.command(&["status", "--allow-audit"]).status.code(), Some(0));
     // It was attached by the first daemon, and never since.
     assert!(status["attached"]["since_s"].as_u64() >= status["daemon"]["uptime_s"].as_u64());
@@ -242,7 +138,7 @@ fn status_tells_how_it_is_in_every_state() {
 #[test]
 fn observe_names_process_unit_and_container_and_loses_none_below_the_limit() {
     const DENIALS: usize = 200;
-    let host = Host::new();
+    let host = Operated::new("control");
     host.policy(world::CONTOSO_POLICY);
     let mut daemon = host.start();
     host.denied_from("cron.service", world::BARE_ADDRESSES[0]);
@@ -309,7 +205,7 @@ fn observe_names_process_unit_and_container_and_loses_none_below_the_limit() {
 
 #[test]
 fn who_has_no_rights_gets_a_clear_no_and_a_group_may_ask() {
-    let host = Host::new();
+    let host = Operated::new("control");
     host.policy(world::CONTOSO_POLICY);
     let mut daemon = host.start();
     let socket = host.socket();
@@ -340,7 +236,7 @@ fn who_has_no_rights_gets_a_clear_no_and_a_group_may_ask() {
 
 #[test]
 fn hostile_clients_disturb_neither_the_daemon_nor_enforcement() {
-    let host = Host::new();
+    let host = Operated::new("control");
     host.policy(world::CONTOSO_POLICY);
     let mut daemon = host.start();
     let stop = Arc::new(AtomicBool::new(false));
@@ -357,7 +253,7 @@ fn hostile_clients_disturb_neither_the_daemon_nor_enforcement() {
     for round in 0..20 {
         let (status, code) = host.status();
         assert_eq!(code, Some(0), "round {round}: {status:#}");
-        assert!(!kinds(&status).contains(&"run-loop-silent"), "{status:#}");
+        assert!(!warnings(&status).contains(&"run-loop-silent"), "{status:#}");
         assert_eq!(status["daemon"]["state"], "running");
         caller.call("connect s 203.0.114.1:443").unwrap_err();
         caller.call(&format!("socket g{round} inet stream 0")).unwrap();
@@ -415,10 +311,10 @@ fn besiege(socket: &Path, stop: &AtomicBool) -> usize {
 
 #[test]
 fn reload_shows_what_changes_or_what_is_wrong() {
-    let host = Host::new();
+    let host = Operated::new("control");
     host.policy(world::CONTOSO_POLICY);
     let mut daemon = host.start();
-    host.wait_for_names();
+    wait_for_names(&host);
     let nothing = host.command(&["reload"]).expect_success("a reload of the same");
     assert!(nothing.stdout.contains("nothing has changed"), "{nothing}");
 
@@ -430,7 +326,7 @@ fn reload_shows_what_changes_or_what_is_wrong() {
     assert!(more.stdout.contains("+ allow 203.0.113.0/24  a rule ("), "{more}");
     assert!(more.stdout.contains("+ 203.0.113.0/24"), "{more}");
     let (status, _) = host.status();
-    assert!(!kinds(&status).contains(&"reload-refused"));
+    assert!(!warnings(&status).contains(&"reload-refused"));
 
     host.policy("[[registry]]\nlogin_servr = \"contoso.azurecr.io\"\n");
     let refused = host.command(&["reload"]);
@@ -456,23 +352,21 @@ fn reload_shows_what_changes_or_what_is_wrong() {
     assert!(problems.iter().any(is_it), "{outcome:#}");
     let (status, code) = host.status();
     assert_eq!(code, Some(0));
-    assert!(kinds(&status).contains(&"reload-refused"), "{status:#}");
+    assert!(warnings(&status).contains(&"reload-refused"), "{status:#}");
 
     host.policy(world::CONTOSO_POLICY);
     let less = host.command(&["reload"]).expect_success("a reload with less");
     assert!(less.stdout.contains("- 203.0.113.0/24"), "{less}");
-    assert!(!kinds(&host.status().0).contains(&"reload-refused"));
+    assert!(!warnings(&host.status().0).contains(&"reload-refused"));
     daemon.kill();
 }
 
 #[test]
 fn followers_go_on_over_a_restart() {
-    let host = Host::new();
+    let host = Operated::new("control");
     host.policy(world::CONTOSO_POLICY);
     let mut daemon = host.start();
-    let mut command = host.lab.enforcer_command().unwrap();
-    command.args(["observe", "-f", "-o", "json", "--instance", host.instance.name()]);
-    host.folders(&mut command);
+    let mut command = host.asking(&["observe", "-f", "-o", "json"]);
     command
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::null());

@@ -1,64 +1,35 @@
 //! `explain`, `learn` and `plan` against a running daemon: what they say to write makes real clients work. Needs root.
 
 use std::fs;
+use std::ops::Deref;
 use std::path::Path;
 
-use enforcer_lab::daemon::{Daemon, LIMIT, wait_until};
-use enforcer_lab::{Cgroup, Instance, Lab, Outcome, probe_program, run_for, world};
+use enforcer_lab::daemon::{LIMIT, wait_until};
+use enforcer_lab::operated::Operated;
+use enforcer_lab::{probe_program, run_for, world};
 use serde_json::Value;
 
-/// A client with a daemon that has a name and folders of its own.
-struct Host {
-    lab: Lab,
-    cgroup: Cgroup,
-    instance: Instance,
-    folder: tempfile::TempDir,
+/// A client with a daemon, and what is done on it.
+struct Host(Operated);
+
+impl Deref for Host {
+    type Target = Operated;
+
+    fn deref(&self) -> &Operated {
+        &self.0
+    }
 }
 
 impl Host {
     fn new() -> Self {
-        Self {
-            lab: Lab::start().expect("the lab needs root and `cargo xtask setup`"),
-            cgroup: Cgroup::new("explain").expect("the test needs cgroup v2"),
-            instance: Instance::new("explain").unwrap(),
-            folder: tempfile::tempdir().unwrap(),
-        }
+        Self(Operated::new("explain"))
     }
 
-    /// Writes what the daemon reads: `rules`, for the cgroup of this host.
-    fn policy(&self, rules: &str) {
-        let cgroup = self.cgroup.path().display();
-        let text = format!("{rules}\n[enforce]\ncgroup = \"{cgroup}\"\n");
-        self.lab.write_config("policy.toml", &text).unwrap();
-    }
-
-    /// Appends to it, as somebody would who was told to.
+    /// Appends to what the daemon reads, as somebody would who was told to.
     fn append(&self, lines: &str) {
         let path = self.lab.folder().join("policy.toml");
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, format!("{text}\n{lines}\n")).unwrap();
-    }
-
-    fn start(&self) -> Daemon {
-        let mut command = Daemon::command(&self.lab, Path::new("policy.toml")).unwrap();
-        command.args(["--instance", self.instance.name()]);
-        self.folders(&mut command);
-        let mut daemon = Daemon::spawn(command).unwrap();
-        daemon.wait_for("ing on /");
-        daemon
-    }
-
-    fn folders(&self, command: &mut std::process::Command) {
-        command.env("RUNTIME_DIRECTORY", self.folder.path().join("run"));
-        command.env("STATE_DIRECTORY", self.folder.path().join("state"));
-    }
-
-    /// What a command of the enforcer says, which asks the daemon.
-    fn command(&self, arguments: &[&str]) -> Outcome {
-        let mut command = self.lab.enforcer_command().unwrap();
-        command.args(arguments).args(["--instance", self.instance.name()]);
-        self.folders(&mut command);
-        run_for(command, LIMIT).unwrap()
     }
 
     fn explain(&self, arguments: &[&str]) -> (Value, Option<i32>) {
@@ -69,10 +40,7 @@ impl Host {
 
     /// Runs a client in the cgroup; whether it got what it wanted.
     fn client(&self, program: impl AsRef<Path>, arguments: &[&str]) -> bool {
-        let mut command = self.lab.client_command(program).unwrap();
-        command.args(arguments);
-        self.cgroup.hold(&mut command).unwrap();
-        run_for(command, LIMIT).unwrap().success()
+        self.run_below("", program, arguments).success()
     }
 
     /// One request by name, whatever its answer.
