@@ -213,7 +213,9 @@ impl Daemon {
             self.health.has_reverted = false;
             return;
         };
-        // A restart neither prolongs the time nor turns an enforcement on again that has ended.
+        // A restart neither prolongs the time nor turns an enforcement on again that has ended. Where the maps of another
+        // layout are replaced, what they say can not be read and the time begins anew: who might lock himself out by that
+        // has just installed this enforcer.
         let revert = pending.unwrap_or_else(|| since_boot() + limit);
         self.enforcing.set_revert(Some(revert));
         self.health.revert = Some(revert);
