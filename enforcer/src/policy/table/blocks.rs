@@ -425,7 +425,6 @@ fn plain<F: Family>(
         return start;
     };
     let mut open = intervals.begin();
-    let mut conditions = holdings.conditions().len();
     let mut plain = Plain::<F>::from(*piece, holdings);
     let mut block = F::block(*piece);
     // The first piece of the block, and the one that is looked at.
@@ -433,16 +432,13 @@ fn plain<F: Family>(
     for piece in &pieces[start..] {
         let next = F::block(*piece);
         let is_same_block = next == block;
-        if !is_same_block {
-            (block, block_at) = (next, at);
-            conditions = holdings.conditions().len();
-        }
+        (block, block_at) = (next, if is_same_block { block_at } else { at });
         match plain.step(*piece, is_same_block, holdings) {
             Step::Interval(interval) => open = intervals.push(open, is_same_block, block, interval),
             Step::Longer(longer) => intervals.replace_last(longer),
             Step::Not => {
                 intervals.give_up(open);
-                holdings.truncate(conditions);
+                plain.give_up(block, holdings);
                 return block_at as usize;
             }
         }
@@ -458,6 +454,8 @@ struct Plain<F: Family> {
     word: GrantWord,
     /// The interval that came last; none of these blocks at first.
     before: Option<(F::Number, F::Number)>,
+    /// The last block that brought a condition which the table did not have, and how many it had before.
+    growth: Option<(u32, usize)>,
 }
 
 /// What a piece comes to.
@@ -473,11 +471,32 @@ enum Step<I> {
 impl<F: Family> Plain<F> {
     /// Pieces from this one on.
     fn from(piece: F::Piece, holdings: &mut Holdings) -> Self {
-        let held = F::held(piece);
-        Self {
-            held,
-            word: holdings.word(held),
+        let mut plain = Self {
+            held: F::held(piece),
+            word: GrantWord::default(),
             before: None,
+            growth: None,
+        };
+        plain.hold(piece, holdings);
+        plain
+    }
+
+    /// Goes over to the owner of this piece.
+    fn hold(&mut self, piece: F::Piece, holdings: &mut Holdings) {
+        let conditions = holdings.conditions().len();
+        self.held = F::held(piece);
+        self.word = holdings.word(self.held);
+        let block = F::block(piece);
+        let is_more = holdings.conditions().len() > conditions;
+        if is_more && self.growth.is_none_or(|(grown, _)| grown != block) {
+            self.growth = Some((block, conditions));
+        }
+    }
+
+    /// Takes back what this block has brought into the table.
+    fn give_up(&self, block: u32, holdings: &mut Holdings) {
+        if let Some((_, conditions)) = self.growth.filter(|(grown, _)| *grown == block) {
+            holdings.truncate(conditions);
         }
     }
 
@@ -490,7 +509,8 @@ impl<F: Family> Plain<F> {
             if end >= first {
                 return Step::Not;
             }
-            if held == self.held && is_same_block && end.next() == Some(first) {
+            // What is rare comes first: whether it is the same block nobody can foresee.
+            if end.next() == Some(first) && held == self.held && is_same_block {
                 if last == F::block_span(F::block(piece)).1 {
                     return Step::Not;
                 }
@@ -499,8 +519,7 @@ impl<F: Family> Plain<F> {
             }
         }
         if held != self.held {
-            self.held = held;
-            self.word = holdings.word(held);
+            self.hold(piece, holdings);
         }
         self.before = Some((first, last));
         Step::Interval(F::interval(first, last, self.word))
