@@ -130,7 +130,7 @@ fn number(text: &[u8; WINDOW], at: usize) -> Option<(u32, usize)> {
     let digit = |at: usize| u32::from(text[at % WINDOW].wrapping_sub(b'0'));
     match (digit(at), digit(at + 1), digit(at + 2)) {
         (10.., _, _) => None,
-        (one, _, _) if one == 0 => Some((0, at + 1)),
+        (0, _, _) => Some((0, at + 1)),
         (one, 10.., _) => Some((one, at + 1)),
         (one, two, 10..) => Some((one * 10 + two, at + 2)),
         (one, two, three) => Some((one * 100 + two * 10 + three, at + 3)),
