@@ -64,6 +64,7 @@ pub struct Options {
 /// # Errors
 /// Everything that keeps the policy from being enforced at the start. Later nothing ends it but a signal.
 pub async fn run(options: Options) -> anyhow::Result<()> {
+    memory::share();
     let mut signals =
         Signals::catch(&[libc::SIGHUP, libc::SIGINT, libc::SIGTERM]).context("signals can not be caught")?;
     let started = if options.instance.is_some() {
