@@ -75,6 +75,19 @@ impl Place {
     /// # Errors
     /// When it can not listen.
     pub(crate) fn name_server(&self, load: Load, ttl: u32) -> Result<NameServer> {
+        self.serve(load, ttl, false)
+    }
+
+    /// As [`Self::name_server`], with an address of each family: that there is none is true for five minutes at the most, and
+    /// asked again.
+    ///
+    /// # Errors
+    /// As for [`Self::name_server`].
+    pub(crate) fn name_server_of_both(&self, load: Load, ttl: u32) -> Result<NameServer> {
+        self.serve(load, ttl, true)
+    }
+
+    fn serve(&self, load: Load, ttl: u32, has_ipv6: bool) -> Result<NameServer> {
         let sockets = self.host.run(|| nameserver::bind(SERVER))?;
         let server = NameServer::with_sockets(vec![sockets.context("the name server cannot listen")?])?;
         let first = Ipv4Addr::new(20, 0, 0, 0).to_bits();
@@ -82,6 +95,7 @@ impl Place {
             for at in 0..load.names {
                 let addresses: Vec<String> = (at * load.each..(at + 1) * load.each)
                     .map(|address| Ipv4Addr::from_bits(first + STRIDE * address).to_string())
+                    .chain(has_ipv6.then(|| format!("2600:{at:x}::1")))
                     .collect();
                 let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
                 zone.addresses(&name(at), ttl, &addresses);

@@ -25,6 +25,8 @@ const TTL: u32 = 3600;
 /// How long answers are waited for, and what a change takes to its place.
 const LEARNING_MAX: Duration = Duration::from_secs(60);
 const SETTLE: Duration = Duration::from_secs(2);
+/// By then everything is saved, and what only changes need is given back.
+const REST: Duration = Duration::from_secs(35);
 
 /// Adds the figures.
 ///
@@ -52,7 +54,7 @@ pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
         ),
     ];
     report.note(format!(
-        "start and memory: {few} names of {each} addresses, and {many} with {} prefixes beside; RSS has the mapped tables in it",
+        "start and memory: {few} names of {each} addresses, and {many} with {} prefixes beside; RSS is that of a daemon at rest, which has none of the tables mapped",
         sizes.most_prefixes()
     ));
     for (load, rss) in loads {
@@ -75,7 +77,7 @@ fn of_load(report: &mut Report, sizes: &Sizes, load: Load, rss: &str) -> Result<
             ensure!(begin.elapsed() < LEARNING_MAX, "not every name was asked for");
             std::thread::sleep(Duration::from_millis(100));
         }
-        std::thread::sleep(SETTLE);
+        std::thread::sleep(if sizes.quick { SETTLE } else { REST });
         report.add(bytes(rss).with([of_u64(process::memory(daemon.pid(), "VmRSS")?)]));
         report.add(bytes("RSS, of its own").with([of_u64(process::memory(daemon.pid(), "RssAnon")?)]));
         for (what, value) in memory::of(&place.instance.pins())? {
