@@ -333,7 +333,7 @@ impl Bucket {
 const _: () = {
     assert!(size_of::<Header>() == 24);
     assert!(size_of::<Event>() == 352);
-    assert!(size_of::<Flow>() == 576);
+    assert!(size_of::<Flow>() == 864);
     assert!(size_of::<NameHead>() == 16);
     assert!(size_of::<NameEntry>() == 24);
     assert!(size_of::<Counter>() == 16);

@@ -8,9 +8,8 @@
 //! name). Nothing of the hello's content but the name and the types of the extensions has a say: an encrypted inner hello
 //! is not looked for, the outer name counts.
 
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, Reader};
 use crate::reason::Reason;
-use crate::table::below;
 
 /// Bytes of a record header (RFC 8446 section 5.1).
 pub const RECORD_HEADER: u32 = 5;
@@ -34,6 +33,8 @@ pub mod content {
 /// The handshake type of a ClientHello (RFC 8446 section 4).
 pub const CLIENT_HELLO: u8 = 1;
 
+/// Types of extensions below this are numbered through; beyond it lie few that are in use.
+const SMALL: u16 = 64;
 const SERVER_NAME: u16 = 0;
 const EARLY_DATA: u16 = 42;
 /// The only name type there is (RFC 6066 section 3).
@@ -73,7 +74,8 @@ pub enum Parsed {
     Wrong(Reason),
 }
 
-/// The extension types of one hello, four in a word: what duplicates are found with. Of any content at the start.
+/// The extension types of one hello that are not small, four in a word: what duplicates are found with. Of any content at
+/// the start.
 pub type Types = [u64; EXTENSIONS_MAX / 4];
 
 /// Why reading stops before the end.
@@ -89,41 +91,68 @@ const LENGTHS: Stop = Stop::Wrong(Reason::HelloLengths);
 ///
 /// A server name extension that is there twice, or has two names in it, is no name: [`Parsed::Wrong`].
 #[inline(always)]
-pub fn parse<B: Bytes + ?Sized>(bytes: &B, start: u32, types: &mut Types) -> Parsed {
-    let mut found = Found::default();
-    match read(bytes, start, types, &mut found) {
-        Ok(end) if found.server_name.at != 0 => match server_name(bytes, found.server_name) {
-            Ok(name) => Parsed::Whole(ClientHello {
-                name,
-                end,
-                early_data: found.early_data != 0,
-            }),
-            Err(Stop::Wrong(reason)) => Parsed::Wrong(reason),
-            // The hello is whole, so all of its extensions are.
-            Err(Stop::End) => Parsed::Wrong(Reason::HelloLengths),
+pub fn parse<B: Bytes + ?Sized>(bytes: &mut Reader<'_, B>, start: u32, types: &mut Types) -> Parsed {
+    // Nothing that the verifier could follow apart: it would walk through all of this once for every place that is known, and
+    // for all that may have been found. Each is forgotten by itself, since it also follows what is equal to what.
+    let start = bytes.forgotten(start);
+    let mut found = Found {
+        server_name: Span {
+            at: bytes.forgotten(0),
+            length: bytes.forgotten(0),
         },
-        Ok(_) => Parsed::Wrong(Reason::NoServerName),
+        small: bytes.forgotten(0).into(),
+        marks: bytes.forgotten(0).into(),
+        others: bytes.forgotten(0),
+    };
+    // The end of a hello is never at 0.
+    let end = match read(bytes, start, types, &mut found) {
+        Ok(end) => end,
+        Err(Stop::End) => 0,
+        Err(Stop::Wrong(reason)) => return Parsed::Wrong(reason),
+    };
+    let end = bytes.forgotten(end);
+    let is_whole = end != 0;
+    if found.server_name.at == 0 {
+        return if is_whole {
+            Parsed::Wrong(Reason::NoServerName)
+        } else {
+            Parsed::Part { name: None }
+        };
+    }
+    match server_name(bytes, found.server_name) {
+        Ok(name) if is_whole => Parsed::Whole(ClientHello {
+            name,
+            end,
+            early_data: found.small >> EARLY_DATA & 1 != 0,
+        }),
+        Ok(name) => Parsed::Part { name: Some(name) },
         Err(Stop::Wrong(reason)) => Parsed::Wrong(reason),
-        Err(Stop::End) if found.server_name.at != 0 => match server_name(bytes, found.server_name) {
-            Ok(name) => Parsed::Part { name: Some(name) },
-            Err(Stop::Wrong(reason)) => Parsed::Wrong(reason),
-            Err(Stop::End) => Parsed::Part { name: None },
-        },
+        // A hello that is whole has all of its extensions.
+        Err(Stop::End) if is_whole => Parsed::Wrong(Reason::HelloLengths),
         Err(Stop::End) => Parsed::Part { name: None },
     }
 }
 
 /// What the walk over the extensions came by.
-#[derive(Default)]
 struct Found {
     /// The content of the server name extension; at 0 when there is none.
     server_name: Span,
-    early_data: u32,
+    /// The types below [`SMALL`], a bit each: nearly all that are in use.
+    small: u64,
+    /// Of the others a bit each, which they may share: where it is not set, there is none of its types.
+    marks: u64,
+    /// Their number, in the list.
+    others: u32,
 }
 
 /// Checks the hello up to its end, or to that of the bytes; the offset behind its record.
 #[inline(always)]
-fn read<B: Bytes + ?Sized>(bytes: &B, start: u32, types: &mut Types, found: &mut Found) -> Result<u32, Stop> {
+fn read<B: Bytes + ?Sized>(
+    bytes: &mut Reader<'_, B>,
+    start: u32,
+    types: &mut Types,
+    found: &mut Found,
+) -> Result<u32, Stop> {
     let available = bytes.length();
     // Of the first bytes each is checked as it comes, so that what is no TLS is told at once.
     let Some([kind]) = bytes.read::<1>(start) else {
@@ -237,7 +266,7 @@ struct Allowed {
 /// The offset behind a vector that starts at `at` with a length of `N` bytes.
 #[inline(always)]
 fn step_over<B: Bytes + ?Sized, const N: usize>(
-    bytes: &B,
+    bytes: &mut Reader<'_, B>,
     at: u32,
     end: u32,
     allowed: Allowed,
@@ -266,13 +295,16 @@ fn step_over<B: Bytes + ?Sized, const N: usize>(
 /// Walks over the extensions from `at` to `end`.
 #[inline(always)]
 fn extensions<B: Bytes + ?Sized>(
-    bytes: &B,
-    mut at: u32,
+    bytes: &mut Reader<'_, B>,
+    at: u32,
     end: u32,
     types: &mut Types,
     found: &mut Found,
 ) -> Result<(), Stop> {
-    for count in 0..EXTENSIONS_MAX {
+    types.fill(0);
+    let mut at = bytes.forgotten(at);
+    let end = bytes.forgotten(end);
+    for _ in 0..EXTENSIONS_MAX {
         if at == end {
             return Ok(());
         }
@@ -290,18 +322,27 @@ fn extensions<B: Bytes + ?Sized>(
         if content.at + content.length > end {
             return Err(LENGTHS);
         }
-        if kind == SERVER_NAME {
-            if found.server_name.at != 0 {
+        if kind < SMALL {
+            let bit = 1 << kind;
+            if found.small & bit != 0 {
                 return Err(Stop::Wrong(Reason::DuplicateExtension));
             }
-            found.server_name = content;
-        } else if is_among(types, count, kind) {
-            return Err(Stop::Wrong(Reason::DuplicateExtension));
+            found.small |= bit;
+            if kind == SERVER_NAME {
+                found.server_name = content;
+            }
+        } else {
+            // The upper bits of a product depend on all of the type's (Knuth, volume 3, section 6.4).
+            let mark = 1 << (kind.wrapping_mul(0x9e37) >> 10);
+            if found.marks & mark != 0 && is_among(types, kind) {
+                return Err(Stop::Wrong(Reason::DuplicateExtension));
+            }
+            found.marks |= mark;
+            let others = bytes.forgotten(found.others);
+            let slot = &mut types[(others >> 2) as usize & (EXTENSIONS_MAX / 4 - 1)];
+            *slot |= u64::from(kind) << ((others & 3) * 16);
+            found.others = found.others.wrapping_add(1);
         }
-        let slot = &mut types[(count >> 2) & (EXTENSIONS_MAX / 4 - 1)];
-        let before = if count & 3 == 0 { 0 } else { *slot };
-        *slot = before | u64::from(kind) << ((count & 3) * 16);
-        found.early_data |= u32::from(kind == EARLY_DATA);
         at = content.at + content.length;
     }
     if at == end {
@@ -311,25 +352,23 @@ fn extensions<B: Bytes + ?Sized>(
     }
 }
 
-/// Whether `kind`, which is not 0, is one of the first `count` types. Four at a time: a lane that is equal is zero after
-/// the exclusive or, and only a zero borrows from its top bit (Hacker's Delight, section 6-1). Lanes that are not taken yet
-/// are zero, words that are not are left out.
+/// Whether `kind`, which is not 0, is one of the types. Four at a time: a lane that is equal is zero after the exclusive
+/// or, and only a zero borrows from its top bit (Hacker's Delight, section 6-1). Lanes that are not taken yet are zero.
 #[inline(always)]
-fn is_among(types: &Types, count: usize, kind: u16) -> bool {
+fn is_among(types: &Types, kind: u16) -> bool {
     const EACH: u64 = 0x0001_0001_0001_0001;
     let wanted = u64::from(kind) * EACH;
     let mut equal = 0;
-    for (index, word) in types.iter().enumerate() {
+    for word in types {
         let lanes = word ^ wanted;
-        let is_taken = below(index as u64 * 4, count as u64).wrapping_neg();
-        equal |= lanes.wrapping_sub(EACH) & !lanes & (EACH << 15) & is_taken;
+        equal |= lanes.wrapping_sub(EACH) & !lanes & (EACH << 15);
     }
     equal != 0
 }
 
 /// The one host name in the content of a server name extension.
 #[inline(always)]
-fn server_name<B: Bytes + ?Sized>(bytes: &B, content: Span) -> Result<Span, Stop> {
+fn server_name<B: Bytes + ?Sized>(bytes: &mut Reader<'_, B>, content: Span) -> Result<Span, Stop> {
     if content.at + content.length > bytes.length() {
         return Err(Stop::End);
     }

@@ -1,12 +1,13 @@
 //! What is kept with a TCP socket: who uses it, and how far its session has been judged.
 
+use crate::bytes::Window;
 use crate::names::Name;
 use crate::packet::{Address, Segment};
 use crate::table::Generation;
 
 /// Layout of what is kept with a socket; counts up with every change. Apart from [`crate::abi::VERSION`], so that an upgrade
 /// which changes only the tables of the policy lets connections go on.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// How far a connection to an address with a condition has been judged.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -52,6 +53,8 @@ pub enum Finding {
 pub struct Flow {
     /// The generation under which everything this socket sends passes by its address alone; 0 for none.
     pub judged: u64,
+    /// The generation under which its destination and its name were found to be granted; 0 for none.
+    pub named: u64,
     /// The generation under which audit mode has told of this socket last; 0 when it has not.
     pub told: u64,
     /// The destination of which it told, as [`Address::mapped`].
@@ -88,10 +91,14 @@ pub struct Flow {
     pub segment: Segment,
     /// Where its TCP header starts, in bytes from the start of the packet.
     pub transport: u32,
+    /// Whether pieces of a record are kept elsewhere, or were: the memory that they take.
+    pub has_pieces: u32,
     /// Its destination, as [`Address::mapped`].
     pub destination: [u64; 2],
     /// The server name that was asked for last, granted or not.
     pub name: Name,
+    /// What the segment is read through.
+    pub window: Window,
 }
 
 impl Flow {
@@ -159,6 +166,7 @@ impl Flow {
     #[inline(always)]
     const fn forget(&mut self) {
         self.judged = 0;
+        self.named = 0;
         self.stage = Stage::Unknown as u8;
         self.gathered = 0;
         self.early_data = 0;

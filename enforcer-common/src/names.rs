@@ -9,7 +9,8 @@
 //! entries are sorted by a hash that takes bytes from the right: one walk over a name gives the hash of each of its ends.
 //! An equal hash is only a hint, the text decides.
 
-use crate::client_hello::Types;
+use crate::bytes::{Bytes, Reader};
+use crate::client_hello::{Span, Types};
 use crate::packet::Address;
 use crate::reason::Reason;
 use crate::table::{Answer, Found, Half, Seen, Tables, below, look_up_with, step_if};
@@ -85,6 +86,13 @@ const fn kept_of(length: u32, index: usize) -> u64 {
     some & (all | ((1 << ((left & 7) * 8)) - 1))
 }
 
+/// Letters in lower case, eight at a time (RFC 4343: names compare so).
+#[inline(always)]
+const fn folded(word: u64) -> u64 {
+    let upper = at_least(word, b'A') & !at_least(word, b'Z' + 1) & !word & TOP_BITS;
+    word | upper >> 2
+}
+
 /// One more byte, to the left of those that went before (FNV-1a).
 #[inline(always)]
 const fn hashed(hash: u64, byte: u8) -> u64 {
@@ -107,7 +115,10 @@ pub struct Name {
     pub length: u32,
     /// Ends of this name that are looked up.
     ends: u32,
-    /// Their hashes.
+    /// Whether the words may be other than zero.
+    used: u32,
+    padding: u32,
+    /// The hashes of the ends.
     hashes: [u64; ENDS_MAX],
     /// Where they start.
     starts: [u32; ENDS_MAX],
@@ -119,6 +130,8 @@ impl Default for Name {
             words: [0; NAME_WORDS],
             length: 0,
             ends: 0,
+            used: 0,
+            padding: 0,
             hashes: [0; ENDS_MAX],
             starts: [0; ENDS_MAX],
         }
@@ -159,9 +172,9 @@ impl Name {
         for (word, part) in name.words.iter_mut().zip(bytes.chunks(8)) {
             let mut padded = [0; 8];
             padded.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
-            *word = u64::from_le_bytes(padded);
+            *word = folded(u64::from_le_bytes(padded));
         }
-        name.fold();
+        name.used = 1;
         Some(name)
     }
 
@@ -181,19 +194,50 @@ impl Name {
         &mut self.hashes
     }
 
-    /// Letters in lower case, eight at a time (RFC 4343: names compare so), and zeros behind the end.
+    /// Takes the name that lies in these bytes, in lower case; with a reason when it is none that any rule can grant.
     #[inline(always)]
-    pub fn fold(&mut self) {
-        for (index, word) in self.words.iter_mut().enumerate() {
-            let upper = at_least(*word, b'A') & !at_least(*word, b'Z' + 1) & !*word & TOP_BITS;
-            *word = (*word | upper >> 2) & kept_of(self.length, index);
+    pub(crate) fn take<B: Bytes + ?Sized>(
+        &mut self,
+        bytes: &mut Reader<'_, B>,
+        span: Span,
+    ) -> Option<Reason> {
+        // Of one that is too long an event tells the start.
+        let length = if span.length < 255 { span.length } else { 255 };
+        let held = if length == 0 {
+            None
+        } else {
+            bytes.hold(span.at, length)
+        };
+        let Some(position) = held else {
+            self.length = 0;
+            return Some(Reason::HelloLengths);
+        };
+        self.length = length;
+        if self.used != 0 {
+            // Nothing of a longer name is to stand behind this one. All of it, since that is one way for the verifier.
+            self.words = [0; NAME_WORDS];
         }
+        self.used = 1;
+        let position = bytes.forgotten(position);
+        for (index, word) in self.words.iter_mut().enumerate() {
+            #[expect(clippy::cast_possible_truncation, reason = "below 32")]
+            let start = index as u32 * 8;
+            if start >= length {
+                break;
+            }
+            *word = folded(bytes.eight(position.wrapping_add(start))) & kept_of(length, index);
+        }
+        // The verifier knows the length by where the loop ended, and would walk through what follows once for each.
+        if span.length > NAME_MAX {
+            return Some(Reason::NameTooLong);
+        }
+        self.fault(bytes.forgotten(length))
     }
 
-    /// Why no rule can grant this name, whatever the policy.
+    /// Why no rule can grant this name, whatever the policy; `length` is its own.
     #[inline(always)]
-    pub(crate) fn fault(&self) -> Option<Reason> {
-        if self.length == 0 || self.length > NAME_MAX {
+    pub(crate) fn fault(&self, length: u32) -> Option<Reason> {
+        if length == 0 || length > NAME_MAX {
             return Some(Reason::NameTooLong);
         }
         const DIGITS: u64 = EACH * b'0' as u64;
@@ -203,7 +247,7 @@ impl Name {
         for (index, word) in self.words.iter().enumerate() {
             // Behind the end digits stand, which change none of the three.
             #[expect(clippy::cast_possible_truncation, reason = "below 32")]
-            let left = self.length.wrapping_sub(index as u32 * 8);
+            let left = length.wrapping_sub(index as u32 * 8);
             if left == 0 || left >> 31 != 0 {
                 break;
             }
@@ -231,7 +275,7 @@ impl Name {
         }
         if nul != 0 {
             Some(Reason::NameWithNul)
-        } else if self.byte(self.length - 1) == b'.' {
+        } else if self.byte(length - 1) == b'.' {
             Some(Reason::NameTrailingDot)
         } else if colon != 0 || beyond == 0 {
             Some(Reason::NameIsAddress)
@@ -333,7 +377,10 @@ impl Asked for Name {
         let head = tables.name_head(half)?;
         seen.note(head.seed | u64::from(head.count));
         self.hash(head.seed);
-        find_hashed(tables, half, head.count, self, seen)
+        let name: &Self = self;
+        find_hashed(tables, half, head.count, name, seen, |text, seen| {
+            is_text(tables, half, text, name, seen)
+        })
     }
 }
 
@@ -365,7 +412,19 @@ pub fn look_up_named<T: NameTables, N: Asked>(tables: &T, address: Address, name
     }
 }
 
-/// The scopes in which a name is granted, whose hashes have been worked out, among the first `entries`.
+/// The text of an entry that has the hash and the length of an end of a name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Text {
+    /// Position of its first word.
+    pub first: u32,
+    /// Its bytes.
+    pub length: u32,
+    /// Where the end of the name starts.
+    pub start: u32,
+}
+
+/// The scopes in which a name is granted, whose hashes have been worked out, among the first `entries`. Where a hash and a
+/// length are equal, `is_text` says whether the text is, as [`is_text`] does; it may have that done elsewhere.
 #[inline(always)]
 pub fn find_hashed<T: NameTables>(
     tables: &T,
@@ -373,6 +432,7 @@ pub fn find_hashed<T: NameTables>(
     entries: u32,
     name: &Name,
     seen: &mut Seen,
+    mut is_text: impl FnMut(Text, &mut Seen) -> Option<bool>,
 ) -> Option<u64> {
     let mut scopes = 0;
     if entries == 0 || name.length == 0 {
@@ -382,37 +442,42 @@ pub fn find_hashed<T: NameTables>(
         if end >= name.ends {
             break;
         }
-        scopes |= probe(tables, half, entries, name, end, seen)?;
+        let slot = end as usize & (ENDS_MAX - 1);
+        let (hash, start) = (name.hashes[slot], name.starts[slot]);
+        let at = tables.search(half, entries, hash, seen)?;
+        let entry = tables.name_entry(half, at)?;
+        let length = name.length.wrapping_sub(start);
+        let text = Text {
+            first: entry.first,
+            length,
+            start,
+        };
+        // Without a jump to the next turn: before Linux 6.3 the verifier refuses a loop whose turns end by falling through.
+        let is_alike = (entry.hash ^ hash) | u64::from(entry.length ^ length) == 0;
+        let is_granted = is_alike && is_text(text, seen)?;
+        scopes |= u64::from(is_granted).wrapping_neg() & entry.scopes;
+        seen.note(scopes);
     }
     Some(scopes)
 }
 
-/// The scopes of the entry that is the end number `end` of `name`; 0 when there is none.
+/// Whether an end of `name` is this text.
 #[inline(always)]
-fn probe<T: NameTables>(
+pub fn is_text<T: NameTables + ?Sized>(
     tables: &T,
     half: Half,
-    entries: u32,
+    text: Text,
     name: &Name,
-    end: u32,
     seen: &mut Seen,
-) -> Option<u64> {
-    let slot = end as usize & (ENDS_MAX - 1);
-    let (hash, start) = (name.hashes[slot], name.starts[slot]);
-    let at = tables.search(half, entries, hash, seen)?;
-    let entry = tables.name_entry(half, at)?;
-    let mut difference = (entry.hash ^ hash) | u64::from(entry.length ^ name.length.wrapping_sub(start));
-    if difference != 0 {
-        return Some(0);
-    }
+) -> Option<bool> {
+    let mut difference = 0;
     for index in 0..TEXT_MAX {
-        if index * 8 >= entry.length {
+        if index * 8 >= text.length {
             break;
         }
-        let text = tables.text(half, entry.first.wrapping_add(index))?;
-        seen.note(text);
-        difference |= text ^ name.word(start + index * 8);
+        let word = tables.text(half, text.first.wrapping_add(index))?;
+        seen.note(word);
+        difference |= word ^ name.word(text.start.wrapping_add(index * 8));
     }
-    seen.note(entry.scopes);
-    Some(if difference == 0 { entry.scopes } else { 0 })
+    Some(difference == 0)
 }

@@ -13,12 +13,12 @@
 //! again merged with the next, which it does only while both lie in one buffer: with a small maximum segment size a long
 //! hello would wait for ever.
 
-use crate::bytes::Bytes;
-use crate::client_hello::{self, HELLO_MAX, Parsed, RECORD_HEADER, Span, content};
+use crate::bytes::{Bytes, Reader};
+use crate::client_hello::{self, HELLO_MAX, Parsed, RECORD_HEADER, content};
 use crate::flow::{Finding, Flow, Stage};
-use crate::names::{NAME_MAX, NamedAnswer};
+use crate::names::NamedAnswer;
 use crate::reason::Reason;
-use crate::table::{Found, Settings};
+use crate::table::{Found, PolicyWord, Settings};
 use crate::verdict::{Judgement, Verdict};
 
 /// Records that one look steps over. What is left of the segment gets another look.
@@ -46,20 +46,18 @@ pub trait Pieces: Bytes {
     /// Copies `length` bytes from `offset` of the packet behind the first `have` that are kept; whether all could be
     /// read. `have` and `length` together are at most [`HELLO_MAX`].
     fn append(&mut self, have: u32, offset: u32, length: u32) -> bool;
-
-    /// The offset of the first byte: 0, in a way that the verifier does not know, who would otherwise follow every length
-    /// that can be.
-    fn start(&self) -> u32;
 }
 
-/// Reads the segment that is noted in the flow: one with payload, to an address with a condition.
+/// Reads the segment that is noted in the flow: one with payload, to an address with a condition; `word` is that of the
+/// policy in force.
 #[inline(always)]
-pub fn read<B: Bytes + ?Sized>(bytes: &B, flow: &mut Flow, settings: Settings) -> Step {
+pub fn read<B: Bytes + ?Sized>(bytes: &B, flow: &mut Flow, word: PolicyWord) -> Step {
+    flow.window.close();
     if flow.looks >= LOOKS_MAX {
         return wrong(flow, Reason::TooManyRecords);
     }
     flow.looks += 1;
-    let skip = match start(flow, settings) {
+    let skip = match start(flow, word.settings()) {
         Start::At(skip) => skip,
         Start::Nothing => return found(flow, Finding::Nothing),
         Start::Wrong(reason) => return wrong(flow, reason),
@@ -69,7 +67,7 @@ pub fn read<B: Bytes + ?Sized>(bytes: &B, flow: &mut Flow, settings: Settings) -
     }
     let at = match next_hello(bytes, skip, flow) {
         Next::Hello(at) => at,
-        Next::Nothing => return found(flow, Finding::Nothing),
+        Next::Nothing => return nothing(flow, word),
         Next::Gather => return Step::Gather,
         Next::Again => return Step::Read,
     };
@@ -89,13 +87,15 @@ pub fn read<B: Bytes + ?Sized>(bytes: &B, flow: &mut Flow, settings: Settings) -
 
 /// As [`read`], where it said [`Step::Gather`].
 #[inline(always)]
-pub fn read_pieces<P: Pieces + ?Sized>(pieces: &mut P, flow: &mut Flow, settings: Settings) -> Step {
-    let skip = match start(flow, settings) {
+pub fn read_pieces<P: Pieces + ?Sized>(pieces: &mut P, flow: &mut Flow, word: PolicyWord) -> Step {
+    flow.window.close();
+    let skip = match start(flow, word.settings()) {
         Start::At(skip) => skip,
         Start::Nothing => return found(flow, Finding::Nothing),
         Start::Wrong(reason) => return wrong(flow, reason),
     };
     let have = flow.gathered;
+    flow.has_pieces = 1;
     if have >= HELLO_MAX {
         return wrong(flow, Reason::HelloTooLong);
     }
@@ -105,8 +105,8 @@ pub fn read_pieces<P: Pieces + ?Sized>(pieces: &mut P, flow: &mut Flow, settings
     }
     flow.found_end = have + more;
     if matches!(flow.stage(), Stage::Greeted) {
-        let Some([kind, _, _, high, low, message]) = pieces.read::<{ RECORD_HEAD as usize }>(pieces.start())
-        else {
+        let mut reader = Reader::new(pieces, &mut flow.window);
+        let Some([kind, _, _, high, low, message]) = reader.read::<{ RECORD_HEAD as usize }>(0) else {
             return found(flow, Finding::Part);
         };
         match kind_of(kind, message, flow) {
@@ -124,10 +124,9 @@ pub fn read_pieces<P: Pieces + ?Sized>(pieces: &mut P, flow: &mut Flow, settings
             }
         }
     }
-    let start = pieces.start();
-    match hello(pieces, start, flow) {
+    match hello(pieces, 0, flow) {
         Told::Whole(end) => {
-            flow.found_end = flow.next.wrapping_add(end.wrapping_sub(start));
+            flow.found_end = flow.next.wrapping_add(end);
             found(flow, Finding::Hello)
         }
         Told::Part => found(flow, Finding::Part),
@@ -146,6 +145,19 @@ fn wrong(flow: &mut Flow, reason: Reason) -> Step {
     flow.finding = Finding::Wrong as u8;
     flow.reason = reason as u8;
     Step::Judge
+}
+
+/// No hello can follow. The name needs no other look under the policy that granted it.
+#[inline(always)]
+fn nothing(flow: &mut Flow, word: PolicyWord) -> Step {
+    let generation = word.generation().0;
+    if generation != 0 && flow.named == generation {
+        if matches!(flow.stage(), Stage::Settled) {
+            flow.judged = generation;
+        }
+        return Step::Pass;
+    }
+    found(flow, Finding::Nothing)
 }
 
 /// Where in a segment the part starts that has not been judged.
@@ -242,7 +254,8 @@ fn next_hello<B: Bytes + ?Sized>(bytes: &B, skip: u32, flow: &mut Flow) -> Next 
         if at >= end {
             return Next::Nothing;
         }
-        let Some([kind, _, _, high, low, message]) = bytes.read::<{ RECORD_HEAD as usize }>(at) else {
+        let mut reader = Reader::new(bytes, &mut flow.window);
+        let Some([kind, _, _, high, low, message]) = reader.read::<{ RECORD_HEAD as usize }>(at) else {
             return Next::Gather;
         };
         match kind_of(kind, message, flow) {
@@ -272,12 +285,14 @@ enum Told {
 /// Reads the ClientHello at `at`, and its name into the flow.
 #[inline(always)]
 fn hello<B: Bytes + ?Sized>(bytes: &B, at: u32, flow: &mut Flow) -> Told {
-    let (name, told) = match client_hello::parse(bytes, at, flow.name.scratch()) {
+    let mut reader = Reader::new(bytes, &mut flow.window);
+    let (name, end) = match client_hello::parse(&mut reader, at, flow.name.scratch()) {
         Parsed::Whole(hello) => {
             flow.found_early_data = u32::from(hello.early_data);
-            (hello.name, Told::Whole(hello.end))
+            (hello.name, hello.end)
         }
-        Parsed::Part { name: Some(name) } => (name, Told::Part),
+        // No hello ends at 0.
+        Parsed::Part { name: Some(name) } => (name, 0),
         Parsed::Part { name: None } => return Told::Part,
         // A connection from before need not begin with a hello, and that is then the better thing to say.
         Parsed::Wrong(Reason::NotTls) if matches!(flow.stage(), Stage::Unknown) => {
@@ -285,27 +300,13 @@ fn hello<B: Bytes + ?Sized>(bytes: &B, at: u32, flow: &mut Flow) -> Told {
         }
         Parsed::Wrong(reason) => return Told::Wrong(reason),
     };
-    match take_name(bytes, name, flow) {
-        None => told,
+    let end = reader.forgotten(end);
+    flow.named = 0;
+    match flow.name.take(&mut reader, name) {
         Some(reason) => Told::Wrong(reason),
+        None if end == 0 => Told::Part,
+        None => Told::Whole(end),
     }
-}
-
-/// Copies a server name into the flow, in lower case; with a reason when it is none that any rule can grant.
-#[inline(always)]
-fn take_name<B: Bytes + ?Sized>(bytes: &B, span: Span, flow: &mut Flow) -> Option<Reason> {
-    let name = &mut flow.name;
-    // Of one that is too long an event tells the start.
-    name.length = min(span.length, 255);
-    if name.length == 0 || !bytes.copy_name(span.at, name.length, name) {
-        name.length = 0;
-        return Some(Reason::HelloLengths);
-    }
-    name.fold();
-    if span.length > NAME_MAX {
-        return Some(Reason::NameTooLong);
-    }
-    name.fault()
 }
 
 /// Judges what was found, by the policy's answer for the destination and the name in the flow. With [`Step::Read`] the
@@ -352,6 +353,9 @@ pub fn judge(flow: &mut Flow, answer: &NamedAnswer) -> (Judgement, Step) {
             flow.judged = generation.0;
         }
         return (denied(judgement, Reason::NameNotGranted), Step::Pass);
+    }
+    if flow.name.length != 0 {
+        flow.named = generation.0;
     }
     match finding {
         Finding::Hello => {

@@ -6,7 +6,7 @@ use aya_ebpf::programs::TcContext;
 use enforcer_common::abi::hello;
 use enforcer_common::flow::Finding;
 use enforcer_common::session::{Step, read};
-use enforcer_common::table::Settings;
+use enforcer_common::table::PolicyWord;
 
 use crate::maps::BY_HAND;
 use crate::skb::Skb;
@@ -18,7 +18,7 @@ pub(crate) fn enforcer_hello(program: TcContext) -> i32 {
     let Some(flow) = BY_HAND.get_ptr_mut(0).and_then(|flow| unsafe { flow.as_mut() }) else {
         return -1;
     };
-    let told = match read(&Skb { context }, flow, Settings(0)) {
+    let told = match read(&Skb { context }, flow, PolicyWord::default()) {
         Step::Gather => hello::PART,
         Step::Read | Step::Pass => return -1,
         Step::Judge => match flow.finding() {

@@ -4,17 +4,15 @@
 //! walks through each once by itself, and not once for every length that its callers may know.
 
 use core::arch::asm;
-use core::ptr::read_volatile;
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
-use enforcer_common::bytes::Bytes;
+use enforcer_common::bytes::{Bytes, WINDOW, Window};
 use enforcer_common::client_hello::HELLO_MAX;
-use enforcer_common::names::Name;
 use enforcer_common::session::Pieces;
+use enforcer_common::verdict::Flows as _;
 
-use crate::maps::HEADER;
-use crate::skb::one_to_256;
+use crate::skb::{eight, forgotten, one_to_256};
 use crate::socket::Socket;
 
 /// Bytes that are copied at once.
@@ -26,14 +24,12 @@ const PART: u32 = HELLO_MAX / 4;
 /// Behind them stands once more what the next part begins with, so that a name is read from one part wherever it begins;
 /// and the last step may start at the end of that, as far as the verifier knows.
 const SIZE: usize = (PART + 2 * STEP) as usize;
-/// Bytes that a name is copied from, whatever its length.
-const NAME_BYTES: u32 = 256;
 
 const _: () = {
     assert!(PART == 0x1000, "the masks in `within` and `part_of`");
     assert!(
-        STEP >= NAME_BYTES,
-        "a name is read from what is left behind a part"
+        STEP >= WINDOW,
+        "a window is filled from what is left behind a part"
     );
 };
 
@@ -79,6 +75,30 @@ pub(crate) extern "C" fn enforcer_piece(
         bytes |= u64::from(byte) << (at * 8);
     }
     bytes
+}
+
+/// Moves the window of the flow to what is kept at `offset`; 1 when it is there. It fetches as much as a window holds, also
+/// where less is asked for, so that the number does not matter to the verifier.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_fetch(context: *mut __sk_buff, offset: u32) -> u32 {
+    let mut socket = Socket::of(context);
+    let kept = socket.pieces(part_of(offset), false);
+    let Some(flow) = socket.kept() else {
+        return 0;
+    };
+    if kept.is_null() || offset >= HELLO_MAX {
+        return 0;
+    }
+    let start = within(offset);
+    for (index, word) in flow.window.words.iter_mut().enumerate() {
+        // SAFETY: below PART + STEP, within the array, and read as it lies there.
+        unsafe {
+            let bytes = (&raw const (*kept).bytes).cast::<u8>().add(start + index * 8);
+            asm!("{0} = *(u64 *)({1} + 0)", out(reg) *word, in(reg) bytes, options(readonly, nostack));
+        }
+    }
+    1
 }
 
 /// Copies `length` bytes from `offset` of the packet behind the first `have`; 1 when all could be copied.
@@ -221,23 +241,26 @@ impl Bytes for KeptPieces {
         Some(core::array::from_fn(|at| (bytes >> (at * 8)) as u8))
     }
 
-    /// Copies more than the name, all that may belong to one, so that the length does not matter to the verifier. What is
-    /// behind the name is cut off by whoever folds it.
+    /// A function of its own reads less than a window takes, and is one way for the verifier.
     #[inline(always)]
-    fn copy_name(&self, offset: u32, length: u32, name: &mut Name) -> bool {
-        let kept = Socket::of(self.context).pieces(part_of(offset), false);
-        if kept.is_null() || offset >= HELLO_MAX || offset.wrapping_add(length) > self.length {
-            return false;
-        }
-        let start = within(offset);
-        for (index, word) in name.words.iter_mut().enumerate() {
-            // SAFETY: below PART + NAME_BYTES, within the array.
-            *word = unsafe {
-                let bytes = (&raw const (*kept).bytes).cast::<u8>().add(start + index * 8);
-                u64::from_le_bytes(bytes.cast::<[u8; 8]>().read())
-            };
-        }
-        true
+    fn read_through<const N: usize>(&self, offset: u32, _window: &mut Window) -> Option<[u8; N]> {
+        self.read(offset)
+    }
+
+    /// The window is that of the flow, which the function finds by itself.
+    #[inline(always)]
+    fn fetch(&self, offset: u32, _count: u32, _window: &mut Window) -> bool {
+        enforcer_fetch(self.context, offset) != 0
+    }
+
+    #[inline(always)]
+    fn eight(window: &Window, position: u32) -> u64 {
+        eight(window, position)
+    }
+
+    #[inline(always)]
+    fn forgotten(window: &mut Window, number: u32) -> u32 {
+        forgotten(window, number)
     }
 }
 
@@ -249,14 +272,5 @@ impl Pieces for KeptPieces {
         }
         self.length = have + length;
         true
-    }
-
-    #[inline(always)]
-    fn start(&self) -> u32 {
-        match HEADER.get_ptr(0) {
-            // SAFETY: the element is alive, and the field in it. It is always zero. Volatile, so that it is read.
-            Some(header) => unsafe { read_volatile(&raw const (*header).padding) },
-            None => 0,
-        }
     }
 }

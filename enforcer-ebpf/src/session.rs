@@ -7,7 +7,7 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::abi::NextProgram;
-use enforcer_common::names::{Asked, NameTables, find_hashed, look_up_named};
+use enforcer_common::names::{Asked, NameTables, Text, find_hashed, is_text, look_up_named};
 use enforcer_common::packet::protocol;
 use enforcer_common::session::{Step, judge, read, read_pieces};
 use enforcer_common::table::{Half, Seen};
@@ -28,7 +28,7 @@ pub(crate) fn enforcer_session(program: SkBuffContext) -> i32 {
     let Some(flow) = socket.kept() else {
         return lost(context);
     };
-    let step = read(&Skb { context }, flow, word().settings());
+    let step = read(&Skb { context }, flow, word());
     go_on(&program, step)
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn enforcer_pieces(program: SkBuffContext) -> i32 {
         return lost(context);
     };
     let mut pieces = KeptPieces { context, length: 0 };
-    let step = read_pieces(&mut pieces, flow, word().settings());
+    let step = read_pieces(&mut pieces, flow, word());
     go_on(&program, step)
 }
 
@@ -58,7 +58,8 @@ pub(crate) fn enforcer_judge(program: SkBuffContext) -> i32 {
         return lost(context);
     };
     let (judgement, step) = judge(flow, &answer);
-    if flow.gathered == 0 {
+    if flow.gathered == 0 && flow.has_pieces != 0 {
+        flow.has_pieces = 0;
         Socket::of(context).forget_pieces();
     }
     match judgement.verdict {
@@ -106,9 +107,41 @@ pub(crate) extern "C" fn enforcer_find_name(context: *mut __sk_buff, half: u32) 
     };
     let mut seen = Seen::default();
     seen.note(head.seed | u64::from(head.count));
-    let scopes = find_hashed(&Maps, half, head.count, &flow.name, &mut seen).unwrap_or_default();
+    let scopes = find_hashed(&Maps, half, head.count, &flow.name, &mut seen, |text, seen| {
+        let told = enforcer_is_text(context, half.index(), text.first, text.length, text.start);
+        seen.note(told);
+        (told != NO_TEXT).then_some(told != 0)
+    })
+    .unwrap_or_default();
     // The caller's last read depends on the result, and so on all that was read here.
     scopes + zero(seen.0)
+}
+
+/// What [`enforcer_is_text`] gives for a table that contradicts itself.
+const NO_TEXT: u64 = 2;
+
+/// Whether the end of the name in the flow that starts at `start` is the text of `length` bytes at `first`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_is_text(
+    context: *mut __sk_buff,
+    half: u32,
+    first: u32,
+    length: u32,
+    start: u32,
+) -> u64 {
+    let flow = Socket::of(context).flow(false);
+    if flow.is_null() {
+        return NO_TEXT;
+    }
+    // SAFETY: not null, and alive as long as the socket, which the packet holds. Only read, here and by who calls.
+    let name = unsafe { &(*flow).name };
+    let text = Text { first, length, start };
+    let mut seen = Seen::default();
+    match is_text(&Maps, Half::of(half), text, name, &mut seen) {
+        Some(equal) => u64::from(equal) + zero(seen.0),
+        None => NO_TEXT,
+    }
 }
 
 /// Works out the hashes of the name in the flow; 1 when there is one. Apart from those that read them: to them the verifier

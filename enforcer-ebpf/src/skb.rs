@@ -2,11 +2,11 @@
 
 use core::arch::asm;
 use core::mem::MaybeUninit;
+use core::ptr::{read_volatile, write_volatile};
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
-use enforcer_common::bytes::{Bytes, NEAR};
-use enforcer_common::names::Name;
+use enforcer_common::bytes::{Bytes, NEAR, Window};
 
 /// A packet, from its IP header on.
 pub struct Skb {
@@ -84,17 +84,56 @@ impl Bytes for Skb {
     }
 
     #[inline(always)]
-    fn copy_name(&self, offset: u32, length: u32, name: &mut Name) -> bool {
-        // SAFETY: at most 256 bytes, the size of the name; the helper writes so many or fails.
+    fn fetch(&self, offset: u32, count: u32, window: &mut Window) -> bool {
+        // SAFETY: at most 256 bytes, the size of the window; the helper writes so many or fails.
         let status = unsafe {
             bpf_skb_load_bytes(
                 self.context.cast(),
                 offset,
-                (&raw mut name.words).cast(),
-                one_to_256(length),
+                (&raw mut window.words).cast(),
+                one_to_256(count),
             )
         };
         status == 0
+    }
+
+    #[inline(always)]
+    fn eight(window: &Window, position: u32) -> u64 {
+        eight(window, position)
+    }
+
+    #[inline(always)]
+    fn forgotten(window: &mut Window, number: u32) -> u32 {
+        forgotten(window, number)
+    }
+}
+
+/// Eight bytes of a window at once, wherever they begin: the verifier knows on which machines a word may lie anywhere.
+#[inline(always)]
+pub(crate) fn eight(window: &Window, position: u32) -> u64 {
+    let mut word = u64::from(position);
+    // SAFETY: reads within the window, behind whose words there are eight bytes more, and touches one register that it owns.
+    unsafe {
+        asm!(
+            "{0} &= 0xff",
+            "{0} += {1}",
+            "{0} = *(u64 *)({0} + 0)",
+            inout(reg) word,
+            in(reg) &raw const window.words,
+            options(readonly, nostack),
+        );
+    }
+    u64::from_le(word)
+}
+
+/// The same number, of which the verifier knows nothing: it does not follow what lies in a map.
+#[inline(always)]
+pub(crate) fn forgotten(window: &mut Window, number: u32) -> u32 {
+    let aside = &raw mut window.aside;
+    // SAFETY: the field is alive and aligned. Volatile, since the compiler knows better.
+    unsafe {
+        write_volatile(aside, number);
+        read_volatile(aside)
     }
 }
 

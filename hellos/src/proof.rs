@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use enforcer_common::bytes::{Reader, Window};
 use enforcer_common::client_hello::{Parsed, Types, parse};
 
 use crate::oracles::{ORACLES, Reading};
@@ -17,7 +18,11 @@ pub fn read(bytes: &[u8]) -> Parsed {
 /// What the parser makes of the record that starts at `start`.
 #[must_use]
 pub fn read_at(bytes: &[u8], start: u32) -> Parsed {
-    parse(bytes, start, &mut Types::default())
+    parse(
+        &mut Reader::new(bytes, &mut Window::default()),
+        start,
+        &mut Types::default(),
+    )
 }
 
 /// The name that was read, whether the hello is whole or not.

@@ -8,7 +8,7 @@ use enforcer_common::Reason;
 use enforcer_common::flow::{Finding, Flow};
 use enforcer_common::packet::Segment;
 use enforcer_common::session::{Step, read};
-use enforcer_common::table::Settings;
+use enforcer_common::table::PolicyWord;
 use enforcer_lab::hellos::vectors::{Expected, vectors};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -31,7 +31,7 @@ fn on_host(bytes: &[u8]) -> HelloRead {
         ..Segment::default()
     };
     flow.note(&segment, 0, enforcer_common::packet::Address::default());
-    let step = read(bytes, &mut flow, Settings(0));
+    let step = read(bytes, &mut flow, PolicyWord::default());
     let name = || flow.name.to_array()[..flow.name.length as usize].to_vec();
     match (step, flow.finding()) {
         (Step::Gather, _) => HelloRead::Part(Some(name()).filter(|name| !name.is_empty())),

@@ -14,7 +14,7 @@ use enforcer_common::flow::{Flow, Stage};
 use enforcer_common::names::look_up_named;
 use enforcer_common::packet::{Address, Segment};
 use enforcer_common::session::{Pieces, Step, judge, read, read_pieces};
-use enforcer_common::table::{Generation, Settings};
+use enforcer_common::table::{Generation, PolicyWord, Settings};
 use enforcer_common::verdict::Verdict;
 use enforcer_lab::hellos::hello::{Extension, Hello};
 use proptest::prelude::*;
@@ -75,10 +75,10 @@ impl Pieces for Kept {
             None => false,
         }
     }
-    fn start(&self) -> u32 {
-        0
-    }
 }
+
+/// The policy in force.
+const WORD: PolicyWord = PolicyWord::new(Generation(1), Settings(0));
 
 /// A connection whose SYN has been seen.
 struct Connection {
@@ -105,8 +105,8 @@ impl Connection {
     fn send(&mut self, stream: &[u8], from: usize, to: usize) -> Option<Reason> {
         let tables = HostTables {
             table: image(),
-            settings: Settings(0),
-            generation: Generation(1),
+            settings: WORD.settings(),
+            generation: WORD.generation(),
         };
         if self.flow.judged == 1 {
             return None;
@@ -122,8 +122,8 @@ impl Connection {
         let mut step = Step::Read;
         for _ in 0..100 {
             step = match step {
-                Step::Read => read(payload, &mut self.flow, Settings(0)),
-                Step::Gather => read_pieces(&mut self.kept, &mut self.flow, Settings(0)),
+                Step::Read => read(payload, &mut self.flow, WORD),
+                Step::Gather => read_pieces(&mut self.kept, &mut self.flow, WORD),
                 Step::Judge => {
                     let mut name = self.flow.name;
                     let answer = look_up_named(&tables, self.flow.destination(), &mut name);

@@ -8,6 +8,7 @@ use enforcer_common::flow::Flow;
 use enforcer_common::names::look_up_named;
 use enforcer_common::packet::{Family, protocol};
 use enforcer_common::session::{Step, judge, read};
+use enforcer_common::table::PolicyWord;
 use enforcer_common::verdict::{Verdict, judge_packet};
 
 use crate::policy::table::HostTables;
@@ -107,7 +108,11 @@ pub(super) fn run(
     let mut step = Step::Read;
     for _ in 0..STEPS_MAX {
         step = match step {
-            Step::Read => read(bytes.as_slice(), &mut flow, judgement.settings),
+            Step::Read => read(
+                bytes.as_slice(),
+                &mut flow,
+                PolicyWord::new(judgement.generation, judgement.settings),
+            ),
             // The hello is whole, so there is nothing to gather: what is read of it is judged.
             Step::Gather | Step::Judge => {
                 let mut name = flow.name;
