@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aya::maps::{Map, MapData, MapInfo, PerCpuArray, ProgramArray, RingBuf};
-use aya::programs::{CgroupSkb, CgroupSockAddr, ProgramFd};
+use aya::programs::{CgroupSkb, ProgramFd};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use enforcer_common::abi::{NextProgram, PORTS_MAX};
 use enforcer_common::table::{Generation, Settings as Bits};
@@ -18,6 +18,7 @@ use super::direct::DirectMaps;
 use super::error::KernelError;
 use super::events::Events;
 use super::links::{Link, POINTS, Point};
+use super::loading::load_programs;
 use super::pins::{Damage, LinkFound, MapsFound, Pinned, Pins, Was, program_id};
 use super::preflight;
 use super::sizes::Sizes;
@@ -182,16 +183,15 @@ impl Enforcement {
             .load(direct.object())
             .map_err(|error| KernelError::Object(error.into()))?;
         direct.resolve(&ebpf).map_err(no_descriptors)?;
-        let refused = |program, error: aya::programs::ProgramError| KernelError::Load {
-            program,
-            source: error.into(),
-        };
         let mut programs = ProgramArray::try_from(map_of(&ebpf, "PROGRAMS")?)
             .map_err(|error| KernelError::Object(error.into()))?;
+        load_programs(&mut ebpf)?;
         for (position, name) in NEXT {
             let next: &mut CgroupSkb = program(&mut ebpf, name)?;
-            next.load().map_err(|error| refused(name, error))?;
-            let fd = next.fd().map_err(|error| refused(name, error))?;
+            let fd = next.fd().map_err(|error| KernelError::Load {
+                program: name,
+                source: error.into(),
+            })?;
             programs
                 .set(position as u32, fd, 0)
                 .map_err(|error| KernelError::Map {
@@ -199,11 +199,6 @@ impl Enforcement {
                     action: "filled",
                     source: std::io::Error::other(error),
                 })?;
-        }
-        skb(&mut ebpf)?.load().map_err(|error| refused(EGRESS, error))?;
-        for point in &POINTS[1..] {
-            let call: &mut CgroupSockAddr = program(&mut ebpf, point.program)?;
-            call.load().map_err(|error| refused(point.program, error))?;
         }
         let mut tables = Tables::open(|name| mappable(&ebpf, name), true)?;
         tables.set_version();

@@ -21,6 +21,7 @@ pub mod error;
 pub mod events;
 mod links;
 pub mod loaded;
+mod loading;
 mod mapped;
 mod object;
 pub mod pins;

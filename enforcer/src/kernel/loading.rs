@@ -1,0 +1,77 @@
+//! Has the kernel take the programs, as many at a time as there are processors.
+//!
+//! Nearly all of a start is the verifier's work. It walks through each program by itself, and for who may load programs at
+//! all it does so without a lock around it (`bpf_check` in `kernel/bpf/verifier.c`).
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use aya::Ebpf;
+use aya::programs::{Program, ProgramError};
+
+use super::enforcement::program_names;
+use super::error::KernelError;
+
+/// Those that the verifier takes longest for, the longest last: it is to be begun with.
+const LONG: [&str; 4] = [
+    "enforcer_judge",
+    "enforcer_pieces",
+    "enforcer_session",
+    "enforcer_egress",
+];
+
+/// Loads every program that judges. When the kernel refuses one, none of the others is begun any more, and those that were
+/// taken go with `ebpf`.
+pub(super) fn load_programs(ebpf: &mut Ebpf) -> Result<(), KernelError> {
+    let mut left: Vec<(&'static str, &mut Program)> = Vec::new();
+    for (found, program) in ebpf.programs_mut() {
+        if let Some(name) = program_names().find(|name| *name == found) {
+            left.push((name, program));
+        }
+    }
+    left.sort_by_key(|(name, _)| LONG.iter().position(|long| long == name));
+    let threads = thread::available_parallelism().map_or(1, |count| count.get().min(left.len()));
+    let left = Mutex::new(left);
+    let refused = Mutex::new(None);
+    let work = || {
+        loop {
+            let Some((name, program)) = locked(&left).pop() else {
+                return;
+            };
+            if let Err(error) = load(program) {
+                locked(&left).clear();
+                locked(&refused).get_or_insert((name, error));
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            // Where there can be no thread, this one does it all.
+            let _ = thread::Builder::new()
+                .name("loading".to_owned())
+                .spawn_scoped(scope, work);
+        }
+        work();
+    });
+    let refused = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match refused {
+        None => Ok(()),
+        Some((program, error)) => Err(KernelError::Load {
+            program,
+            source: error.into(),
+        }),
+    }
+}
+
+fn load(program: &mut Program) -> Result<(), ProgramError> {
+    match program {
+        Program::CgroupSkb(program) => program.load(),
+        Program::CgroupSockAddr(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+/// Nothing under these locks can be left half done.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
