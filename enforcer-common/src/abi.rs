@@ -8,7 +8,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::flow::Flow;
 use crate::names::{NameEntry, NameHead};
 use crate::packet::Address;
-use crate::reason::Reason;
+use crate::reason::{REASONS, Reason};
 use crate::table::{BLOCKS, CHUNK, Index, IntervalV4, IntervalV6};
 
 /// Layout of everything in this file and in [`crate::table`]; counts up with every change.
@@ -144,7 +144,13 @@ impl Hook {
     }
 }
 
-/// One denial, as the kernel tells it.
+/// Where counters, buckets and events have the code of a [`Reason`]: a connection was granted.
+#[expect(clippy::cast_possible_truncation, reason = "codes are bytes")]
+pub const GRANTED: u8 = REASONS as u8;
+/// What is counted, and limited in its rate, by itself: each reason, and [`GRANTED`].
+pub const KINDS: u32 = REASONS + 1;
+
+/// One denial or granted connection, as the kernel tells it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(C)]
 pub struct Event {
@@ -168,7 +174,7 @@ pub struct Event {
     pub family: u8,
     /// Protocol number.
     pub protocol: u8,
-    /// Code of the [`Reason`].
+    /// Code of the [`Reason`], or [`GRANTED`].
     pub reason: u8,
     /// Code of the [`Hook`].
     pub hook: u8,
@@ -239,6 +245,12 @@ impl Event {
             .unwrap_or_default()
     }
 
+    /// Whether it tells of a granted connection, which has no reason.
+    #[must_use]
+    pub const fn is_granted(&self) -> bool {
+        self.reason == GRANTED
+    }
+
     /// The reason; `None` when the event comes from programs of another build.
     #[must_use]
     pub const fn reason(&self) -> Option<Reason> {
@@ -277,9 +289,9 @@ pub const fn address_words(address: Address) -> (u8, [u64; 2]) {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Counter {
-    /// Denials, whether or not an event told of them.
+    /// Denials, or granted connections, whether or not an event told of them.
     pub denied: u64,
-    /// Denials of which no event could be sent.
+    /// Those of which no event could be sent.
     pub suppressed: u64,
 }
 
@@ -301,6 +313,8 @@ pub const EVENT_BURST: u32 = 256;
 pub const EVENT_INTERVAL_NS: u64 = 10_000_000;
 /// Bytes of the ring buffer: a power of two and whole pages. Room for about 2,900 events.
 pub const RING_BYTES: u32 = 1024 * 1024;
+/// Bytes of the ring buffer from which on granted connections are only counted: the rest is for denials.
+pub const RING_GRANTED_BYTES: u64 = RING_BYTES as u64 / 2;
 
 impl Bucket {
     /// Takes one token at `now_ns`; whether there was one.
@@ -346,4 +360,6 @@ const _: () = {
     assert!(size_of::<Chunks>() <= 4 << 20);
     assert!(INTERVALS_V4.is_multiple_of(CHUNK));
     assert!(RING_BYTES.is_power_of_two());
+    assert!(KINDS < u8::MAX as u32);
+    assert!(Reason::from_code(GRANTED).is_none());
 };

@@ -186,6 +186,21 @@ impl Flow {
         true
     }
 
+    /// Whether a datagram to this granted destination is to be told of; not when the one before went there. Of a socket
+    /// whose datagrams are not judged by their sessions the fields are free.
+    #[inline(always)]
+    pub fn is_next_destination(&mut self, address: Address, port: u16) -> bool {
+        /// Port 0 of an address that is all zero is a destination as well.
+        const TOLD: u32 = 1 << 16;
+        let (address, port) = (address.mapped(), u32::from(port) | TOLD);
+        if self.destination == address && self.transport == port {
+            return false;
+        }
+        self.destination = address;
+        self.transport = port;
+        true
+    }
+
     /// Whether audit mode has to tell of a packet: of the first under each policy, since the calls have told where the
     /// others go.
     #[inline(always)]

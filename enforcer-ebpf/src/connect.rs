@@ -15,6 +15,7 @@ use enforcer_common::packet::{Address, protocol};
 use enforcer_common::table::Generation;
 use enforcer_common::verdict::{FilteredPorts as _, Verdict, judge_destination};
 
+use crate::allowed;
 use crate::maps::{FLOWS, Ports};
 use crate::report::{Denial, tell};
 use crate::tables::Maps;
@@ -100,7 +101,12 @@ fn judge(context: &SockAddrContext, destination: Address, hook: Hook) -> i32 {
     }
     let judgement = judge_destination(destination, number, &Maps);
     let Verdict::Denied(reason) = judgement.verdict else {
-        note(context);
+        let flow = note(context);
+        if allowed::is_news(hook, number, judgement.grant, flow, destination, port) {
+            let [high, low] = destination.mapped();
+            let what = allowed::call(hook, number, port, judgement.grant);
+            allowed::enforcer_allow_call(what, high, low);
+        }
         return ALLOW;
     };
     let audit = judgement.settings.audit();

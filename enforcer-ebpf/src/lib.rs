@@ -5,6 +5,7 @@
 //! - [`hello`]: the same by hand, for tests
 //! - [`connect`]: `connect` and `sendmsg`, so that a denied call fails at once instead of hanging
 //! - [`maps`], [`tables`], [`skb`], [`socket`], [`pieces`]: what the verdict is reached with
+//! - [`allowed`]: granted connections, told once each
 //! - [`report`]: counters and events
 //!
 //! A library, so that the programs of the benchmark can be made of the very same parts.
@@ -12,6 +13,7 @@
 #![no_std]
 #![feature(asm_experimental_arch)]
 
+mod allowed;
 mod connect;
 pub mod egress;
 mod hello;

@@ -7,12 +7,11 @@ use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray, RingBuf};
 use enforcer_common::abi::{
-    Blocks, Bucket, Chunks, Counter, Direct, Header, INTERVALS_V4, INTERVALS_V6, NextProgram, PORTS_MAX,
+    Blocks, Bucket, Chunks, Counter, Direct, Header, INTERVALS_V4, INTERVALS_V6, KINDS, NextProgram, PORTS_MAX,
     RING_BYTES,
 };
 use enforcer_common::flow::Flow;
 use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, TEXT_WORDS};
-use enforcer_common::reason::REASONS;
 use enforcer_common::table::{CHUNK, IntervalV6};
 use enforcer_common::verdict::FilteredPorts;
 
@@ -51,9 +50,9 @@ pub(crate) static BY_HAND: Array<Flow> = Array::with_max_entries(1, MAPPED);
 pub static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(NextProgram::COUNT, 0);
 
 #[map]
-pub(crate) static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(REASONS, 0);
+pub(crate) static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(KINDS, 0);
 #[map]
-pub(crate) static BUCKETS: PerCpuArray<Bucket> = PerCpuArray::with_max_entries(REASONS, 0);
+pub(crate) static BUCKETS: PerCpuArray<Bucket> = PerCpuArray::with_max_entries(KINDS, 0);
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 

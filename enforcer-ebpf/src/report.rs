@@ -10,9 +10,9 @@ use enforcer_common::packet::Address;
 
 use crate::maps::{BUCKETS, COUNTERS, EVENTS};
 
-/// What a hook knows about a denial.
+/// What a hook knows about a denial, or about a granted connection.
 pub(crate) struct Denial {
-    /// Code of the [`enforcer_common::Reason`].
+    /// Code of the [`enforcer_common::Reason`], or [`enforcer_common::abi::GRANTED`].
     pub(crate) reason: u8,
     /// Code of the [`enforcer_common::abi::Hook`].
     pub(crate) hook: u8,
@@ -36,6 +36,12 @@ pub(crate) struct Denial {
 /// Counts the denial and, within the rate limit, sends an event.
 #[inline(always)]
 pub(crate) fn tell(denial: &Denial) {
+    tell_if(denial, || true);
+}
+
+/// As [`tell`], where an event is sent only if there is `room` for it.
+#[inline(always)]
+pub(crate) fn tell_if(denial: &Denial, room: impl FnOnce() -> bool) {
     let reason = u32::from(denial.reason);
     let Some(counter) = COUNTERS.get_ptr_mut(reason) else {
         return;
@@ -52,7 +58,7 @@ pub(crate) fn tell(denial: &Denial) {
     let bucket = unsafe { &mut *bucket };
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
-    if !bucket.take(now) {
+    if !bucket.take(now) || !room() {
         bucket.suppressed = bucket.suppressed.wrapping_add(1);
         suppress();
         return;

@@ -7,12 +7,14 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::abi::NextProgram;
+use enforcer_common::flow::Stage;
 use enforcer_common::names::{Asked, NameTables, Text, find_hashed, is_text, look_up_named};
 use enforcer_common::packet::protocol;
 use enforcer_common::session::{Step, judge, read, read_pieces};
 use enforcer_common::table::{Half, Seen};
 use enforcer_common::verdict::{Flows as _, Transport, Verdict};
 
+use crate::allowed::enforcer_allow_session;
 use crate::egress::{Outcome, PASS, carry_out, lost};
 use crate::maps::PROGRAMS;
 use crate::pieces::KeptPieces;
@@ -57,7 +59,9 @@ pub(crate) fn enforcer_judge(program: SkBuffContext) -> i32 {
     let Some(flow) = socket.kept() else {
         return lost(context);
     };
+    let was_open = matches!(flow.stage(), Stage::Greeted);
     let (judgement, step) = judge(flow, &answer);
+    let opens = !was_open && matches!(flow.stage(), Stage::Greeted);
     if flow.gathered == 0 && flow.has_pieces != 0 {
         flow.has_pieces = 0;
         Socket::of(context).forget_pieces();
@@ -70,7 +74,12 @@ pub(crate) fn enforcer_judge(program: SkBuffContext) -> i32 {
             };
             carry_out(context, Outcome::denied(&judgement, reason, told))
         }
-        _ => go_on(&program, step),
+        _ => {
+            if opens {
+                enforcer_allow_session(context, judgement.grant.rule());
+            }
+            go_on(&program, step)
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use enforcer::state::Folders;
 use serde_json::Value;
 
 use crate::caller::Caller;
@@ -95,11 +96,20 @@ impl Operated {
         command.env("STATE_DIRECTORY", self.folder.path().join("state"));
     }
 
+    /// Where this host's daemon keeps what is its own.
+    #[must_use]
+    pub fn own_folders(&self) -> Folders {
+        let of = |parent: &str| self.folder.path().join(parent).join(self.instance.name());
+        Folders {
+            state: of("state"),
+            runtime: of("run"),
+        }
+    }
+
     /// Where the daemon listens.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        let runtime = self.folder.path().join("run");
-        runtime.join(self.instance.name()).join("control")
+        self.own_folders().runtime.join("control")
     }
 
     /// A command of the enforcer that asks this host's daemon.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use enforcer::state::usage;
 use enforcer_lab::daemon::wait_until;
 use enforcer_lab::operated::{GROUP, Operated, warnings};
 use enforcer_lab::world;
@@ -381,5 +382,108 @@ fn followers_go_on_over_a_restart() {
     assert_eq!(next()["unit"], "b.service");
     follower.kill().unwrap();
     follower.wait().unwrap();
+    daemon.kill();
+}
+
+/// The way to dedicated data endpoints: watch that nothing uses blob storage, then remove the wildcard.
+#[test]
+fn granted_connections_are_told_and_say_whether_the_wildcard_can_go() {
+    let host = Operated::new("control");
+    host.policy(&format!(
+        "{}\n[[allow]]\nname = \"*.blob.core.windows.net\"\nprefix = \"203.0.113.0/24\"\n\
+         accept_exfiltration_risk = \"until the data endpoints are used\"\n",
+        world::CONTOSO_POLICY
+    ));
+    host.lab
+        .publish(&host.lab.contoso, "hello", "v1", &[5000])
+        .unwrap();
+    let mut daemon = host.start();
+    wait_for_names(&host);
+    let image = format!("{}/hello:v1", world::CONTOSO);
+    let pull = host
+        .lab
+        .pull_arguments(&image, &host.lab.folder().join("pulled"));
+    let pull: Vec<&str> = pull.iter().map(String::as_str).collect();
+    let container = format!("docker/{CONTAINER}");
+    host.run_below(&container, "skopeo", &pull)
+        .expect_success("the pull");
+
+    let allowed = host.observe(&["--verdict", "allowed"]);
+    for name in [world::CONTOSO, world::CONTOSO_DATA] {
+        let of_name = host.observe(&["--verdict", "allowed", "--name", name]);
+        assert!(!of_name.is_empty(), "{allowed:#?}");
+        for event in &of_name {
+            assert_eq!(
+                (&event["verdict"], &event["process"]),
+                (&"allowed".into(), &"skopeo".into())
+            );
+            assert_eq!(event["server_name"], name);
+            assert_eq!(event["container"]["id"], CONTAINER);
+            let place = event["rule_at"].as_str().unwrap();
+            assert!(place.ends_with("policy.toml:3"), "{place}");
+            assert_eq!(event["reason"], Value::Null);
+        }
+    }
+    assert!(host.observe(&[]).is_empty(), "by default it shows what is denied");
+    let (status, _) = host.status();
+    assert_eq!(status["granted"]["total"], allowed.len(), "{status:#}");
+    assert_eq!(status["denials"]["total"], 0);
+
+    let migration = || {
+        let outcome = host.command(&["learn", "--migration", "-o", "json"]);
+        let document: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("{outcome}"));
+        (document, outcome.status.code())
+    };
+    let (young, code) = migration();
+    assert_eq!(
+        (young["outcome"].as_str(), code),
+        (Some("not-enough"), Some(3)),
+        "{young:#}"
+    );
+    assert_eq!(
+        young["doubts"].as_array().unwrap().len(),
+        1,
+        "its age alone: {young:#}"
+    );
+
+    // As far as it remembers, the daemon has been there for years.
+    daemon.signal(Signal::TERM);
+    daemon.wait();
+    let folders = host.own_folders();
+    let mut usage: Value = usage::load(&folders).unwrap().expect("the daemon has saved it");
+    usage["since"] = "2020-01-01T00:00:00Z".into();
+    usage::save(&folders, &usage).unwrap();
+    let mut daemon = host.start();
+    let (unused, code) = migration();
+    assert_eq!(
+        (unused["outcome"].as_str(), code),
+        (Some("can-go"), Some(0)),
+        "{unused:#}"
+    );
+    assert!(unused["data_endpoints"][world::CONTOSO_DATA]["count"].as_u64() > Some(0));
+
+    let url = format!("https://{}/", world::STORAGE);
+    let words = ["-4", "-sS", "-o", "/dev/null", &url];
+    host.run_below("cron.service", "curl", &words)
+        .expect_success("a blob");
+    let (used, code) = migration();
+    assert_eq!(
+        (used["outcome"].as_str(), code),
+        (Some("must-stay"), Some(3)),
+        "{used:#}"
+    );
+    assert_eq!(
+        used["blob_storage"][world::STORAGE]["by"]["curl (cron.service)"],
+        1,
+        "{used:#}"
+    );
+    let text = host.command(&["learn", "--migration"]).stdout;
+    assert!(text.contains("must stay"), "{text}");
+    daemon.kill();
+
+    // What is damaged costs what was known, and nothing else.
+    fs::write(folders.state.join("usage"), "nonsense").unwrap();
+    let mut daemon = host.start();
+    assert_eq!(migration().0["outcome"], "not-enough");
     daemon.kill();
 }

@@ -13,25 +13,30 @@ use super::service::{self, Service};
 use crate::config::{Config, Mode};
 use crate::config_file;
 use crate::control::client::{Client, ClientError};
-use crate::control::filter::{Query, Since};
-use crate::control::model::Status;
-use crate::learn::{Learned, MigrationOutcome, Observations, learn, read};
+use crate::control::filter::{Filter, Query, Since};
+use crate::control::model::{Status, Verdict};
+use crate::learn::{Learned, MigrationOutcome, Observations, Usage, learn, read};
 use crate::state::Instance;
 
 /// The status of "it ran, and the answer is no".
 const NO: u8 = 3;
+/// How long the daemon may take to say what was used.
+const USAGE_LIMIT: Duration = Duration::from_secs(5);
 /// Most bytes of events that are read.
 const BYTES_MAX: u64 = 1 << 30;
 
 /// Write a configuration that grants what was observed
 ///
-/// From the events that the daemon keeps, or from a file of them, it writes commented TOML: login servers and data
+/// From what the daemon keeps of what was denied and granted, or from a file of events, it writes commented TOML: login servers and data
 /// endpoints become one `[[registry]]`, other hosts an `[[allow]]`, each with how often it was asked for, by whom and when.
 /// What lets through what anybody can have stays a comment with the reason, and what has no name is listed apart. The
 /// output is accepted by `enforcer check`; read it before it is enforced.
 ///
 /// To learn from names before there is a policy, run in audit mode with a rule that asks for names everywhere, as in
 /// `learn.toml` of the examples: only where a server name is asked for does the kernel read one.
+///
+/// With --migration it says whether the rule that grants blob storage to anybody can go: the daemon remembers over restarts
+/// which granted names were used, since when, and by whom the last time. `--since 7d` leaves out what was used before.
 ///
 /// Exit status: 0; with --migration 3 unless blob storage can be done without; 1 on an error.
 #[derive(Args)]
@@ -72,11 +77,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Written::Audit => Mode::Audit,
         Written::Enforce => Mode::Enforce,
     };
-    let (observations, running) = match &arguments.from {
-        Some(file) => of_file(file, arguments)?,
+    let (observations, usage, running) = match &arguments.from {
+        Some(file) => {
+            let (observations, running) = of_file(file, arguments)?;
+            (observations, None, running)
+        }
         None => of_daemon(&arguments.service.instance, arguments.since)?,
     };
-    let learned = learn(&observations, running.as_ref(), mode);
+    let learned = learn(&observations, usage.as_ref(), running.as_ref(), mode);
     match (arguments.output, arguments.migration) {
         (Output::Text, true) => print(format_args!("{}\n", learned.migration))?,
         (Output::Text, false) => text(&learned)?,
@@ -152,11 +160,18 @@ fn read_limited(file: &Path) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The events of the daemon, and the configuration that it reads, where that can be read.
-fn of_daemon(instance: &Instance, since: Option<Since>) -> anyhow::Result<(Observations, Option<Config>)> {
+/// The events of the daemon, what it keeps of what was used, and the configuration that it reads, where that can be read.
+fn of_daemon(
+    instance: &Instance,
+    since: Option<Since>,
+) -> anyhow::Result<(Observations, Option<Usage>, Option<Config>)> {
     let client = Client::of(instance);
     let query = Query {
         since,
+        filter: Filter {
+            verdicts: vec![Verdict::Denied, Verdict::Audit, Verdict::Allowed],
+            ..Filter::default()
+        },
         ..Query::default()
     };
     let answered = super::block_on(async {
@@ -169,12 +184,18 @@ fn of_daemon(instance: &Instance, since: Option<Since>) -> anyhow::Result<(Obser
             );
             lines.push('\n');
         }
-        Ok((status, lines))
+        let usage: Usage = client.get("/v1/usage", USAGE_LIMIT).await?;
+        Ok((status, lines, usage))
     })?;
-    let (status, lines) = answered.map_err(|error| service::failure(instance, error))?;
+    let (status, lines, usage) = answered.map_err(|error| service::failure(instance, error))?;
     let mut observations = read(&lines, None);
     let coverage = &mut observations.coverage;
     coverage.to = Some(Timestamp::now());
+    let asked = match since {
+        Some(Since::Ago(ago)) => Some(before_now(ago)),
+        Some(Since::At(time)) => Some(time),
+        Some(Since::After(_)) | None => None,
+    };
     // Nothing was forgotten and nothing missed: then it was observed since the daemon's start, or since when was asked for.
     if coverage.missed == 0 && status_is_whole(&status) {
         let started = status
@@ -182,22 +203,21 @@ fn of_daemon(instance: &Instance, since: Option<Since>) -> anyhow::Result<(Obser
             .started
             .as_deref()
             .and_then(|time| time.parse().ok());
-        let asked = match since {
-            Some(Since::Ago(ago)) => Some(before_now(ago)),
-            Some(Since::At(time)) => Some(time),
-            Some(Since::After(_)) | None => None,
-        };
         coverage.from = started.max(asked).or(coverage.from);
     }
+    // Those that were told of are kept, whether or not there was any.
+    coverage.has_allowed = true;
+    let usage = usage.since(asked);
     let running = status.daemon.configuration.as_deref().and_then(|file| {
         // For the check of the migration alone, which says when it does not know.
         config_file::load(file).ok().and_then(|parsed| parsed.config)
     });
-    Ok((observations, running))
+    Ok((observations, Some(usage), running))
 }
 
 fn status_is_whole(status: &Status) -> bool {
-    status.daemon.history.is_some_and(|kept| kept.forgotten == 0)
+    let is_whole = |kept: crate::control::model::Kept| kept.forgotten == 0 && kept.granted_forgotten == 0;
+    status.daemon.history.is_some_and(is_whole)
 }
 
 fn before_now(ago: Duration) -> Timestamp {

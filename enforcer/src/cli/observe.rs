@@ -19,9 +19,10 @@ use crate::control::model::{Entry, Verdict};
 /// How long after a lost connection the next one is tried.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Show what was denied, by whom, where to, under which name, and why
+/// Show what was denied or granted, by whom, where to, under which name, and why
 ///
-/// The daemon keeps the last few thousand events. On a terminal it is a line each; otherwise, and with `-o json`, an
+/// The daemon keeps the last few thousand denials, and as many granted connections apart from them, which `--verdict allowed`
+/// shows. On a terminal it is a line each; otherwise, and with `-o json`, an
 /// object of JSON a line. What is missing (more denials than the kernel tells of, or than this command could read) is
 /// said in their place. It needs root, or membership in the group of `[control]` in the configuration.
 #[derive(Args)]
@@ -34,8 +35,8 @@ pub(super) struct Arguments {
     /// Begin so long ago (10m, 2h), or at a time (2026-01-31T12:00:00Z)
     #[arg(long, value_name = "TIME")]
     since: Option<Since>,
-    /// Only this verdict; may be given several times
-    #[arg(long, value_name = "denied|allowed|audit")]
+    /// Only these verdicts, by default `denied,audit`: what was denied, or would have been
+    #[arg(long, value_name = "denied|allowed|audit", value_delimiter = ',')]
     verdict: Vec<Verdict>,
     /// Only this process, by its id or the name of its thread
     #[arg(long, value_name = "NAME|PID")]

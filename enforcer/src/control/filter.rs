@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
+use super::history::Shares;
 use super::model::{Entry, Event, Verdict};
 use crate::config::parse_duration;
 
@@ -39,7 +40,7 @@ pub enum Since {
 /// Which entries; every condition that is there must hold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
-    /// One of these; empty for any.
+    /// One of these; empty for what was denied, or would have been.
     pub verdicts: Vec<Verdict>,
     /// By whom.
     pub process: Option<Process>,
@@ -80,15 +81,35 @@ impl Filter {
     pub fn wants(&self, entry: &Entry) -> bool {
         match entry {
             Entry::Event(event) => self.wants_event(event),
-            Entry::Suppressed(_) => {
-                self.verdicts.is_empty() || self.verdicts.iter().any(|verdict| *verdict != Verdict::Allowed)
+            Entry::Suppressed(suppressed) => {
+                let shares = self.shares();
+                if suppressed.granted {
+                    shares.granted
+                } else {
+                    shares.denied
+                }
             }
             Entry::Missed(_) => true,
         }
     }
 
+    /// Where it finds something.
+    #[must_use]
+    pub fn shares(&self) -> Shares {
+        let is_denial = |verdict: &Verdict| *verdict != Verdict::Allowed;
+        Shares {
+            denied: self.verdicts.is_empty() || self.verdicts.iter().any(is_denial),
+            granted: self.verdicts.contains(&Verdict::Allowed),
+        }
+    }
+
     fn wants_event(&self, event: &Event) -> bool {
-        (self.verdicts.is_empty() || self.verdicts.contains(&event.verdict))
+        let is_wanted = if self.verdicts.is_empty() {
+            event.verdict != Verdict::Allowed
+        } else {
+            self.verdicts.contains(&event.verdict)
+        };
+        is_wanted
             && self.process.as_ref().is_none_or(|process| process.is(event))
             && self
                 .to

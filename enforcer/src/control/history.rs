@@ -1,7 +1,8 @@
 //! The last events, numbered and bounded.
 //!
 //! The run loop adds and never waits; readers take from where they are. Who is too slow is told how many entries went
-//! by, and holds nothing up.
+//! by, and holds nothing up. Denials and granted connections have a share each: however many connections are granted, no
+//! denial is forgotten for them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,12 +12,16 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::filter::Since;
-use super::model::{Entry, Event, Kept, Missed, Suppressed, WhyMissed};
+use super::model::{Entry, Event, Kept, Missed, Suppressed, Verdict, WhyMissed};
 
-/// Most entries that are kept.
+/// Most entries about denials that are kept.
 pub const ENTRIES_MAX: usize = 4096;
 /// Most bytes that they take, nearly.
 pub const BYTES_MAX: usize = 3 << 20;
+/// Most entries about granted connections.
+pub const GRANTED_ENTRIES_MAX: usize = 4096;
+/// Most bytes that they take, nearly.
+pub const GRANTED_BYTES_MAX: usize = 3 << 20;
 
 /// When something happened, by two clocks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,22 +64,65 @@ impl Moment {
     }
 }
 
+/// Which shares of the history somebody reads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Shares {
+    /// What was denied, or would have been.
+    pub denied: bool,
+    /// What was granted.
+    pub granted: bool,
+}
+
+impl Shares {
+    /// Both.
+    pub const ALL: Self = Self {
+        denied: true,
+        granted: true,
+    };
+
+    /// The one that an entry is in.
+    #[must_use]
+    pub fn of(entry: &Entry) -> Self {
+        let granted = match entry {
+            Entry::Event(event) => event.verdict == Verdict::Allowed,
+            Entry::Suppressed(suppressed) => suppressed.granted,
+            Entry::Missed(_) => false,
+        };
+        Self {
+            denied: !granted,
+            granted,
+        }
+    }
+
+    fn has(self, share: usize) -> bool {
+        [self.denied, self.granted][share]
+    }
+}
+
 /// The history. Shared by the run loop and the readers.
 #[derive(Debug)]
 pub struct History {
-    ring: Mutex<Ring>,
+    rings: Mutex<Rings>,
     /// The number of the newest entry.
     newest: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Rings {
+    /// Denials, granted connections.
+    shares: [Ring; 2],
+    /// The number of the next entry.
+    next: u64,
 }
 
 #[derive(Debug)]
 struct Ring {
     records: VecDeque<Record>,
     bytes: usize,
-    /// The number of the next entry.
-    next: u64,
-    /// When the newest of those happened that are kept no more.
-    forgotten: Option<Moment>,
+    /// How many are kept no more: the place of the first one that is.
+    forgotten: u64,
+    /// The number of the newest of those, and when it happened.
+    newest_forgotten: Option<(u64, Moment)>,
     entries_max: usize,
     bytes_max: usize,
 }
@@ -87,6 +135,10 @@ struct Record {
     entry: Arc<Entry>,
 }
 
+/// Where a reader is: the place in each share.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Place([u64; 2]);
+
 /// What a reader gets at a time.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -95,27 +147,25 @@ pub struct Batch {
     /// In their order.
     pub entries: Vec<Arc<Entry>>,
     /// Where to go on.
-    pub next: u64,
+    pub next: Place,
+    /// The number of the last entry; 0 without one.
+    pub last: u64,
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self::new(ENTRIES_MAX, BYTES_MAX)
+        Self::new((ENTRIES_MAX, BYTES_MAX), (GRANTED_ENTRIES_MAX, GRANTED_BYTES_MAX))
     }
 }
 
 impl History {
-    /// One that keeps so much.
+    /// One that keeps so many entries and bytes of denials, and of granted connections.
     #[must_use]
-    pub fn new(entries_max: usize, bytes_max: usize) -> Self {
+    pub fn new(denied: (usize, usize), granted: (usize, usize)) -> Self {
         Self {
-            ring: Mutex::new(Ring {
-                records: VecDeque::new(),
-                bytes: 0,
+            rings: Mutex::new(Rings {
+                shares: [Ring::new(denied), Ring::new(granted)],
                 next: 1,
-                forgotten: None,
-                entries_max,
-                bytes_max,
             }),
             newest: watch::Sender::new(0),
         }
@@ -136,73 +186,99 @@ impl History {
                 number,
                 time: moment.text(),
                 reason: reason.to_owned(),
+                granted: false,
+                count,
+            })
+        });
+    }
+
+    /// Adds how many granted connections had no event.
+    pub fn push_suppressed_granted(&self, moment: Moment, count: u64) {
+        self.add(moment, |number| {
+            Entry::Suppressed(Suppressed {
+                number,
+                time: moment.text(),
+                reason: "granted".to_owned(),
+                granted: true,
                 count,
             })
         });
     }
 
     fn add(&self, moment: Moment, entry: impl FnOnce(u64) -> Entry) {
-        let mut ring = self.ring();
-        let number = ring.next;
+        let mut rings = self.rings();
+        let number = rings.next;
+        rings.next += 1;
         let entry = entry(number);
-        ring.push(moment, entry);
-        drop(ring);
+        let share = usize::from(Shares::of(&entry).granted);
+        rings.shares[share].push(number, moment, entry);
+        drop(rings);
         self.newest.send_replace(number);
     }
 
-    /// Where a reader begins, and what he can not get any more.
+    /// Where a reader of `shares` begins, and what he can not get any more.
     #[must_use]
-    pub fn begin(&self, since: Option<Since>, now: Moment) -> (u64, Option<Missed>) {
-        let ring = self.ring();
-        let first = ring.first();
-        let begin_at = |is_before: &dyn Fn(&Moment) -> bool| {
-            let at = ring.records.partition_point(|record| is_before(&record.moment));
-            let number = ring.records.get(at).map_or(ring.next, |record| record.number);
-            let lacks = ring.forgotten.is_some_and(|forgotten| !is_before(&forgotten));
-            let missed = lacks.then_some(Missed {
-                count: first - 1,
-                why: WhyMissed::Forgotten,
+    pub fn begin(&self, since: Option<Since>, now: Moment, shares: Shares) -> (Place, Option<Missed>) {
+        let rings = self.rings();
+        let from = |is_before: &dyn Fn(&Moment) -> bool| {
+            let place = rings.shares.each_ref().map(|ring| {
+                let at = ring.records.partition_point(|record| is_before(&record.moment));
+                ring.forgotten + at as u64
             });
-            (number, missed)
+            let lacks = |ring: &&Ring| {
+                ring.newest_forgotten
+                    .is_some_and(|(_, forgotten)| !is_before(&forgotten))
+            };
+            let lacking = rings.wanted(shares).filter(lacks);
+            let count = lacking.map(|ring| ring.forgotten).sum();
+            let why = WhyMissed::Forgotten;
+            (Place(place), (count > 0).then_some(Missed { count, why }))
         };
         match since {
-            None => (first, None),
-            Some(Since::After(number)) => (number.saturating_add(1).min(ring.next), None),
+            None => (Place(rings.shares.each_ref().map(|ring| ring.forgotten)), None),
+            Some(Since::After(number)) => (
+                Place(rings.shares.each_ref().map(|ring| ring.after(number))),
+                None,
+            ),
             Some(Since::Ago(ago)) => {
-                let from = now.monotonic.saturating_sub(ago);
-                begin_at(&|moment| moment.monotonic < from)
+                let first = now.monotonic.saturating_sub(ago);
+                from(&|moment| moment.monotonic < first)
             }
             // A clock that was set back makes the order wrong here; then a little too much or too little is shown.
-            Some(Since::At(time)) => begin_at(&|moment| moment.wall < time),
+            Some(Since::At(time)) => from(&|moment| moment.wall < time),
         }
     }
 
-    /// At most `max` entries from the number `from` on.
+    /// At most `max` entries of `shares` from a place on.
     #[must_use]
-    pub fn read(&self, from: u64, max: usize) -> Batch {
-        let ring = self.ring();
-        let first = ring.first();
-        let missed = first
-            .checked_sub(from)
-            .filter(|count| *count > 0)
-            .map(|count| Missed {
-                count,
-                why: WhyMissed::SlowReader,
-            });
-        let from = from.max(first);
-        let skip = usize::try_from(from - first).unwrap_or(usize::MAX);
-        let entries: Vec<_> = ring
-            .records
-            .iter()
-            .skip(skip)
-            .take(max)
-            .map(|record| Arc::clone(&record.entry))
-            .collect();
-        Batch {
-            missed,
-            next: from + entries.len() as u64,
-            entries,
+    pub fn read(&self, from: Place, max: usize, shares: Shares) -> Batch {
+        let rings = self.rings();
+        let mut place = from;
+        let mut count = 0;
+        for (share, ring) in rings.shares.iter().enumerate() {
+            if shares.has(share) {
+                count += ring.forgotten.saturating_sub(place.0[share]);
+            }
+            place.0[share] = place.0[share].max(ring.forgotten);
         }
+        let why = WhyMissed::SlowReader;
+        let mut batch = Batch {
+            missed: (count > 0).then_some(Missed { count, why }),
+            ..Batch::default()
+        };
+        while batch.entries.len() < max {
+            // The older of the next ones.
+            let next = (0..rings.shares.len())
+                .filter(|share| shares.has(*share))
+                .filter_map(|share| Some((rings.shares[share].at(place.0[share])?, share)))
+                .min_by_key(|(record, _)| record.number);
+            let Some((record, share)) = next else { break };
+            place.0[share] += 1;
+            batch.last = record.number;
+            batch.entries.push(Arc::clone(&record.entry));
+        }
+        batch.next = place;
+        batch
     }
 
     /// The number of the newest entry, and a notice when there is a newer one.
@@ -214,41 +290,78 @@ impl History {
     /// How much is kept.
     #[must_use]
     pub fn kept(&self) -> Kept {
-        let ring = self.ring();
+        let rings = self.rings();
+        let [denied, granted] = &rings.shares;
         Kept {
-            entries: ring.records.len() as u64,
-            forgotten: ring.first() - 1,
+            entries: denied.records.len() as u64,
+            forgotten: denied.forgotten,
+            granted_entries: granted.records.len() as u64,
+            granted_forgotten: granted.forgotten,
         }
     }
 
-    fn ring(&self) -> MutexGuard<'_, Ring> {
+    fn rings(&self) -> MutexGuard<'_, Rings> {
         // Nothing panics while it is held, and what is in it is whole at any time.
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rings {
+    fn wanted(&self, shares: Shares) -> impl Iterator<Item = &Ring> {
+        let wanted = self.shares.iter().enumerate();
+        wanted
+            .filter(move |(share, _)| shares.has(*share))
+            .map(|(_, ring)| ring)
     }
 }
 
 impl Ring {
-    /// The number of the oldest entry that is kept, or of the next one.
-    fn first(&self) -> u64 {
-        self.records.front().map_or(self.next, |record| record.number)
+    fn new((entries_max, bytes_max): (usize, usize)) -> Self {
+        Self {
+            records: VecDeque::new(),
+            bytes: 0,
+            forgotten: 0,
+            newest_forgotten: None,
+            entries_max,
+            bytes_max,
+        }
     }
 
-    fn push(&mut self, moment: Moment, entry: Entry) {
+    /// The place of the first entry behind the one with this number. Where some of these are forgotten it lies before what
+    /// is kept, by as many as that can be.
+    fn after(&self, number: u64) -> u64 {
+        let lost = match self.newest_forgotten {
+            Some((newest, _)) => newest.saturating_sub(number).min(self.forgotten),
+            None => 0,
+        };
+        if lost > 0 {
+            return self.forgotten - lost;
+        }
+        let at = self.records.partition_point(|record| record.number <= number);
+        self.forgotten + at as u64
+    }
+
+    fn at(&self, place: u64) -> Option<&Record> {
+        let at = place.checked_sub(self.forgotten)?;
+        self.records.get(usize::try_from(at).ok()?)
+    }
+
+    fn push(&mut self, number: u64, moment: Moment, entry: Entry) {
         let bytes = size_of::<Record>() + size(&entry);
         self.bytes += bytes;
         self.records.push_back(Record {
-            number: self.next,
+            number,
             moment,
             bytes,
             entry: Arc::new(entry),
         });
-        self.next += 1;
         while self.records.len() > self.entries_max || self.bytes > self.bytes_max {
             let Some(oldest) = self.records.pop_front() else {
                 return;
             };
             self.bytes -= oldest.bytes;
-            self.forgotten = Some(oldest.moment);
+            self.forgotten += 1;
+            self.newest_forgotten = Some((oldest.number, oldest.moment));
         }
     }
 }
@@ -267,6 +380,7 @@ fn size(entry: &Entry) -> usize {
                 + of(&event.name)
                 + of(&event.refused)
                 + of(&event.server_name)
+                + of(&event.rule_at)
                 + of(&owner.cgroup)
                 + of(&owner.unit)
                 + of(&owner.user_unit)
@@ -300,6 +414,7 @@ pub(super) mod tests {
             refused: None,
             server_name: None,
             rule: None,
+            rule_at: None,
             pid: Some(812),
             process: "curl".into(),
             cgroup_id: 1,
@@ -315,12 +430,34 @@ pub(super) mod tests {
         }
     }
 
+    const GRANTED: Shares = Shares {
+        denied: false,
+        granted: true,
+    };
+    const DENIED: Shares = Shares {
+        denied: true,
+        granted: false,
+    };
+
+    fn granted() -> Event {
+        Event {
+            verdict: Verdict::Allowed,
+            reason: None,
+            ..event("192.0.2.9:443")
+        }
+    }
+
     fn filled(count: u64) -> History {
-        let history = History::new(8, BYTES_MAX);
+        let history = History::new((8, BYTES_MAX), (8, BYTES_MAX));
         for seconds in 0..count {
             history.push(at(seconds), event("192.0.2.1:443"));
         }
         history
+    }
+
+    fn after(history: &History, number: u64) -> Place {
+        let since = Some(Since::After(number));
+        history.begin(since, at(0), Shares::ALL).0
     }
 
     fn numbers(batch: &Batch) -> Vec<u64> {
@@ -334,62 +471,96 @@ pub(super) mod tests {
 
     #[test]
     fn entries_are_numbered_and_read_in_pieces() {
-        let history = filled(5);
+        let history = filled(4);
+        history.push(at(4), granted());
         history.push_suppressed(at(9), "not-tls", 17);
-        let batch = history.read(1, 4);
+        let batch = history.read(Place::default(), 4, Shares::ALL);
         assert_eq!(
-            (numbers(&batch), batch.next, batch.missed),
-            (vec![1, 2, 3, 4], 5, None)
+            (numbers(&batch), batch.last, batch.missed),
+            (vec![1, 2, 3, 4], 4, None)
         );
-        let batch = history.read(batch.next, 4);
-        assert_eq!((numbers(&batch), batch.next), (vec![5, 6], 7));
-        assert!(history.read(7, 4).entries.is_empty());
+        let batch = history.read(batch.next, 4, Shares::ALL);
+        assert_eq!((numbers(&batch), batch.last), (vec![5, 6], 6));
+        assert!(history.read(batch.next, 4, Shares::ALL).entries.is_empty());
         assert_eq!(*history.newest().borrow(), 6);
+        assert_eq!(numbers(&history.read(after(&history, 3), 9, DENIED)), [4, 6]);
+        assert_eq!(numbers(&history.read(after(&history, 3), 9, GRANTED)), [5]);
     }
 
     #[test]
     fn a_slow_reader_is_told_what_went_by() {
-        let history = filled(20);
-        let batch = history.read(3, 2);
-        let missed = batch.missed.unwrap();
-        assert_eq!((missed.count, missed.why), (10, WhyMissed::SlowReader));
-        assert_eq!(numbers(&batch), [13, 14]);
-        assert_eq!(
-            history.kept(),
-            Kept {
-                entries: 8,
-                forgotten: 12
-            }
-        );
+        let history = filled(5);
+        let place = after(&history, 2);
+        for seconds in 5..20 {
+            history.push(at(seconds), event("192.0.2.1:443"));
+        }
+        for place in [place, after(&history, 2)] {
+            let batch = history.read(place, 2, Shares::ALL);
+            let missed = batch.missed.unwrap();
+            assert_eq!((missed.count, missed.why), (10, WhyMissed::SlowReader));
+            assert_eq!(numbers(&batch), [13, 14]);
+        }
+        let expect = Kept {
+            entries: 8,
+            forgotten: 12,
+            ..Kept::default()
+        };
+        assert_eq!(history.kept(), expect);
+    }
+
+    #[test]
+    fn granted_connections_never_take_the_place_of_a_denial() {
+        let history = filled(3);
+        let place = after(&history, 1);
+        for seconds in 3..10_000 {
+            history.push(at(seconds), granted());
+            history.push_suppressed_granted(at(seconds), 1);
+        }
+        let batch = history.read(place, 9, DENIED);
+        assert_eq!((numbers(&batch), batch.missed), (vec![2, 3], None));
+        let batch = history.read(place, 9, GRANTED);
+        let went_by = 2 * (10_000 - 3) - 8;
+        assert_eq!(batch.missed.unwrap().count, went_by);
+        assert_eq!(batch.entries.len(), 8);
+        let kept = history.kept();
+        assert_eq!((kept.entries, kept.forgotten), (3, 0));
+        assert_eq!((kept.granted_entries, kept.granted_forgotten), (8, went_by));
+        let hour = Some("1h".parse().unwrap());
+        assert_eq!(history.begin(hour, at(20), DENIED).1, None);
+        assert!(history.begin(hour, at(20), GRANTED).1.is_some());
     }
 
     #[test]
     fn the_past_begins_where_somebody_wants_it_to() {
         let history = filled(20);
-        let begin = |since: &str| history.begin(Some(since.parse().unwrap()), at(20));
-        assert_eq!(history.begin(None, at(20)), (13, None));
-        assert_eq!(begin("3s"), (18, None));
-        assert_eq!(begin("0s"), (21, None));
-        assert_eq!(begin("#15"), (16, None));
-        assert_eq!(begin("#99"), (21, None));
-        assert_eq!(begin("2023-11-14T22:13:35Z"), (16, None));
+        let begin = |since: &str| {
+            let (place, missed) = history.begin(Some(since.parse().unwrap()), at(20), Shares::ALL);
+            let batch = history.read(place, 1, Shares::ALL);
+            (numbers(&batch).first().copied(), missed)
+        };
+        let (place, missed) = history.begin(None, at(20), Shares::ALL);
+        assert_eq!(numbers(&history.read(place, 1, Shares::ALL)), [13]);
+        assert_eq!(missed, None);
+        assert_eq!(begin("3s"), (Some(18), None));
+        assert_eq!(begin("0s"), (None, None));
+        assert_eq!(begin("#15"), (Some(16), None));
+        assert_eq!(begin("#99"), (None, None));
+        assert_eq!(begin("2023-11-14T22:13:35Z"), (Some(16), None));
         let forgotten = Missed {
             count: 12,
             why: WhyMissed::Forgotten,
         };
-        assert_eq!(begin("1h"), (13, Some(forgotten)));
-        assert_eq!(begin("2020-01-01T00:00:00Z"), (13, Some(forgotten)));
+        assert_eq!(begin("1h"), (Some(13), Some(forgotten)));
+        assert_eq!(begin("2020-01-01T00:00:00Z"), (Some(13), Some(forgotten)));
         // What never was is not missed.
-        assert_eq!(filled(3).begin(Some("1h".parse().unwrap()), at(20)), (1, None));
-        assert_eq!(
-            History::default().begin(Some("1h".parse().unwrap()), at(20)),
-            (1, None)
-        );
+        let hour = || Some("1h".parse().unwrap());
+        assert_eq!(filled(3).begin(hour(), at(20), Shares::ALL).1, None);
+        assert_eq!(History::default().begin(hour(), at(20), Shares::ALL).1, None);
     }
 
     #[test]
     fn bytes_are_bounded_as_well() {
-        let history = History::new(ENTRIES_MAX, 64 << 10);
+        let history = History::new((ENTRIES_MAX, 64 << 10), (1, 1));
         for seconds in 0..1000 {
             let mut event = event("192.0.2.1:443");
             event.server_name = Some("x".repeat(4096));
@@ -403,7 +574,8 @@ pub(super) mod tests {
         huge.server_name = Some("x".repeat(1 << 20));
         history.push(at(1000), huge);
         assert_eq!(history.kept().entries, 0);
-        assert_eq!(history.read(1, 8).missed.unwrap().count, 1001);
+        let batch = history.read(Place::default(), 8, Shares::ALL);
+        assert_eq!(batch.missed.unwrap().count, 1001);
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! run loop ── View ──> Board ──> server ── HTTP and JSON over a UNIX socket ──> client ──> status, observe, reload, ...
-//!          <── Order ──┘   └── History <── denials
+//!          <── Order ──┘   └── History, Usage <── denials, granted connections
 //! ```
 //!
 //! [`model`] is the form of what goes over the socket, and docs/control.md its manual. [`view`] is what the run loop
-//! publishes and what it may be asked to do, [`history`] keeps the last events, [`filter`] chooses among them, [`status`]
-//! makes a document of a view, [`metrics`] numbers for a monitoring system, and [`pinned`] one of what the kernel holds when no daemon answers. [`access`] says who may
+//! publishes and what it may be asked to do, [`history`] keeps the last events, [`filter`] chooses among them, [`usage`]
+//! keeps what was used, [`status`] makes a document of a view, [`metrics`] numbers for a monitoring system, and
+//! [`pinned`] one of what the kernel holds when no daemon answers. [`access`] says who may
 //! ask, [`server`] answers, in a thread of its own, and [`client`] asks. Nobody but the daemon and the command line knows
 //! this room.
 
@@ -22,6 +23,7 @@ pub mod pinned;
 pub mod plan;
 pub mod server;
 pub mod status;
+pub mod usage;
 pub mod view;
 
 #[cfg(test)]

@@ -110,6 +110,7 @@ fn of(
         names: None,
         resolver: Vec::new(),
         denials: look.and_then(|look| look.counters.as_ref()).map(status::denials),
+        granted: look.and_then(|look| look.counters.as_ref()).map(status::granted),
     }
 }
 

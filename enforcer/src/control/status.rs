@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::VERSION;
 use super::history::Moment;
 use super::model::{
-    Attached, Counted, Daemon, DaemonState, Denials, Family, Freshness, Kept, Name, Names, PolicyStatus,
-    State, Status, Upstream, Warning, WarningKind,
+    Attached, Counted, Daemon, DaemonState, Denials, Family, Freshness, GrantedConnections, Kept, Name,
+    Names, PolicyStatus, State, Status, Upstream, Warning, WarningKind,
 };
 use super::view::{Findings, View};
 use crate::config::{Existing, Mode, Quic, ServerNames};
@@ -90,6 +90,7 @@ pub fn of(view: &View, kept: Kept, last_sign: Duration, now: Now) -> Status {
             })
             .collect(),
         denials: Some(denials(&view.counters)),
+        granted: Some(granted(&view.counters)),
         warnings: warnings(view, last_sign, now),
     }
 }
@@ -246,6 +247,15 @@ fn family(state: &FamilyState, good: &LastGood, now: Instant) -> Family {
         age_s: age.map(|age| age.duration.as_secs()),
         age_is_at_least: age.is_some_and(|age| age.is_lower_bound),
         error,
+    }
+}
+
+/// What was granted.
+pub(super) fn granted(counters: &Counters) -> GrantedConnections {
+    let granted = counters.granted();
+    GrantedConnections {
+        total: granted.total,
+        suppressed: granted.suppressed,
     }
 }
 

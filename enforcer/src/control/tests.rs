@@ -12,6 +12,7 @@ use super::model::{
     ChangeKind, ChangeLine, ConfigProblem, Container, Entry, Kept, Missed, Outcome, Owner, Problem,
     ReloadOutcome, Suppressed, Verdict, WarningKind, WhyMissed,
 };
+use super::usage::{Usage, Use};
 use super::{VERSION, samples, status};
 
 /// Holds `document` against `enforcer/tests/control/<name>`. `UPDATE_GOLDEN=1` writes it anew.
@@ -43,6 +44,8 @@ fn the_form_of_a_status() {
     let kept = Kept {
         entries: 40,
         forgotten: 2,
+        granted_entries: 120,
+        granted_forgotten: 0,
     };
     let mut status = status::of(&samples::view(now), kept, Duration::from_secs(3), now);
     assert_eq!(status.daemon.enforcer.as_deref(), Some(env!("CARGO_PKG_VERSION")));
@@ -61,6 +64,7 @@ fn the_form_of_the_history() {
     full.name = Some("contoso.azurecr.io".into());
     full.server_name = Some("evil.azurecr.io".into());
     full.rule = Some(3);
+    full.rule_at = Some("/etc/enforcer/enforcer.toml:12".into());
     full.owner = Owner {
         cgroup: Some("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-0.scope".into()),
         unit: Some("user@1000.service".into()),
@@ -86,12 +90,40 @@ fn the_form_of_the_history() {
             number: 8,
             time: "2026-01-31T12:00:05.000Z".into(),
             reason: "address-not-granted".into(),
+            granted: false,
             count: 120,
+        }),
+        Entry::Suppressed(Suppressed {
+            number: 9,
+            time: "2026-01-31T12:00:05.000Z".into(),
+            reason: "granted".into(),
+            granted: true,
+            count: 4000,
         }),
         missed(WhyMissed::SlowReader),
         missed(WhyMissed::Forgotten),
     ];
     golden("events.json", &entries);
+}
+
+#[test]
+fn the_form_of_the_usage() {
+    let usage = Usage::new("2026-01-31T12:00:00.000Z".into(), 0);
+    let names = [
+        Some(("contoso.eastus.data.azurecr.io", true)),
+        Some(("updates.example.com", false)),
+        None,
+    ];
+    for name in names {
+        usage.note(Use {
+            name,
+            rule_at: Some("/etc/enforcer/enforcer.toml:3"),
+            time: "2026-01-31T13:00:00.000Z",
+            by: "skopeo (docker 4f1c9dd3a0b8)",
+        });
+    }
+    usage.note_suppressed(7);
+    golden("usage.json", &usage.report());
 }
 
 #[test]

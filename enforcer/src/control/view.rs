@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::history::{History, Moment};
 use super::model::{Hook, ReloadOutcome};
+use super::usage::Usage;
 use crate::daemon::names;
 use crate::daemon::policy::Policy;
 use crate::kernel::{Counters, Damage};
@@ -189,6 +190,8 @@ pub struct Board {
     group: OnceLock<u32>,
     /// The last events.
     pub history: History,
+    /// What granted connections were for.
+    pub usage: Usage,
     /// Which names addresses were answered for; the run loop learns them.
     pub names: names::History,
     /// When the board was made.
@@ -228,6 +231,7 @@ impl Board {
             looked,
             group: OnceLock::new(),
             history: History::default(),
+            usage: Usage::default(),
             names: names::History::default(),
             epoch: Instant::now(),
             alive_ms: AtomicU64::new(0),

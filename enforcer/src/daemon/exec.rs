@@ -129,6 +129,7 @@ pub async fn exec(options: &Options) -> anyhow::Result<u8> {
         left_over: finished.left_over,
         denied: 0,
         not_listed: 0,
+        granted: finished.counters.granted().total,
         reasons: Vec::new(),
         denials: Vec::new(),
     };

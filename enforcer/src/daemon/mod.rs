@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! policy (file) -> answers (resolve) -> enforcing (kernel) -> denial -> tally -> report
+//!                                                                   -> granted -> history, usage
 //! ```
 //!
 //! [`ending`] ends the sessions behind denials, [`owner`] says whose they were. [`names`] and [`report`] are pure; the rest is the shell that ties the other rooms together.
@@ -12,6 +13,7 @@ mod ending;
 mod enforcing;
 pub mod exec;
 mod failure;
+pub mod granted;
 pub mod log;
 pub mod measure;
 mod memory;

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Context as _;
 
 use crate::cli::{self, Failure};
-use crate::config::{Config, Parsed, Problem, ServerNames, Upstream};
-use crate::endpoints::{self, Endpoint, GrantedName};
+use crate::config::{Config, Parsed, Problem, Rule, RuleId, ServerNames, Upstream};
+use crate::endpoints::{self, Endpoint, GrantedName, Target};
 use crate::kernel::Settings;
+use crate::names::ServerName;
 use crate::policy::grants::{NameGrants, grants};
 use crate::policy::plan::Granted;
 use crate::policy::table::{Grant, Range, Table, TableError};
@@ -113,6 +114,26 @@ impl Policy {
         let (parsed, recorded) = configuration::read_again(file, text.to_owned());
         let (problems, policy) = Self::of_parsed(parsed);
         (problems, policy.map(|policy| (policy, recorded)))
+    }
+
+    /// The rule that lets a session under `name` pass at an address that `address_rule` grants; without a name that rule.
+    #[must_use]
+    pub fn rule_that_grants(&self, name: Option<&ServerName>, address_rule: Option<RuleId>) -> Option<&Rule> {
+        let is_named = |target: &Target| match (target, name) {
+            (Target::Name(granted), Some(name)) => granted == name,
+            (Target::Pattern(pattern), Some(name)) => pattern.matches(name),
+            _ => false,
+        };
+        let mut by_name = self
+            .endpoints
+            .iter()
+            .filter(|endpoint| is_named(&endpoint.target))
+            .map(|endpoint| endpoint.rule);
+        let id = match by_name.clone().find(|rule| Some(*rule) == address_rule) {
+            Some(both) => Some(both),
+            None => by_name.next().or(address_rule),
+        };
+        self.config.rules.iter().find(|rule| Some(rule.id) == id)
     }
 
     /// The policy of the last good configuration, and its problems as for [`Policy::load_recorded`].

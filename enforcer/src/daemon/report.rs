@@ -51,6 +51,8 @@ pub struct Report {
     pub denied: u64,
     /// How many of them no event told of (the kernel limits their rate).
     pub not_listed: u64,
+    /// How many connections were granted.
+    pub granted: u64,
     /// Denials by reason.
     pub reasons: Vec<ReasonCount>,
     /// Denials by process, destination, protocol and reason; the most frequent first.

@@ -10,6 +10,7 @@ mod health;
 mod kept;
 mod reload;
 mod start;
+mod usage;
 mod watch;
 mod words;
 
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use self::board::Control;
 use self::health::Health;
@@ -32,6 +33,7 @@ use super::answers::Answers;
 use super::denial::Denial;
 use super::ending::Ending;
 use super::enforcing::{Enforcing, Update};
+use super::granted::{Granted, place};
 use super::log::kind;
 use super::memory::{self, Tidying};
 use super::names::{History, turns};
@@ -39,7 +41,7 @@ use super::notify::Notifier;
 use super::policy::Policy;
 use super::signals::{self, Signals};
 use super::ticks::Ticks;
-use crate::kernel::{Cgroup, CgroupError, Counters, Event, Events};
+use crate::kernel::{self, Cgroup, CgroupError, Counters, Event, Events, Told};
 use crate::resolve::Snapshot;
 use crate::state::Instance;
 
@@ -128,7 +130,7 @@ impl Daemon {
                     }
                 },
                 event = next_event(&mut self.events) => {
-                    self.tell_denial(event);
+                    self.tell_event(event);
                     continue;
                 }
                 order = self.control.next_order() => self.obey(order).await,
@@ -144,6 +146,7 @@ impl Daemon {
                     self.watch.look();
                     self.catch_up().await;
                     self.tell_suppressed();
+                    self.control.keep_usage().await;
                     self.look_at_upstreams().await;
                     self.look_after();
                     self.control.look();
@@ -177,7 +180,9 @@ impl Daemon {
         }
     }
 
-    async fn end(&self, signal: &str) {
+    async fn end(&mut self, signal: &str) {
+        self.tell_suppressed();
+        self.control.keep_last_usage().await;
         let Some(kept) = &self.kept else {
             self.notifier.stopping("stopped; nothing is judged");
             return info!("{signal}: detaching, nothing is judged from here on");
@@ -239,23 +244,46 @@ impl Daemon {
         );
     }
 
-    fn tell_denial(&mut self, event: io::Result<Event>) {
-        let denial = match event {
-            Ok(event) => {
-                // First of all: its client waits.
-                self.ending.take(&event);
-                Denial::new(event, &self.history)
-            }
+    fn tell_event(&mut self, told: io::Result<Told>) {
+        match told {
+            Ok(Told::Denied(event)) => self.tell_denial(event),
+            Ok(Told::Granted(granted)) => self.tell_granted(granted),
             Err(failed) => {
                 error!(
                     "denials can not be read any more ({failed}); they are enforced and counted all the same"
                 );
                 self.events = None;
-                return;
             }
-        };
-        let owner = self.control.owner(&denial);
-        self.control.note(&denial, &owner);
+        }
+    }
+
+    /// Keeps it for those who ask. Of the log it would be most.
+    fn tell_granted(&mut self, told: kernel::Granted) {
+        let granted = Granted::new(told, &self.history, &self.policy);
+        let owner = self.control.owner(granted.cgroup, granted.pid);
+        self.control.note_granted(&granted, &owner);
+        debug!(
+            verdict = "granted",
+            hook = granted.hook.name(),
+            protocol = %granted.protocol,
+            destination = granted.destination.map(tracing::field::display),
+            server_name = granted.server_name,
+            rule = granted.rule,
+            pid = granted.pid,
+            process = granted.process,
+            cgroup_id = granted.cgroup,
+            unit = owner.unit,
+            "{granted}"
+        );
+    }
+
+    fn tell_denial(&mut self, event: Event) {
+        // First of all: its client waits.
+        self.ending.take(&event);
+        let denial = Denial::new(event, &self.history);
+        let owner = self.control.owner(denial.cgroup, denial.pid);
+        let rule_at = self.policy.rule_that_grants(None, denial.rule).map(place);
+        self.control.note(&denial, rule_at, &owner);
         warn!(
             name: kind::DENIAL,
             verdict = denial.verdict(),
@@ -300,6 +328,9 @@ impl Daemon {
             }
         }
         self.control.count(&news);
+        let suppressed = counters.granted().suppressed;
+        self.control
+            .note_suppressed_granted(suppressed, self.counted.granted().suppressed);
         self.counted = counters;
     }
 }
@@ -313,7 +344,7 @@ async fn next_answers(answers: &mut Answers, reload: Option<&Reload>) -> (Arc<Sn
 }
 
 /// The next event; never, once reading them has failed. Safe to cancel.
-async fn next_event(events: &mut Option<Events>) -> io::Result<Event> {
+async fn next_event(events: &mut Option<Events>) -> io::Result<Told> {
     match events {
         Some(events) => events.next().await,
         None => std::future::pending().await,

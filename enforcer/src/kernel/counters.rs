@@ -1,10 +1,10 @@
-//! Denials per reason: what lost no denial even when the events about them were suppressed.
+//! Denials per reason, and granted connections: what lost none even when the events about them were suppressed.
 
 use std::sync::Arc;
 
 use aya::maps::{MapData, PerCpuArray};
 use enforcer_common::Reason;
-use enforcer_common::abi::Counter;
+use enforcer_common::abi::{Counter, GRANTED};
 
 use super::error::KernelError;
 
@@ -23,10 +23,20 @@ pub struct Count {
     pub suppressed: u64,
 }
 
-/// Denials of every reason since the programs were loaded.
+/// Granted connections.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct GrantedCount {
+    /// Connections, with and without an event.
+    pub total: u64,
+    /// Those without one, because of the rate limit or since the ring was half full.
+    pub suppressed: u64,
+}
+
+/// Denials of every reason, and granted connections, since the programs were loaded.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Counters {
     counts: Vec<(Reason, Count)>,
+    granted: GrantedCount,
 }
 
 /// Reads the counters of one loaded set of programs, also from another thread.
@@ -47,22 +57,29 @@ impl CounterReader {
     pub fn read(&self) -> Result<Counters, KernelError> {
         let mut counts = Vec::with_capacity(Reason::ALL.len());
         for reason in Reason::ALL {
-            let values = self
-                .map
-                .get(&u32::from(*reason as u8), 0)
-                .map_err(|error| KernelError::Map {
-                    map: "COUNTERS",
-                    action: "read",
-                    source: std::io::Error::other(error),
-                })?;
-            let mut sum = Count::default();
-            for value in values.iter() {
-                sum.denied = sum.denied.saturating_add(value[0]);
-                sum.suppressed = sum.suppressed.saturating_add(value[1]);
-            }
-            counts.push((*reason, sum));
+            let [denied, suppressed] = self.sum(*reason as u8)?;
+            counts.push((*reason, Count { denied, suppressed }));
         }
-        Ok(Counters { counts })
+        let [total, suppressed] = self.sum(GRANTED)?;
+        Ok(Counters {
+            counts,
+            granted: GrantedCount { total, suppressed },
+        })
+    }
+
+    /// Of all CPUs.
+    fn sum(&self, code: u8) -> Result<RawCounter, KernelError> {
+        let values = self
+            .map
+            .get(&u32::from(code), 0)
+            .map_err(|error| KernelError::Map {
+                map: "COUNTERS",
+                action: "read",
+                source: std::io::Error::other(error),
+            })?;
+        Ok(values.iter().fold([0; 2], |sum: RawCounter, value| {
+            [sum[0].saturating_add(value[0]), sum[1].saturating_add(value[1])]
+        }))
     }
 }
 
@@ -86,6 +103,10 @@ impl Counters {
         });
         Self {
             counts: counts.collect(),
+            granted: GrantedCount {
+                total: beyond(self.granted.total, before.granted.total),
+                suppressed: beyond(self.granted.suppressed, before.granted.suppressed),
+            },
         }
     }
 
@@ -100,6 +121,9 @@ impl Counters {
                 None => self.counts.push((reason, count)),
             }
         }
+        let sum = &mut self.granted;
+        sum.total = sum.total.saturating_add(more.granted.total);
+        sum.suppressed = sum.suppressed.saturating_add(more.granted.suppressed);
     }
 
     /// The count of one reason.
@@ -109,6 +133,12 @@ impl Counters {
             .find(|(of, _)| *of == reason)
             .map(|(_, count)| count)
             .unwrap_or_default()
+    }
+
+    /// Granted connections.
+    #[must_use]
+    pub fn granted(&self) -> GrantedCount {
+        self.granted
     }
 
     /// All denials.

@@ -1,4 +1,4 @@
-//! The stream of denials from the ring buffer.
+//! The stream of denials and granted connections from the ring buffer.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,6 +13,36 @@ use tokio::task::coop::consume_budget;
 
 use super::error::KernelError;
 use crate::config::RuleId;
+
+/// What the kernel tells of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Told {
+    /// A denial, or in audit mode what would have been one.
+    Denied(Event),
+    /// A connection that is granted.
+    Granted(Granted),
+}
+
+impl Told {
+    /// Reads what lies in the ring; `None` when its length or a code is not of this build.
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let raw = abi::Event::from_bytes(bytes)?;
+        if raw.is_granted() {
+            Granted::from_raw(&raw).map(Self::Granted)
+        } else {
+            Event::from_raw(&raw).map(Self::Denied)
+        }
+    }
+
+    /// The denial, if it is one.
+    #[must_use]
+    pub fn denied(self) -> Option<Event> {
+        match self {
+            Self::Denied(event) => Some(event),
+            Self::Granted(_) => None,
+        }
+    }
+}
 
 /// One denial.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -48,14 +78,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Reads an event; `None` when its length or a code is not of this build.
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let raw = abi::Event::from_bytes(bytes)?;
-        let end = raw
-            .comm
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(raw.comm.len());
+    fn from_raw(raw: &abi::Event) -> Option<Self> {
         Some(Self {
             time: Duration::from_nanos(raw.time_ns),
             audit: raw.audit != 0,
@@ -66,13 +89,73 @@ impl Event {
             destination: raw.destination(),
             cookie: raw.cookie,
             server_name: raw.server_name().to_vec(),
-            rule: (raw.rule != 0).then_some(RuleId(raw.rule)),
-            pid: (raw.pid != 0).then_some(raw.pid),
-            comm: String::from_utf8_lossy(&raw.comm[..end]).into_owned(),
+            rule: rule(raw),
+            pid: pid(raw),
+            comm: comm(raw),
             cgroup: raw.cgroup,
             suppressed: raw.suppressed,
         })
     }
+}
+
+/// One granted connection: a call to `connect` where the address is enough, otherwise the session under a granted server
+/// name; of datagrams the first to a destination that a call named.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Granted {
+    /// When, since boot (`CLOCK_MONOTONIC`).
+    pub time: Duration,
+    /// Where it was judged.
+    pub hook: Hook,
+    /// Protocol number.
+    pub protocol: u8,
+    /// Where from; `None` before the socket is bound.
+    pub source: Option<SocketAddr>,
+    /// Where to.
+    pub destination: Option<SocketAddr>,
+    /// The server name of the session, any bytes; empty where none was asked for.
+    pub server_name: Vec<u8>,
+    /// The rule that grants the address.
+    pub rule: Option<RuleId>,
+    /// The process in the initial pid namespace; `None` when it can not be told.
+    pub pid: Option<u32>,
+    /// The name of the thread; empty when it can not be told.
+    pub comm: String,
+    /// The cgroup's inode number.
+    pub cgroup: u64,
+    /// Granted connections on the same CPU that were suppressed before this one.
+    pub suppressed: u32,
+}
+
+impl Granted {
+    fn from_raw(raw: &abi::Event) -> Option<Self> {
+        Some(Self {
+            time: Duration::from_nanos(raw.time_ns),
+            hook: Hook::from_code(raw.hook)?,
+            protocol: raw.protocol,
+            source: raw.source(),
+            destination: raw.destination(),
+            server_name: raw.server_name().to_vec(),
+            rule: rule(raw),
+            pid: pid(raw),
+            comm: comm(raw),
+            cgroup: raw.cgroup,
+            suppressed: raw.suppressed,
+        })
+    }
+}
+
+fn rule(raw: &abi::Event) -> Option<RuleId> {
+    (raw.rule != 0).then_some(RuleId(raw.rule))
+}
+
+fn pid(raw: &abi::Event) -> Option<u32> {
+    (raw.pid != 0).then_some(raw.pid)
+}
+
+/// Up to its NUL.
+fn comm(raw: &abi::Event) -> String {
+    let name = raw.comm.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
 }
 
 /// The reader of the ring buffer. Needs a tokio runtime with I/O.
@@ -93,14 +176,14 @@ impl Events {
         Ok(Self { ring })
     }
 
-    /// The next denial, as soon as there is one. Cancel-safe.
+    /// The next thing that is told, as soon as there is one. Cancel-safe.
     ///
     /// Of a flood, others have their turn every now and then: signals and timers are not even looked at while a task goes on
     /// without waiting, and a daemon that is kept from its signs of life is taken for dead.
     ///
     /// # Errors
     /// When the descriptor can not be waited for.
-    pub async fn next(&mut self) -> io::Result<Event> {
+    pub async fn next(&mut self) -> io::Result<Told> {
         consume_budget().await;
         loop {
             if let Some(event) = self.try_next() {
@@ -115,17 +198,17 @@ impl Events {
         }
     }
 
-    /// A denial that is there already.
-    pub fn try_next(&mut self) -> Option<Event> {
+    /// What is there already.
+    pub fn try_next(&mut self) -> Option<Told> {
         read(self.ring.get_mut())
     }
 }
 
 /// The next event that is of this build.
-fn read(ring: &mut RingBuf<MapData>) -> Option<Event> {
+fn read(ring: &mut RingBuf<MapData>) -> Option<Told> {
     while let Some(item) = ring.next() {
-        if let Some(event) = Event::from_bytes(&item) {
-            return Some(event);
+        if let Some(told) = Told::from_bytes(&item) {
+            return Some(told);
         }
     }
     None

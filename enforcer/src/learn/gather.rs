@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::harmless;
 use super::observation::{Observation, Verdict};
+use super::usage::Usage;
 use crate::names::ServerName;
 
 /// Most addresses that are kept of one name.
@@ -84,6 +85,28 @@ pub struct Gathered {
     pub(super) unnamed: Vec<Unnamed>,
     /// The ports that were filtered, as far as they were met.
     pub(super) ports: BTreeSet<u16>,
+}
+
+impl Gathered {
+    /// Adds what was used, as far as the events do not tell: they are forgotten sooner.
+    pub(super) fn take_in(&mut self, usage: &Usage) {
+        for used in &usage.used {
+            let Some(name) = used.name.as_deref().and_then(|name| ServerName::parse(name).ok()) else {
+                continue;
+            };
+            let seen = self.names.entry(name).or_default();
+            // Denials of the same name are counted in the events alone.
+            let more = used.count.saturating_sub(seen.allowed);
+            seen.count += more;
+            seen.allowed += more;
+            seen.first = Some(seen.first.map_or(used.first, |first| first.min(used.first)));
+            seen.last = Some(seen.last.map_or(used.last, |last| last.max(used.last)));
+            seen.is_asked_for |= used.is_asked_for;
+            if seen.by.is_empty() && more > 0 {
+                seen.by.insert(harmless(&used.last_by), more);
+            }
+        }
+    }
 }
 
 type Key = (

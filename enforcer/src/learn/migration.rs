@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::gather::{Gathered, Seen};
 use super::observation::Coverage;
+use super::usage::Usage;
 use super::{minute, times};
 use crate::config::open_names::{Instead, Openness, pattern_openness};
 use crate::config::proposal::Risk;
@@ -36,6 +38,9 @@ pub struct Migration {
     pub unused_data_endpoints: Vec<String>,
     /// Why the observations are not enough, a sentence each without full stops.
     pub doubts: Vec<String>,
+    /// Since when was observed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_from: Option<Timestamp>,
     /// How long was observed, in seconds.
     pub observed_s: u64,
 }
@@ -55,7 +60,12 @@ pub enum Outcome {
 }
 
 /// Looks for blob storage and data endpoints in what was gathered.
-pub(super) fn check(gathered: &Gathered, coverage: &Coverage, running: Option<&Config>) -> Migration {
+pub(super) fn check(
+    gathered: &Gathered,
+    coverage: &Coverage,
+    usage: Option<&Usage>,
+    running: Option<&Config>,
+) -> Migration {
     let is_blob = |name: &ServerName| Risk::of(name).is_some_and(Risk::is_blob_storage);
     let named = |is_meant: &dyn Fn(&ServerName) -> bool| -> BTreeMap<String, Seen> {
         let meant = gathered.names.iter().filter(|(name, _)| is_meant(name));
@@ -72,7 +82,21 @@ pub(super) fn check(gathered: &Gathered, coverage: &Coverage, running: Option<&C
         .into_iter()
         .filter(|name| !data_endpoints.contains_key(name))
         .collect();
-    let doubts = doubts(coverage, data_endpoints.is_empty());
+    let reach = Reach::of(coverage, usage);
+    let mut doubts = match usage {
+        Some(usage) => doubts_of_usage(usage),
+        None => doubts_of_events(coverage),
+    };
+    if reach.observed < OBSERVED_MIN {
+        let observed = Elapsed(reach.observed);
+        doubts.insert(
+            0,
+            format!("this reaches over {observed} only; what happens once a day may be missing"),
+        );
+    }
+    if data_endpoints.is_empty() {
+        doubts.push("no dedicated data endpoint was asked for: perhaps nothing was pulled at all".to_owned());
+    }
     let outcome = if !blob_storage.is_empty() {
         Outcome::MustStay
     } else if running.is_some() && wildcards.is_empty() {
@@ -89,25 +113,57 @@ pub(super) fn check(gathered: &Gathered, coverage: &Coverage, running: Option<&C
         data_endpoints,
         unused_data_endpoints,
         doubts,
-        observed_s: u64::try_from(coverage.seconds()).unwrap_or_default(),
+        observed_from: reach.from,
+        observed_s: reach.observed.as_secs(),
     }
 }
 
-fn doubts(coverage: &Coverage, no_data_endpoint: bool) -> Vec<String> {
-    let observed = Duration::from_secs(u64::try_from(coverage.seconds()).unwrap_or_default());
+/// Since when, and how long, was observed.
+struct Reach {
+    from: Option<Timestamp>,
+    observed: Duration,
+}
+
+impl Reach {
+    fn of(coverage: &Coverage, usage: Option<&Usage>) -> Self {
+        let from = usage.map(|usage| usage.since).or(coverage.from);
+        let seconds = match (from, coverage.to) {
+            (Some(from), Some(to)) => to.as_second() - from.as_second(),
+            _ => 0,
+        };
+        Self {
+            from,
+            observed: Duration::from_secs(u64::try_from(seconds).unwrap_or_default()),
+        }
+    }
+}
+
+/// Where the daemon has kept what was used, only what it could not keep leaves a doubt.
+fn doubts_of_usage(usage: &Usage) -> Vec<String> {
     let mut doubts = Vec::new();
-    if observed < OBSERVED_MIN {
+    if usage.suppressed > 0 {
         doubts.push(format!(
-            "the events reach over {} only; what happens once a day may be missing",
-            Elapsed(observed)
+            "{} granted connections were too many to be told of, and blob storage may have been one",
+            usage.suppressed
         ));
     }
+    if usage.beyond > 0 {
+        doubts.push(format!(
+            "{} granted connections were to more names than are kept",
+            usage.beyond
+        ));
+    }
+    doubts
+}
+
+fn doubts_of_events(coverage: &Coverage) -> Vec<String> {
+    let mut doubts = Vec::new();
     if !coverage.has_allowed {
         doubts.push("granted connections were not told of, and blob storage may have been one".to_owned());
     }
     if coverage.suppressed > 0 {
         doubts.push(format!(
-            "{} denials were too many to be told of",
+            "{} events were too many to be told of",
             coverage.suppressed
         ));
     }
@@ -119,9 +175,6 @@ fn doubts(coverage: &Coverage, no_data_endpoint: bool) -> Vec<String> {
     }
     if coverage.unreadable > 0 {
         doubts.push(format!("{} lines could not be read", coverage.unreadable));
-    }
-    if no_data_endpoint {
-        doubts.push("no dedicated data endpoint was asked for: perhaps nothing was pulled at all".to_owned());
     }
     doubts
 }
@@ -183,6 +236,9 @@ impl fmt::Display for Migration {
         let observed = Elapsed(Duration::from_secs(self.observed_s));
         if self.blob_storage.is_empty() {
             write!(out, "blob storage: not used in the {observed} that were observed")?;
+            if let Some(from) = self.observed_from {
+                write!(out, ", since {} UTC", minute(from))?;
+            }
         } else {
             write!(out, "blob storage: used")?;
             list(out, &self.blob_storage)?;
@@ -234,6 +290,10 @@ fn list(out: &mut fmt::Formatter<'_>, seen: &BTreeMap<String, Seen>) -> fmt::Res
         write!(out, "\n  {name}: {}", times(seen.count))?;
         if let Some(last) = seen.last {
             write!(out, ", last {} UTC", minute(last))?;
+        }
+        if let Some((who, _)) = seen.by.iter().max_by_key(|(_, count)| **count) {
+            let others = if seen.by.len() > 1 { " and others" } else { "" };
+            write!(out, ", by {who}{others}")?;
         }
     }
     if seen.len() > SHOWN_MAX {

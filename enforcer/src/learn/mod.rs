@@ -9,11 +9,13 @@
 mod gather;
 mod migration;
 mod observation;
+mod usage;
 mod write;
 
 pub use gather::{Seen, Unnamed};
 pub use migration::{Migration, Outcome as MigrationOutcome};
 pub use observation::{Coverage, Observation, Observations, Verdict, read};
+pub use usage::{Usage, Used};
 pub use write::configuration;
 
 use jiff::Timestamp;
@@ -51,15 +53,24 @@ pub struct NamedSeen {
     pub seen: Seen,
 }
 
-/// Learns from `observations`. `running` is the configuration under which they were made, where it is known.
+/// Learns from `observations`, and from what was used before them. `running` is the configuration under which they were
+/// made, where it is known.
 #[must_use]
-pub fn learn(observations: &Observations, running: Option<&Config>, mode: Mode) -> Learned {
-    let gathered = gather::gather(&observations.list);
+pub fn learn(
+    observations: &Observations,
+    usage: Option<&Usage>,
+    running: Option<&Config>,
+    mode: Mode,
+) -> Learned {
+    let mut gathered = gather::gather(&observations.list);
+    if let Some(usage) = usage {
+        gathered.take_in(usage);
+    }
     Learned {
         version: VERSION,
         coverage: observations.coverage.clone(),
         configuration: write::configuration(&gathered, &observations.coverage, mode),
-        migration: migration::check(&gathered, &observations.coverage, running),
+        migration: migration::check(&gathered, &observations.coverage, usage, running),
         names: gathered
             .names
             .into_iter()

@@ -83,7 +83,7 @@ pub struct Coverage {
     pub to: Option<Timestamp>,
     /// Events that were read.
     pub events: u64,
-    /// Denials of which the kernel told their number alone, since there were too many.
+    /// Denials and granted connections of which the kernel told their number alone, since there were too many.
     pub suppressed: u64,
     /// Events that were forgotten, or that the reader missed.
     pub missed: u64,

@@ -62,7 +62,7 @@ fn session(name: &str, address: &str) -> String {
 }
 
 fn learned(lines: &[String]) -> Learned {
-    learn(&read(&lines.concat(), None), None, Mode::Audit)
+    learn(&read(&lines.concat(), None), None, None, Mode::Audit)
 }
 
 #[test]
@@ -155,7 +155,12 @@ fn the_form_of_what_was_learned() {
             "\"protocol\":\"udp\",\"process\":\"chrome\",\"reason\":\"quic-denied\",\"destination\":\"[2001:db8::9]:443\"",
         ),
     ];
-    let learned = learn(&read(&lines.concat(), None), Some(&parsed(WILDCARD)), Mode::Audit);
+    let learned = learn(
+        &read(&lines.concat(), None),
+        None,
+        Some(&parsed(WILDCARD)),
+        Mode::Audit,
+    );
     crate::control::tests::golden_text("../learned.json", &learned);
 }
 
@@ -201,7 +206,7 @@ fn what_is_missing_is_said() {
         ),
         (1, 70, 8, 1)
     );
-    let text = learn(&observations, None, Mode::Enforce).configuration;
+    let text = learn(&observations, None, None, Mode::Enforce).configuration;
     for said in [
         "70 more denials",
         "8 events were forgotten",
@@ -219,7 +224,7 @@ fn only_what_is_recent_counts() {
         line(30, "audit", &session("new.example.com", "198.51.100.1")),
     ];
     let since = "2026-11-02T00:00:00Z".parse().unwrap();
-    let learned = learn(&read(&lines.concat(), Some(since)), None, Mode::Audit);
+    let learned = learn(&read(&lines.concat(), Some(since)), None, None, Mode::Audit);
     assert_eq!(learned.names.len(), 1);
     assert_eq!(learned.names[0].name, "new.example.com");
 }
@@ -235,7 +240,13 @@ accept_exfiltration_risk = \"until the data endpoints are enabled\"
 ";
 
 fn migration(lines: &[String], config: &str) -> Migration {
-    learn(&read(&lines.concat(), None), Some(&parsed(config)), Mode::Audit).migration
+    learn(
+        &read(&lines.concat(), None),
+        None,
+        Some(&parsed(config)),
+        Mode::Audit,
+    )
+    .migration
 }
 
 fn data(hour: u32) -> String {
@@ -255,9 +266,9 @@ fn a_wildcard_that_nobody_used_for_a_day_can_go() {
     assert_eq!(
         checked.to_string(),
         "\
-blob storage: not used in the 1 d that were observed
+blob storage: not used in the 1 d that were observed, since 2026-11-01 00:00 UTC
 dedicated data endpoints: used
-  contoso.eastus.data.azurecr.io: 2 times, last 2026-11-02 02:00 UTC
+  contoso.eastus.data.azurecr.io: 2 times, last 2026-11-02 02:00 UTC, by skopeo (docker.service)
   contoso.westus.data.azurecr.io: not used; a replica may answer only when another one fails
 `*.blob.core.windows.net` at learned.toml:5 can go: remove it, run in audit mode for a while, and look at `enforcer observe`"
     );
@@ -284,7 +295,7 @@ fn what_is_not_enough_is_not_called_enough() {
     let short = migration(&[data(0), data(20)], WILDCARD);
     assert_eq!(short.outcome, MigrationOutcome::NotEnough);
     assert!(
-        short.to_string().contains("the events reach over 20 h only"),
+        short.to_string().contains("this reaches over 20 h only"),
         "{short}"
     );
     let denied = line(
@@ -309,6 +320,49 @@ fn what_is_not_enough_is_not_called_enough() {
     let later = line(26, "allowed", &session("a.example.com", "198.51.100.2"));
     let idle = migration(&[idle, later], WILDCARD);
     assert!(idle.doubts[0].contains("no dedicated data endpoint was asked for"));
+}
+
+#[test]
+fn what_the_daemon_keeps_reaches_further_than_events() {
+    let usage = |last: &str, suppressed: u64| -> Usage {
+        let text = format!(
+            r#"{{"version":1,"since":"2026-10-01T00:00:00Z","suppressed":{suppressed},"beyond":0,"used":[
+            {{"name":"contoso.eastus.data.azurecr.io","is_asked_for":true,"first":"2026-10-01T00:00:00Z",
+            "last":"2026-11-01T20:00:00Z","count":90,"last_by":"skopeo (docker.service)"}},
+            {{"name":"acct.blob.core.windows.net","is_asked_for":true,"first":"2026-10-01T00:00:00Z",
+            "last":"{last}","count":7,"last_by":"dockerd (docker.service)"}}]}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    };
+    let check = |usage: Usage| {
+        let mut observations = read(&data(0), None);
+        observations.coverage.to = Some("2026-11-01T21:00:00Z".parse().unwrap());
+        learn(&observations, Some(&usage), Some(&parsed(WILDCARD)), Mode::Audit)
+    };
+    let used = check(usage("2026-10-20T09:00:00Z", 0));
+    assert_eq!(used.migration.outcome, MigrationOutcome::MustStay);
+    let text = used.migration.to_string();
+    let line = "acct.blob.core.windows.net: 7 times, last 2026-10-20 09:00 UTC, by dockerd (docker.service)";
+    assert!(text.contains(line), "{text}");
+    assert_eq!(used.names.len(), 2);
+    // The one in the events is among the 90.
+    assert!(used.names.iter().any(|named| named.seen.count == 90));
+
+    let since: jiff::Timestamp = "2026-10-21T00:00:00Z".parse().unwrap();
+    let recent = |suppressed| usage("2026-10-20T09:00:00Z", suppressed).since(Some(since));
+    let unused = check(recent(0)).migration;
+    assert_eq!(unused.outcome, MigrationOutcome::CanGo, "{unused}");
+    assert!(
+        unused
+            .to_string()
+            .starts_with("blob storage: not used in the 11 d that were observed")
+    );
+    let doubtful = check(recent(3)).migration;
+    assert_eq!(doubtful.outcome, MigrationOutcome::NotEnough);
+    assert!(
+        doubtful.doubts[0].starts_with("3 granted connections were too many"),
+        "{doubtful}"
+    );
 }
 
 #[test]
@@ -388,7 +442,7 @@ proptest! {
     #[test]
     fn what_is_written_is_accepted_whatever_was_observed(list in prop::collection::vec(observation(), 0..40)) {
         let observations = Observations { list, coverage: Coverage::default() };
-        let learned = learn(&observations, None, Mode::Enforce);
+        let learned = learn(&observations, None, None, Mode::Enforce);
         let text = &learned.configuration;
         prop_assert!(text.chars().all(|character| matches!(character, ' '..='~' | '\n')), "{}", text);
         // Nothing but what was written: rules, keys of them, comments.

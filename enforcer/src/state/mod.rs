@@ -1,4 +1,5 @@
-//! What outlives the daemon on disk: the last good answers, the last good configuration, and the `confirmed` mark.
+//! What outlives the daemon on disk: the last good answers, the last good configuration, the `confirmed` mark, and what was
+//! used of what is granted.
 //!
 //! ```text
 //! Snapshot -> SavedAnswers -> form (text, checksum) -> file (atomic) -> state folder    survives a reboot
@@ -22,6 +23,7 @@ pub mod form;
 pub mod instance;
 pub mod journal;
 pub mod saver;
+pub mod usage;
 
 pub use answers::Loaded;
 pub use clock::Moment;

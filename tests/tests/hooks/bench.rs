@@ -9,7 +9,9 @@ use std::pin::pin;
 
 use enforcer::config::{Existing, Mode, Quic, RuleId};
 use enforcer::endpoints::Condition;
-use enforcer::kernel::{Count, Enforcement, Event, Events, KernelError, Settings};
+use enforcer::kernel::{
+    Count, Enforcement, Event, Events, Granted, GrantedCount, KernelError, Settings, Told,
+};
 use enforcer::policy::table::{Grant, Table};
 use enforcer_common::Reason;
 use enforcer_common::abi::Hook;
@@ -61,6 +63,8 @@ pub(crate) struct Seen {
     pub(crate) frames: Vec<Frame>,
     pub(crate) events: Vec<Event>,
     pub(crate) counts: Vec<(Reason, Count)>,
+    pub(crate) granted: Vec<Granted>,
+    pub(crate) granted_count: GrantedCount,
 }
 
 pub(crate) fn load() -> Enforcement {
@@ -181,7 +185,17 @@ impl Bench {
         let answer = act(&mut self.caller);
         let frames = self.wire.arrived().unwrap();
         let after = self.enforcement().counters().unwrap();
-        let events = std::iter::from_fn(|| self.events.try_next()).collect();
+        let (mut events, mut granted) = (Vec::new(), Vec::new());
+        while let Some(told) = self.events.try_next() {
+            match told {
+                Told::Denied(event) => events.push(event),
+                Told::Granted(connection) => granted.push(connection),
+            }
+        }
+        let granted_count = GrantedCount {
+            total: after.granted().total - before.granted().total,
+            suppressed: after.granted().suppressed - before.granted().suppressed,
+        };
         let counts = after
             .iter()
             .map(|(reason, count)| {
@@ -199,6 +213,8 @@ impl Bench {
             frames,
             events,
             counts,
+            granted,
+            granted_count,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use enforcer::config::{Existing, Mode, Quic, RuleId};
 use enforcer::endpoints::{Condition, GrantedName, Scope, Scopes};
-use enforcer::kernel::{Enforcement, Event, Events, Settings};
+use enforcer::kernel::{Enforcement, Event, Events, Granted, Settings, Told};
 use enforcer::names::{DomainPattern, NameRule, ServerName};
 use enforcer::policy::table::{Grant, Table};
 use enforcer_common::Reason;
@@ -141,7 +141,7 @@ pub(crate) fn whole() -> Table {
 pub(crate) struct Session {
     socket: String,
     pub(crate) to: SocketAddr,
-    port: u16,
+    pub(crate) port: u16,
     pub(crate) cookie: u64,
     /// Everything that was written to it.
     pub(crate) sent: Vec<u8>,
@@ -160,6 +160,7 @@ pub(crate) struct Bench {
     runtime: Runtime,
     frames: Vec<Frame>,
     told: Vec<Event>,
+    granted: Vec<Granted>,
     sockets: u32,
     is_attached: bool,
 }
@@ -202,6 +203,7 @@ impl Bench {
             runtime,
             frames: Vec::new(),
             told: Vec::new(),
+            granted: Vec::new(),
             sockets: 0,
             is_attached: false,
         }
@@ -345,9 +347,22 @@ impl Bench {
         stream
     }
 
+    fn take(&mut self, told: Told) {
+        match told {
+            Told::Denied(event) => self.told.push(event),
+            Told::Granted(granted) => self.granted.push(granted),
+        }
+    }
+
+    /// The sessions and connections that were granted since the last look.
+    pub(crate) fn granted(&mut self) -> Vec<Granted> {
+        self.drain();
+        std::mem::take(&mut self.granted)
+    }
+
     fn drain(&mut self) {
-        while let Some(event) = self.events.try_next() {
-            self.told.push(event);
+        while let Some(told) = self.events.try_next() {
+            self.take(told);
         }
     }
 
@@ -368,7 +383,7 @@ impl Bench {
             let Self { events, runtime, .. } = self;
             let next = runtime.block_on(async { tokio::time::timeout(LIMIT, events.next()).await });
             let next = next.unwrap_or_else(|_| panic!("{what}: nobody says that it was denied"));
-            self.told.push(next.unwrap());
+            self.take(next.unwrap());
         }
     }
 

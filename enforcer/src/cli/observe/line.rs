@@ -32,6 +32,18 @@ impl Columns {
         match entry {
             Entry::Event(event) => self.event(event),
             Entry::Suppressed(Suppressed {
+                time,
+                count,
+                granted: true,
+                ..
+            }) => {
+                let plural = if *count == 1 { "connection" } else { "connections" };
+                format!(
+                    "{FAINT}{time}{FAINT:#}  {LOST}{count} more granted {plural} without an event of their own{LOST:#}: more \
+                     than the kernel tells of"
+                )
+            }
+            Entry::Suppressed(Suppressed {
                 time, reason, count, ..
             }) => {
                 let plural = if *count == 1 { "denial" } else { "denials" };
@@ -59,12 +71,7 @@ impl Columns {
             Verdict::Allowed => (ALLOWED, "allowed"),
             Verdict::Audit => (AUDIT, "audit  "),
         };
-        let cells = [
-            process(event),
-            destination(event),
-            name(event),
-            event.reason.as_deref().unwrap_or("-").to_owned(),
-        ];
+        let cells = [process(event), destination(event), name(event), why(event)];
         let mut line = format!("{FAINT}{}{FAINT:#}  {style}{verdict}{style:#}", event.time);
         for (cell, width) in cells.iter().zip(&mut self.0) {
             *width = (*width).max(cell.chars().count()).min(WIDTH_MAX);
@@ -97,6 +104,16 @@ fn name(event: &Event) -> String {
         (None, Some(name), Some(why)) => format!("{name}, refused: {why}"),
         (None, Some(name), None) => name.clone(),
         (None, None, _) => "-".to_owned(),
+    }
+}
+
+/// The reason of a denial; of what is granted the file and line of the rule, without its folder.
+fn why(event: &Event) -> String {
+    match (&event.reason, &event.rule_at, event.rule) {
+        (Some(reason), ..) => reason.to_string(),
+        (None, Some(place), _) => place.rsplit('/').next().unwrap_or(place).to_owned(),
+        (None, None, Some(rule)) => format!("rule {rule}"),
+        (None, None, None) => "-".to_owned(),
     }
 }
 
@@ -197,6 +214,7 @@ mod tests {
             number: 3,
             time: "t".into(),
             reason: "not-tls".into(),
+            granted: false,
             count: 1,
         });
         assert_eq!(

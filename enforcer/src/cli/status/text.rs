@@ -6,8 +6,8 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 
 use crate::control::model::{
-    Attached, Daemon, DaemonState, Denials, Family, Freshness, Name, Names, PolicyStatus, State, Status,
-    Upstream, WarningKind,
+    Attached, Daemon, DaemonState, Denials, Family, Freshness, GrantedConnections, Name, Names, PolicyStatus,
+    State, Status, Upstream, WarningKind,
 };
 use crate::elapsed::Elapsed;
 
@@ -46,6 +46,9 @@ impl fmt::Display for Shown<'_> {
         if let Some(denials) = &status.denials {
             row(out, "denials", &denials_words(denials))?;
             reasons(out, denials)?;
+        }
+        if let Some(granted) = &status.granted {
+            row(out, "granted", &granted_words(granted))?;
         }
         if let Some(known) = &status.names {
             names(out, known)?;
@@ -206,6 +209,17 @@ fn denials_words(denials: &Denials) -> String {
         (0, _) => "none".to_owned(),
         (total, 0) => total.to_string(),
         (total, suppressed) => format!("{total}, {suppressed} of them without an event of their own"),
+    }
+}
+
+fn granted_words(granted: &GrantedConnections) -> String {
+    match (granted.total, granted.suppressed) {
+        (0, _) => "no connection".to_owned(),
+        (total, 0) => counted(total, "connection"),
+        (total, suppressed) => format!(
+            "{}, {suppressed} of them without an event of their own",
+            counted(total, "connection")
+        ),
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub enum Entry {
     /// Something was judged.
     Event(Box<Event>),
-    /// Denials of which the kernel told nothing but their number: there were too many.
+    /// Denials, or granted connections, of which the kernel told nothing but their number: there were too many.
     Suppressed(Suppressed),
     /// Entries that this reader does not get.
     Missed(Missed),
@@ -51,9 +51,12 @@ pub struct Event {
     /// The server name that the TLS session asked for; bytes that no name has are escaped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_name: Option<String>,
-    /// The rule that grants the address.
+    /// The rule that grants the address; of what is allowed the one that grants it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<u32>,
+    /// Its file and line: `/etc/enforcer/enforcer.toml:12`. Absent where the policy has changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_at: Option<String>,
     /// The process, in the initial pid namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
@@ -126,8 +129,11 @@ pub struct Suppressed {
     pub number: u64,
     /// When they were counted, RFC 3339; they happened in the few seconds before.
     pub time: String,
-    /// The name of their reason.
+    /// The name of their reason; `granted` for granted connections.
     pub reason: String,
+    /// Whether these were granted connections, and no denials.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub granted: bool,
     /// How many.
     pub count: u64,
 }

@@ -8,12 +8,14 @@ mod plan;
 mod problem;
 mod reload;
 mod status;
+mod usage;
 
 pub use event::{Container, Entry, Event, Missed, Owner, Suppressed, Verdict, WhyMissed};
 pub use plan::PlanReport;
 pub use problem::{ConfigProblem, Problem};
 pub use reload::{ChangeKind, ChangeLine, Outcome, ReloadOutcome};
 pub use status::{
-    Attached, Counted, Daemon, DaemonState, Denials, Family, Freshness, Hook, Kept, Name, Names,
-    PolicyStatus, State, Status, Upstream, Warning, WarningKind,
+    Attached, Counted, Daemon, DaemonState, Denials, Family, Freshness, GrantedConnections, Hook, Kept, Name,
+    Names, PolicyStatus, State, Status, Upstream, Warning, WarningKind,
 };
+pub use usage::{UsageReport, Used};

@@ -28,6 +28,9 @@ pub struct Status {
     pub resolver: Vec<Upstream>,
     /// What was denied since the counters began, which outlive the daemon.
     pub denials: Option<Denials>,
+    /// The connections that were granted meanwhile.
+    #[serde(default)]
+    pub granted: Option<GrantedConnections>,
     /// What somebody should know, the worst first.
     pub warnings: Vec<Warning>,
 }
@@ -101,10 +104,16 @@ pub enum DaemonState {
 /// How much of the past is kept.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Kept {
-    /// Entries that are kept.
+    /// Entries about denials that are kept.
     pub entries: u64,
-    /// Entries that were replaced by newer ones.
+    /// Those that were replaced by newer ones.
     pub forgotten: u64,
+    /// Entries about granted connections that are kept.
+    #[serde(default)]
+    pub granted_entries: u64,
+    /// Those that were replaced by newer ones.
+    #[serde(default)]
+    pub granted_forgotten: u64,
 }
 
 /// The policy in force.
@@ -259,6 +268,16 @@ pub struct Denials {
     pub suppressed: u64,
     /// Each reason that was met, the most frequent first.
     pub by_reason: Vec<Counted>,
+}
+
+/// What was granted: connections by their addresses, sessions by their server names, and the first datagrams to a
+/// destination where a call named it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct GrantedConnections {
+    /// All of them.
+    pub total: u64,
+    /// Those of which no event told, since there were too many.
+    pub suppressed: u64,
 }
 
 /// Denials of one reason.

@@ -46,16 +46,17 @@ pub(super) fn stream(board: &Arc<Board>, query: Query) -> Body {
 
 async fn write(board: Arc<Board>, query: Query, send: mpsc::Sender<Bytes>) {
     let mut newest = board.history.newest();
-    let (mut next, missed) = board.history.begin(query.since, Moment::now());
+    let shares = query.filter.shares();
+    let (mut next, missed) = board.history.begin(query.since, Moment::now(), shares);
     let end = *newest.borrow_and_update();
     let mut lines = String::new();
     if let Some(missed) = missed {
         push_missed(&mut lines, missed);
     }
     loop {
-        let batch = board.history.read(next, BATCH_MAX);
+        let batch = board.history.read(next, BATCH_MAX, shares);
         next = batch.next;
-        let is_last = batch.entries.is_empty() || !query.follow && next > end;
+        let is_last = batch.entries.is_empty() || !query.follow && batch.last >= end;
         push(&mut lines, batch, &query);
         if !lines.is_empty() && send.send(std::mem::take(&mut lines).into()).await.is_err() {
             return;

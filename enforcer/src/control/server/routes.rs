@@ -40,6 +40,7 @@ pub(super) async fn answer(request: Request<Incoming>, rights: Rights, board: &A
     let answered = match (&head.method, head.uri.path()) {
         (&Method::GET, "/v1/status") => show_status(board).await,
         (&Method::GET, "/v1/events") => show_events(board, query).await,
+        (&Method::GET, "/v1/usage") => show_usage(board).await,
         (&Method::GET, "/v1/explain") => explain::show(board, query).await,
         (&Method::GET, "/v1/plan") => plan::show(board).await,
         (&Method::GET, "/metrics") => show_metrics(board).await,
@@ -47,7 +48,7 @@ pub(super) async fn answer(request: Request<Incoming>, rights: Rights, board: &A
             Ok(()) => reload(board).await,
             Err(refused) => Err(refused),
         },
-        (_, "/v1/status" | "/v1/events" | "/v1/explain" | "/v1/plan" | "/metrics") => {
+        (_, "/v1/status" | "/v1/events" | "/v1/usage" | "/v1/explain" | "/v1/plan" | "/metrics") => {
             Err(wrong_method("GET"))
         }
         (_, "/v1/reload") => Err(wrong_method("POST")),
@@ -197,6 +198,11 @@ async fn show_events(board: &Arc<Board>, query: &str) -> Result<Response<Body>, 
     // What has just happened is read first; before there is a policy nothing can have.
     let _view = board.newest(REFRESH_LIMIT).await.ok_or_else(starting)?;
     Ok(response(LINES, events::stream(board, query)))
+}
+
+async fn show_usage(board: &Board) -> Result<Response<Body>, Refused> {
+    board.newest(REFRESH_LIMIT).await.ok_or_else(starting)?;
+    Ok(json(&board.usage.report()))
 }
 
 async fn reload(board: &Board) -> Result<Response<Body>, Refused> {

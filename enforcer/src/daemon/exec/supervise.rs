@@ -20,7 +20,7 @@ use crate::daemon::names::{History, turns};
 use crate::daemon::policy::Policy;
 use crate::daemon::report::{Ended, Tally};
 use crate::daemon::signals::Signals;
-use crate::kernel::{Cgroup, Counters, Event, Events};
+use crate::kernel::{Cgroup, Counters, Events, Told};
 use crate::resolve::Snapshot;
 
 /// How long the last events are waited for, each.
@@ -111,9 +111,11 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    fn take(&mut self, event: io::Result<Event>) {
-        match event {
-            Ok(event) => {
+    fn take(&mut self, told: io::Result<Told>) {
+        match told {
+            // Their number is all that the report has of them.
+            Ok(Told::Granted(_)) => {}
+            Ok(Told::Denied(event)) => {
                 // First of all: its client waits.
                 self.ending.take(&event);
                 self.tally.add(Denial::new(event, &self.history));
@@ -129,7 +131,7 @@ impl<'a> Supervisor<'a> {
 }
 
 /// The next event; never, once reading them has failed. Safe to cancel.
-async fn next_event(events: &mut Option<Events>) -> io::Result<Event> {
+async fn next_event(events: &mut Option<Events>) -> io::Result<Told> {
     match events {
         Some(events) => events.next().await,
         None => std::future::pending().await,

@@ -39,6 +39,7 @@ fn report(mode: &'static str, tally: &Tally, counts: &[(Reason, u64, u64)]) -> R
         left_over: Vec::new(),
         denied: 0,
         not_listed: 0,
+        granted: 0,
         reasons: Vec::new(),
         denials: Vec::new(),
     };

@@ -10,13 +10,16 @@ use tracing::error;
 
 use super::Daemon;
 use super::changes;
+use super::usage::Keeper;
 use crate::control::access::group_id;
-use crate::control::history::{ENTRIES_MAX, Moment};
+use crate::control::history::{ENTRIES_MAX, GRANTED_ENTRIES_MAX, Moment};
 use crate::control::model::{ConfigProblem, Event, Hook, Outcome, Owner, ReloadOutcome, Verdict};
 use crate::control::server::Server;
+use crate::control::usage::Use;
 use crate::control::view::{Board, Findings, Metered, Order, Orders, Refusal, View};
 use crate::control::{self, VERSION};
 use crate::daemon::denial::Denial;
+use crate::daemon::granted::Granted;
 use crate::daemon::names::History;
 use crate::daemon::owner::Owners;
 use crate::daemon::policy::{Policy, Told};
@@ -48,6 +51,8 @@ pub(super) struct Control {
     /// What came of a reload that failed at once.
     outcome: Option<ReloadOutcome>,
     waiting: Vec<oneshot::Sender<ReloadOutcome>>,
+    /// `None` for what keeps nothing.
+    keeper: Option<Keeper>,
 }
 
 /// What was in force before a reload.
@@ -86,6 +91,7 @@ impl Control {
             metered: Metered::default(),
             outcome: None,
             waiting: Vec::new(),
+            keeper: None,
         }
     }
 
@@ -115,13 +121,13 @@ impl Control {
         }
     }
 
-    /// Whose the cgroup of a denial is.
-    pub(super) fn owner(&mut self, denial: &Denial) -> Owner {
-        self.owners.of(denial.cgroup, denial.pid)
+    /// Whose the cgroup of what was judged is.
+    pub(super) fn owner(&mut self, cgroup: u64, pid: Option<u32>) -> Owner {
+        self.owners.of(cgroup, pid)
     }
 
     /// Keeps a denial for those who ask.
-    pub(super) fn note(&mut self, denial: &Denial, owner: &Owner) {
+    pub(super) fn note(&mut self, denial: &Denial, rule_at: Option<String>, owner: &Owner) {
         let told = &mut self.metered.told;
         *(if denial.audit {
             &mut told.audit
@@ -129,9 +135,55 @@ impl Control {
             &mut told.denied
         }) += 1;
         let moment = Moment::now().back_to(denial.time);
-        self.board
-            .history
-            .push(moment, event(denial, owner.clone(), moment));
+        let event = Event {
+            rule_at,
+            ..event(denial, owner.clone(), moment)
+        };
+        self.board.history.push(moment, event);
+    }
+
+    /// Keeps a granted connection for those who ask, and what it was for.
+    pub(super) fn note_granted(&self, granted: &Granted, owner: &Owner) {
+        let moment = Moment::now().back_to(granted.time);
+        let event = granted_event(granted, owner.clone(), moment);
+        self.board.usage.note(Use {
+            name: granted.name(),
+            rule_at: granted.rule_at.as_deref(),
+            time: &event.time,
+            by: &by(&granted.process, owner),
+        });
+        self.board.history.push(moment, event);
+    }
+
+    /// Keeps how many granted connections were not told of, by what the kernel has counted now and had before.
+    pub(super) fn note_suppressed_granted(&self, counted: u64, before: u64) {
+        self.board.usage.note_suppressed(counted);
+        let more = counted.saturating_sub(before);
+        if more > 0 {
+            self.board.history.push_suppressed_granted(Moment::now(), more);
+        }
+    }
+
+    /// Begins to keep what granted connections are for; `counted` as for [`Self::note_suppressed_granted`].
+    pub(super) fn open_usage(&mut self, counted: u64) {
+        let usage = &self.board.usage;
+        usage.begin(Moment::now().text(), counted);
+        let folders = self.instance.as_ref().map(Folders::of);
+        self.keeper = folders.map(|folders| Keeper::open(folders, usage));
+    }
+
+    /// Saves it when it is time.
+    pub(super) async fn keep_usage(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.look(&self.board.usage).await;
+        }
+    }
+
+    /// Saves the last of it.
+    pub(super) async fn keep_last_usage(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.end(&self.board.usage).await;
+        }
     }
 
     /// Keeps how many denials were not told of.
@@ -240,11 +292,11 @@ impl Daemon {
         match order {
             Order::Refresh { reply } => {
                 // What happened before the question belongs into the answer.
-                for _ in 0..ENTRIES_MAX {
+                for _ in 0..ENTRIES_MAX + GRANTED_ENTRIES_MAX {
                     let Some(event) = self.events.as_mut().and_then(Events::try_next) else {
                         break;
                     };
-                    self.tell_denial(Ok(event));
+                    self.tell_event(Ok(event));
                 }
                 self.tell_suppressed();
                 self.publish();
@@ -397,10 +449,54 @@ fn event(denial: &Denial, owner: Owner, moment: Moment) -> Event {
         refused: known.and_then(|known| known.refused).map(str::to_owned),
         server_name: denial.server_name.clone(),
         rule: denial.rule.map(|rule| rule.0),
+        rule_at: None,
         pid: denial.pid,
         process: denial.process.clone(),
         cgroup_id: denial.cgroup,
         owner,
+    }
+}
+
+/// A granted connection as a document.
+fn granted_event(granted: &Granted, owner: Owner, moment: Moment) -> Event {
+    let known = granted.known_as.as_ref();
+    Event {
+        number: 0,
+        time: moment.text(),
+        verdict: Verdict::Allowed,
+        reason: None,
+        explanation: None,
+        hook: granted.hook.name().into(),
+        protocol: granted.protocol.to_string(),
+        source: granted.source,
+        destination: granted.destination,
+        name: known.map(|known| known.name.to_string()),
+        refused: known.and_then(|known| known.refused).map(str::to_owned),
+        server_name: granted.server_name.clone(),
+        rule: granted.rule,
+        rule_at: granted.rule_at.clone(),
+        pid: granted.pid,
+        process: granted.process.clone(),
+        cgroup_id: granted.cgroup,
+        owner,
+    }
+}
+
+/// `skopeo (docker 4f1c9dd3a0b8)`, `curl (cron.service)`.
+fn by(process: &str, owner: &Owner) -> String {
+    const ID_CHARS: usize = 12;
+    let process = if process.is_empty() {
+        "an unknown process"
+    } else {
+        process
+    };
+    match (&owner.container, &owner.unit) {
+        (Some(container), _) => {
+            let id: String = container.id.chars().take(ID_CHARS).collect();
+            format!("{process} ({} {id})", container.runtime)
+        }
+        (None, Some(unit)) => format!("{process} ({unit})"),
+        (None, None) => process.to_owned(),
     }
 }
 

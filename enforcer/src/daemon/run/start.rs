@@ -103,6 +103,7 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
     control.found(enforcing.generation());
     let counted = enforcing.counters().map_err(failure::of_kernel)?;
     control.count(&counted);
+    control.open_usage(counted.granted().suppressed);
     let mut answers = Answers::start_from(&policy, saved.as_ref().unwrap_or(&SavedAnswers::default()))?;
     let snapshot = answers.newest();
     let lacks_answers = saved.is_none() && !has_every_answer(&snapshot);
