@@ -3,7 +3,7 @@
 //! ```text
 //! /sys/fs/bpf/enforcer/host/
 //!     egress connect4 connect6 sendmsg4 sendmsg6     the links; they are enforcement
-//!     abi-5/         the maps of the policy, under the version of their layout
+//!     abi-6/         the maps of the policy, under the version of their layout
 //!     flow-1/        what is kept with sockets, under a version of its own
 //!     programs-123/  the programs that the links run, under the number of the first
 //! ```

@@ -141,12 +141,7 @@ impl Reach {
 /// Where the daemon has kept what was used, only what it could not keep leaves a doubt.
 fn doubts_of_usage(usage: &Usage) -> Vec<String> {
     let mut doubts = Vec::new();
-    if usage.suppressed > 0 {
-        doubts.push(format!(
-            "{} granted connections were too many to be told of, and blob storage may have been one",
-            usage.suppressed
-        ));
-    }
+    doubts.extend(doubt_of_suppressed(usage.suppressed));
     if usage.beyond > 0 {
         doubts.push(format!(
             "{} granted connections were to more names than are kept",
@@ -156,6 +151,14 @@ fn doubts_of_usage(usage: &Usage) -> Vec<String> {
     doubts
 }
 
+fn doubt_of_suppressed(granted: u64) -> Option<String> {
+    (granted > 0).then(|| {
+        format!(
+            "{granted} granted connections were too many to be told of, and blob storage may have been one"
+        )
+    })
+}
+
 fn doubts_of_events(coverage: &Coverage) -> Vec<String> {
     let mut doubts = Vec::new();
     if !coverage.has_allowed {
@@ -163,10 +166,11 @@ fn doubts_of_events(coverage: &Coverage) -> Vec<String> {
     }
     if coverage.suppressed > 0 {
         doubts.push(format!(
-            "{} events were too many to be told of",
+            "{} denials were too many to be told of",
             coverage.suppressed
         ));
     }
+    doubts.extend(doubt_of_suppressed(coverage.suppressed_granted));
     if coverage.missed > 0 {
         doubts.push(format!(
             "{} events were forgotten before they were read",

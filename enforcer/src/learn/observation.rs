@@ -83,8 +83,10 @@ pub struct Coverage {
     pub to: Option<Timestamp>,
     /// Events that were read.
     pub events: u64,
-    /// Denials and granted connections of which the kernel told their number alone, since there were too many.
+    /// Denials of which the kernel told their number alone, since there were too many.
     pub suppressed: u64,
+    /// Granted connections, likewise.
+    pub suppressed_granted: u64,
     /// Events that were forgotten, or that the reader missed.
     pub missed: u64,
     /// Lines that could not be read.
@@ -118,6 +120,8 @@ enum Line {
     Suppressed {
         count: u64,
         #[serde(default)]
+        granted: bool,
+        #[serde(default)]
         time: Option<Timestamp>,
     },
     Missed {
@@ -145,8 +149,14 @@ pub fn read(text: &str, since: Option<Timestamp>) -> Observations {
                 }
                 found.list.push(*event);
             }
-            Ok(Line::Suppressed { count, time }) if is_recent(time) => {
-                found.coverage.suppressed = found.coverage.suppressed.saturating_add(count);
+            Ok(Line::Suppressed { count, granted, time }) if is_recent(time) => {
+                let coverage = &mut found.coverage;
+                let suppressed = if granted {
+                    &mut coverage.suppressed_granted
+                } else {
+                    &mut coverage.suppressed
+                };
+                *suppressed = suppressed.saturating_add(count);
                 if let Some(time) = time {
                     found.coverage.reach(time);
                 }

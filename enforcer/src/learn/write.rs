@@ -96,6 +96,15 @@ fn head(text: &mut String, coverage: &Coverage, mode: Mode) {
             ),
         );
     }
+    if coverage.suppressed_granted > 0 {
+        remark(
+            text,
+            &format!(
+                "INCOMPLETE: {} more granted connections were too many to be told of.",
+                coverage.suppressed_granted
+            ),
+        );
+    }
     if coverage.missed > 0 {
         remark(
             text,

@@ -24,6 +24,7 @@ fn a_session_is_told_once_with_its_name() {
             // A second one is asked for at times, and what follows is none.
             bench.send(&mut session, &hello(NAME));
             bench.send(&mut session, &data(100));
+            bench.expect_passed("a second one, and data", &mut session);
             bench.exchange(&mut session, 100_000);
             assert!(bench.granted().is_empty(), "told already");
             bench.close(session);
