@@ -118,17 +118,15 @@ where
     F: Flows + ?Sized,
 {
     const LENGTH_MIN: u8 = 5 << 4;
-    const SYN: u8 = Segment::SYN as u8;
-    const URG: u8 = Segment::URG as u8;
     // As the packet has them: it costs nothing to take bytes out of a word, and something to turn one round.
     let [offset, flags, ..] = control.to_be_bytes();
     let payload = header + (u32::from(offset) >> 2 & 0x3c);
     let length = bytes.length();
-    if offset < LENGTH_MIN || flags & SYN != 0 || payload > length {
+    if offset < LENGTH_MIN || flags & Segment::SYN != 0 || payload > length {
         return false;
     }
     // Zero when there is nothing that could be read for a server name.
-    let readable = (length - payload) | u32::from(flags & URG);
+    let readable = (length - payload) | u32::from(flags & Segment::URG);
     match find_once(tables, destination) {
         Some((_, grant)) if grant.condition() == 0 => true,
         Some((word, _)) => {

@@ -7,8 +7,8 @@ use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray, RingBuf};
 use enforcer_common::abi::{
-    Blocks, Bucket, Chunks, Counter, Direct, Header, INTERVALS_V4, INTERVALS_V6, KINDS, NextProgram, PORTS_MAX,
-    RING_BYTES,
+    Blocks, Bucket, Chunks, Counter, Direct, Header, INTERVALS_V4, INTERVALS_V6, KINDS, NextProgram,
+    PORTS_MAX, RING_BYTES,
 };
 use enforcer_common::flow::Flow;
 use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, TEXT_WORDS};

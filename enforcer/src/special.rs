@@ -92,7 +92,12 @@ const SPECIAL_OCTETS: [bool; 256] = {
     while at < V4.len() {
         let net = &V4[at].0;
         let first = net.addr().octets()[0] as usize;
-        let last = first + if net.prefix_len() < 8 { (1 << (8 - net.prefix_len())) - 1 } else { 0 };
+        let last = first
+            + if net.prefix_len() < 8 {
+                (1 << (8 - net.prefix_len())) - 1
+            } else {
+                0
+            };
         let mut octet = first;
         while octet <= last {
             octets[octet] = true;

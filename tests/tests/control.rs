@@ -400,9 +400,7 @@ fn granted_connections_are_told_and_say_whether_the_wildcard_can_go() {
     let mut daemon = host.start();
     wait_for_names(&host);
     let image = format!("{}/hello:v1", world::CONTOSO);
-    let pull = host
-        .lab
-        .pull_arguments(&image, &host.lab.folder().join("pulled"));
+    let pull = host.lab.pull_arguments(&image, &host.lab.folder().join("pulled"));
     let pull: Vec<&str> = pull.iter().map(String::as_str).collect();
     let container = format!("docker/{CONTAINER}");
     host.run_below(&container, "skopeo", &pull)

@@ -168,16 +168,21 @@ fn of_denials(page: &mut Page, view: &View, status: &Status) {
     page.add(by_reason(Family::counter("denials_suppressed", help), &|count| {
         count.suppressed
     }));
-    let help = "Events that the daemon was told of, by verdict; audit is what would have been denied.";
+    let granted = metered.totals.granted();
+    let help = "Granted connections to filtered ports. Counted by the kernel, also while no daemon runs.";
+    page.add(Family::counter("granted_connections", help).one(granted.total));
+    let help = "Granted connections of which no event tells, since there were too many at once.";
+    page.add(Family::counter("granted_connections_suppressed", help).one(granted.suppressed));
+    let help = "Denials that the daemon was told of, by verdict; audit is what would have been denied.";
     page.add(
         Family::counter("events", help)
             .with(&[("verdict", "denied")], metered.told.denied)
             .with(&[("verdict", "audit")], metered.told.audit),
     );
     let Some(kept) = status.daemon.history else { return };
-    let help = "Entries that the daemon's history of events holds.";
+    let help = "Entries about denials that the daemon's history holds.";
     page.add(Family::gauge("history_entries", help).one(kept.entries));
-    let help = "Entries of the history that were replaced by newer ones.";
+    let help = "Entries about denials that were replaced by newer ones.";
     page.add(Family::counter("history_forgotten", help).one(kept.forgotten));
 }
 

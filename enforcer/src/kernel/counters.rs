@@ -158,11 +158,15 @@ impl Counters {
 mod tests {
     use super::*;
 
-    /// Counters with this count of two reasons.
+    /// Counters with this count of two reasons, and of granted connections.
     fn counters(denied: u64, suppressed: u64) -> Counters {
         let count = Count { denied, suppressed };
         Counters {
             counts: vec![(Reason::ALL[0], count), (Reason::ALL[1], count)],
+            granted: GrantedCount {
+                total: denied,
+                suppressed,
+            },
         }
     }
 
@@ -180,6 +184,8 @@ mod tests {
                 let sum = total.get(*reason);
                 assert_eq!((sum.denied, sum.suppressed), expect);
             }
+            let granted = total.granted();
+            assert_eq!((granted.total, granted.suppressed), expect);
         }
         let mut nothing = Counters::default();
         nothing.add(&counters(1, 1).since(&Counters::default()));

@@ -37,8 +37,6 @@ pub(super) struct Tally {
     groups: [Groups; Grouping::ALL.len()],
     /// The oldest event that is counted.
     pub(super) first: Option<Timestamp>,
-    /// Granted connections that were told of.
-    pub(super) granted: u64,
 }
 
 /// The groups of one kind.
@@ -113,7 +111,7 @@ impl Tally {
     /// Counts what was seen.
     pub(super) fn add(&mut self, seen: &Seen) {
         match seen {
-            Seen::Judged(judged) if judged.verdict == Verdict::Allowed => self.granted += 1,
+            Seen::Judged(judged) if judged.verdict == Verdict::Allowed => {}
             Seen::Judged(judged) => {
                 for grouping in Grouping::ALL {
                     let groups = &mut self.groups[grouping as usize];

@@ -27,6 +27,8 @@ fn text_of(change: impl FnOnce(&mut View)) -> String {
     let kept = Kept {
         entries: 3,
         forgotten: 1,
+        granted_entries: 2,
+        granted_forgotten: 0,
     };
     let status = status::of(&view, kept, Duration::from_secs(3), now);
     let usage = Usage {

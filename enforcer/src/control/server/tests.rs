@@ -438,7 +438,7 @@ async fn whoever_asks_at_the_port_has_the_run_loop_look_once_a_second_at_most() 
         while let Some(order) = orders.recv().await {
             if let Order::Refresh { reply } = order {
                 count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                reply.send(()).unwrap();
+                reply.done();
             }
         }
     });

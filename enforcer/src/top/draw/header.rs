@@ -129,8 +129,12 @@ fn denials(data: &Data) -> Line<'static> {
         }
         None => spans.push(Span::raw("denials: not known")),
     }
-    if data.tally.granted > 0 {
-        spans.push(Span::raw(format!("  granted: {}", data.tally.granted)));
+    let granted = data
+        .status
+        .as_ref()
+        .and_then(|(_, status)| status.granted.as_ref());
+    if let Some(granted) = granted {
+        spans.push(Span::raw(format!("  granted: {}", granted.total)));
     }
     if data.missed > 0 {
         spans.push(Span::styled(format!("  missed: {}", data.missed), BOLD));

@@ -203,6 +203,7 @@ fn hear(model: &mut Model, now: Moment, number: u64, kind: u8, text: &str, other
                 number,
                 time: text.to_owned(),
                 reason: text.to_owned(),
+                granted: false,
                 count: number,
             })),
             4 => News::Entry(Entry::Missed(Missed {

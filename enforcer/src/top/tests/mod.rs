@@ -73,6 +73,7 @@ fn model() -> Model {
             number: 8,
             time: time(20),
             reason: "address-not-granted".into(),
+            granted: false,
             count: 17,
         }),
         event(
