@@ -292,7 +292,7 @@ impl Enforcing {
     }
 
     /// Looks at everything that is granted, when it is not what was looked at last.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         let generation = self.generation();
         if self
             .survey

@@ -299,6 +299,8 @@ impl Daemon {
                     self.tell_event(Ok(event));
                 }
                 self.tell_suppressed();
+                // How much is granted is of this generation as well.
+                self.enforcing.look();
                 self.publish();
                 reply.done();
             }
