@@ -101,6 +101,16 @@ pub struct Flow {
     pub window: Window,
 }
 
+/// Of a socket that sends datagrams, how many changes of its granted destination are told: what goes on to change it
+/// pays for no more than the verdict.
+pub const DESTINATIONS_TOLD: u8 = 16;
+
+/// Port 0 of an address that is all zero is a destination as well.
+#[inline(always)]
+const fn told_port(port: u16) -> u32 {
+    port as u32 | 1 << 16
+}
+
 impl Flow {
     /// How far it has been judged.
     #[inline(always)]
@@ -186,18 +196,25 @@ impl Flow {
         true
     }
 
-    /// Whether a datagram to this granted destination is to be told of; not when the one before went there. Of a socket
-    /// whose datagrams are not judged by their sessions the fields are free.
+    /// Whether nothing is to be told of a datagram to this granted destination: the one before went there, or the socket
+    /// has changed its destination [`DESTINATIONS_TOLD`] times.
+    #[inline(always)]
+    #[must_use]
+    pub fn has_told(&self, address: Address, port: u16) -> bool {
+        self.looks >= DESTINATIONS_TOLD
+            || self.transport == told_port(port) && self.destination == address.mapped()
+    }
+
+    /// Whether a datagram to this granted destination is to be told of, which it is from then on. Of a socket whose
+    /// datagrams are not judged by their sessions the fields are free.
     #[inline(always)]
     pub fn is_next_destination(&mut self, address: Address, port: u16) -> bool {
-        /// Port 0 of an address that is all zero is a destination as well.
-        const TOLD: u32 = 1 << 16;
-        let (address, port) = (address.mapped(), u32::from(port) | TOLD);
-        if self.destination == address && self.transport == port {
+        if self.has_told(address, port) {
             return false;
         }
-        self.destination = address;
-        self.transport = port;
+        self.destination = address.mapped();
+        self.transport = told_port(port);
+        self.looks = self.looks.saturating_add(1);
         true
     }
 

@@ -93,11 +93,14 @@ fn judge(context: &SockAddrContext, destination: Address, hook: Hook) -> i32 {
         note(context);
         return ALLOW;
     }
-    // What is paid for every datagram of a socket that is not connected.
+    // What is paid for every datagram of a socket that is not connected. One to be told of takes the long way.
     if matches!(hook, Hook::Sendmsg) && number == protocol::UDP && datagram_passes_at_once(destination, &Maps)
     {
-        note_again(context);
-        return ALLOW;
+        let flow = note_again(context);
+        // SAFETY: not null, and alive during the call.
+        if !flow.is_null() && unsafe { (*flow).has_told(destination, port) } {
+            return ALLOW;
+        }
     }
     let judgement = judge_destination(destination, number, &Maps);
     let Verdict::Denied(reason) = judgement.verdict else {
@@ -173,13 +176,14 @@ fn process() -> u32 {
 
 /// As [`note`], for less where the same process has used the socket before. Its name is then that of the first time.
 #[inline(always)]
-fn note_again(context: &SockAddrContext) {
+fn note_again(context: &SockAddrContext) -> *mut Flow {
     // SAFETY: as in `note`.
     let stored = unsafe { FLOWS.get_ptr_mut(context) };
     // SAFETY: not null, and alive during the call.
     if stored.is_null() || unsafe { (*stored).pid } != process() {
-        note(context);
+        return note(context);
     }
+    stored
 }
 
 /// Keeps with the socket who uses it, and gives what is kept. Null without memory for it: then events about the socket's

@@ -7,6 +7,7 @@ use enforcer::kernel::{Granted, GrantedCount};
 use enforcer_common::Reason::AddressNotGranted;
 use enforcer_common::abi::EVENT_BURST;
 use enforcer_common::abi::Hook::{Connect, Sendmsg};
+use enforcer_common::flow::DESTINATIONS_TOLD;
 
 use crate::bench::{AUDIT, Bench, ENFORCE, FOREIGN, GRANTED, GRANTED6, QUIC, Seen};
 
@@ -89,6 +90,21 @@ fn datagrams_are_told_once_for_each_destination_that_a_call_names() {
         &bench.see(&[&format!("connect t {GRANTED}"), "send t 00"]),
         "connected",
     );
+
+    // Whoever goes on to change where he sends to is told of no more, and pays no more for it.
+    bench.must("socket u inet dgram 0");
+    let sends: Vec<String> = (1..=3 * DESTINATIONS_TOLD)
+        .map(|host| format!("sendto u 100.64.0.{host}:443 0 00"))
+        .collect();
+    let sends: Vec<&str> = sends.iter().map(String::as_str).collect();
+    let seen = bench.see(&sends);
+    seen.expect_silence("all are granted");
+    let told = GrantedCount {
+        total: u64::from(DESTINATIONS_TOLD),
+        suppressed: 0,
+    };
+    assert_eq!(seen.granted_count, told);
+    assert_eq!(seen.granted.len(), usize::from(DESTINATIONS_TOLD));
 }
 
 #[test]
@@ -96,10 +112,12 @@ fn a_flood_of_granted_connections_takes_no_denial_away() {
     const GRANTS: usize = 2000;
     const DENIALS: usize = 200;
     let mut bench = Bench::new(QUIC);
-    bench.must("socket u inet dgram 0");
     bench.must("socket s inet stream 0");
     let seen = bench.look(|caller| {
         for number in 0..GRANTS {
+            if number % usize::from(DESTINATIONS_TOLD) == 0 {
+                caller.call("socket u inet dgram 0")?;
+            }
             // One behind the other goes to another address, and so each is told of.
             caller.call(&format!("sendto u 100.64.0.{}:443 0 00", 1 + number % 200))?;
             if number % (GRANTS / DENIALS) == 0 {
