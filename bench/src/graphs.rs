@@ -2,7 +2,7 @@
 
 use crate::report::{Figure, Report, Unit, grouped};
 use crate::svg::{Bar, Bars, Role};
-use crate::targets::{EMPTY, ENFORCER};
+use crate::targets::{EMPTY, ENFORCER, FLOOR};
 
 /// A picture: of which section, and what of it.
 struct Kind {
@@ -90,7 +90,7 @@ fn bars(report: &Report, kind: &Kind, what: &str, size: u64) -> Vec<Bar> {
                 shown: figure.unit.show(value),
                 role: match figure.subject.as_str() {
                     subject if subject.starts_with(ENFORCER) => Role::Ours,
-                    EMPTY => Role::Floor,
+                    EMPTY | FLOOR => Role::Floor,
                     _ => Role::Other,
                 },
             })

@@ -224,10 +224,11 @@ pub trait Tables {
     /// Reads the policy word. `after` carries every value that was read before: an implementation makes this read
     /// depend on it, so that a weakly ordered machine (arm64) can not do it earlier. Must not be cached.
     fn word(&self, header: Self::Header, after: u64) -> PolicyWord;
-    /// As [`Self::word`], whether or not enforcement has ended by itself: for what passes either way.
+    /// As [`Self::word`] in the fewest steps, whether or not enforcement has ended by itself: for what passes either way.
     #[inline(always)]
-    fn word_as_written(&self, header: Self::Header, after: u64) -> PolicyWord {
-        self.word(header, after)
+    fn word_as_written(&self, after: u64) -> PolicyWord {
+        self.header()
+            .map_or_else(PolicyWord::default, |header| self.word(header, after))
     }
     /// A block of the IPv4 index of a half.
     fn index_v4(&self, half: Half, block: u32) -> Option<Index>;
@@ -385,14 +386,13 @@ pub(crate) fn look_up_with<T: Tables>(
 /// `None` says nothing: it may be granted all the same, when a new policy has overtaken this look-up.
 #[inline(always)]
 pub(crate) fn find_once<T: Tables>(tables: &T, address: Address) -> Option<(PolicyWord, GrantWord)> {
-    let header = tables.header()?;
-    let word = tables.word_as_written(header, 0);
+    let word = tables.word_as_written(0);
     if word.generation().0 == 0 {
         return None;
     }
     let mut seen = Seen(word.0);
     let lookup = tables.find_fast(word.generation().half(), address, &mut seen);
-    if !lookup.is_granted() || tables.word_as_written(header, seen.0) != word {
+    if !lookup.is_granted() || tables.word_as_written(seen.0) != word {
         return None;
     }
     Some((word, lookup.grant()))

@@ -23,4 +23,6 @@ mod report;
 mod session;
 pub mod skb;
 mod socket;
-pub mod tables;
+mod tables;
+
+pub use tables::grants;

@@ -5,7 +5,7 @@ use core::mem::transmute;
 use core::ptr::read_volatile;
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
-use enforcer_common::abi::Blocks;
+use enforcer_common::abi::{Blocks, Header};
 use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, NameTables, TEXT_WORDS, search};
 use enforcer_common::packet::Address;
 use enforcer_common::table::{
@@ -14,8 +14,8 @@ use enforcer_common::table::{
 };
 
 use crate::maps::{
-    NAME_HEAD, NAME_TABLE, NAME_TEXT, SCOPES, TABLE_V4, TABLE_V6, capacity_v4, capacity_v6, has_one_table_v4,
-    header, index_v4, index_v6, table_v4,
+    HEADER, NAME_HEAD, NAME_TABLE, NAME_TEXT, SCOPES, TABLE_V4, TABLE_V6, capacity_v4, capacity_v6,
+    has_one_table_v4, header, index_v4, index_v6, table_v4,
 };
 
 /// The word of the policy in force, for what needs nothing of its tables.
@@ -28,7 +28,8 @@ pub(crate) fn word() -> PolicyWord {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn enforcer_word() -> u64 {
-    Maps.word((), 0).0
+    let word = Maps.header().map(|header| Maps.word(header, 0));
+    word.unwrap_or_default().0
 }
 
 #[inline(always)]
@@ -38,46 +39,34 @@ fn is_past(time_ns: u64) -> bool {
 }
 
 /// The tables as the programs reach them.
-pub struct Maps;
+pub(crate) struct Maps;
 
 impl Tables for Maps {
-    type Header = ();
+    type Header = *const Header;
     /// `None` for the one that is reached directly.
     type Chunk = Option<*const IntervalV4>;
 
     #[inline(always)]
     fn header(&self) -> Option<Self::Header> {
-        Some(())
+        HEADER.get_ptr(0)
     }
 
     #[inline(always)]
-    fn word_as_written(&self, (): Self::Header, after: u64) -> PolicyWord {
-        // These processors read in the order of the program (Intel's manual, volume 3, section 9.2.2; AMD's, volume 2,
-        // section 7.2), so there is nothing to compute.
-        let after = if cfg!(bpf_target_arch = "x86_64") {
-            0
-        } else {
-            after
-        };
-        // The address is computed from everything that was read before, so that the read can not be done before that.
-        #[expect(clippy::cast_possible_truncation, reason = "zero")]
-        let header = header().wrapping_byte_add(zero(after) as usize);
-        // SAFETY: the map's element is alive for as long as the program runs; the word is aligned, and the daemon
-        // writes it whole. Volatile, since it changes under the program.
-        PolicyWord(unsafe { read_volatile(&raw const (*header).word) })
-    }
-
-    #[inline(always)]
-    fn word(&self, (): Self::Header, after: u64) -> PolicyWord {
-        let word = self.word_as_written((), after);
-        // SAFETY: as above.
-        let revert_ns = unsafe { read_volatile(&raw const (*header()).revert_ns) };
+    fn word(&self, header: Self::Header, after: u64) -> PolicyWord {
+        let word = word_in(header, after);
+        // SAFETY: the map's element is alive for as long as the program runs. Volatile, since it changes under the program.
+        let revert_ns = unsafe { read_volatile(&raw const (*header).revert_ns) };
         // Almost always zero: the clock is asked only while somebody may have locked himself out.
         if revert_ns != 0 && is_past(revert_ns) {
             word.audited()
         } else {
             word
         }
+    }
+
+    #[inline(always)]
+    fn word_as_written(&self, after: u64) -> PolicyWord {
+        word_in(header(), after)
     }
 
     #[inline(always)]
@@ -229,6 +218,15 @@ impl NameTables for Maps {
     }
 }
 
+/// Whether an IPv4 address is granted, with nothing that makes it a verdict: of this the benchmark's floor is made.
+#[inline(always)]
+#[must_use]
+pub fn grants(address: u32) -> bool {
+    let half = Maps.word_as_written(0).generation().half();
+    Maps.find_fast(half, Address::V4(address), &mut Seen::default())
+        .is_granted()
+}
+
 /// Finds an IPv4 address in half 0 or 1 of the table.
 ///
 /// A function of its own, global, with numbers in and out: the verifier walks through it once by itself (Linux 5.6) and
@@ -282,6 +280,24 @@ pub(crate) fn zero(value: u64) -> u64 {
     // SAFETY: touches one register that it owns.
     unsafe { asm!("{0} &= 0", inout(reg) zero) };
     zero
+}
+
+/// The policy word, read behind all that `after` is computed from.
+#[inline(always)]
+fn word_in(header: *const Header, after: u64) -> PolicyWord {
+    // These processors read in the order of the program (Intel's manual, volume 3, section 9.2.2; AMD's, volume 2,
+    // section 7.2), so there is nothing to compute.
+    let after = if cfg!(bpf_target_arch = "x86_64") {
+        0
+    } else {
+        after
+    };
+    // The address is computed from everything that was read before, so that the read can not be done before that.
+    #[expect(clippy::cast_possible_truncation, reason = "zero")]
+    let header = header.wrapping_byte_add(zero(after) as usize);
+    // SAFETY: the map's element is alive for as long as the program runs; the word is aligned, and the daemon
+    // writes it whole. Volatile, since it changes under the program.
+    PolicyWord(unsafe { read_volatile(&raw const (*header).word) })
 }
 
 #[inline(always)]

@@ -370,14 +370,15 @@ fn tables_of_another_capacity_are_replaced_while_the_old_ones_judge() {
     let limit = rustix_now() + Duration::from_secs(3600);
     enforcement.set_revert(Some(limit));
     drop(enforcement);
-    let small = Capacity::new(Capacity::IPV4_STEP, Capacity::IPV6_STEP).unwrap();
+    // More than one element of the map: the programs find their way in it otherwise.
+    let other = Capacity::new(2 * Capacity::IPV4_STEP, Capacity::IPV6_STEP).unwrap();
     let pins = Arc::new(Pins::open(bench.instance.name()).unwrap());
-    let (mut next, found) = Enforcement::load_pinned(&PORTS, small, &pins).unwrap();
+    let (mut next, found) = Enforcement::load_pinned(&PORTS, other, &pins).unwrap();
     assert!(
         matches!(&found.policy, Was::Unfit(why) if why.contains("TABLE_V4")),
         "{found:?}"
     );
-    assert_eq!((found.flows, next.capacity()), (Was::Taken, small));
+    assert_eq!((found.flows, next.capacity()), (Was::Taken, other));
     assert_eq!(next.revert(), Some(limit));
     bench.is_enforced();
     let grant = Grant {
@@ -385,13 +386,13 @@ fn tables_of_another_capacity_are_replaced_while_the_old_ones_judge() {
         rule: RuleId(1),
         condition: Condition::Unconditional,
     };
-    let mut table = Table::new(small);
+    let mut table = Table::new(other);
     table.fill(&[grant], &[]).unwrap();
     next.publish(&table, ENFORCE);
     bench.attach(&mut next);
     bench.is_enforced();
     drop(next);
-    let (next, found) = Enforcement::load_pinned(&PORTS, small, &pins).unwrap();
+    let (next, found) = Enforcement::load_pinned(&PORTS, other, &pins).unwrap();
     assert_eq!((found.policy, found.flows), (Was::Taken, Was::Taken));
     assert_eq!(next.policy().unwrap().unwrap().ranges, table.ranges());
 }

@@ -7,10 +7,7 @@
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::bytes::Bytes as _;
-use enforcer_common::packet::Address;
-use enforcer_common::table::{Seen, Tables as _};
 use enforcer_ebpf::maps::PROGRAMS;
-use enforcer_ebpf::tables::Maps;
 
 use crate::{DROP, PASS, keys, skb};
 
@@ -75,11 +72,7 @@ fn destination(program: &SkBuffContext) -> Option<u32> {
 /// One read of the policy, one of the index, and the intervals of one block.
 #[inline(always)]
 fn search(destination: u32) -> i32 {
-    let half = Maps.word_as_written((), 0).generation().half();
-    if Maps
-        .find_fast(half, Address::V4(destination), &mut Seen::default())
-        .is_granted()
-    {
+    if enforcer_ebpf::grants(destination) {
         PASS
     } else {
         DROP
