@@ -110,6 +110,11 @@ fn status_observe_and_reload_print_what_the_readme_shows() {
     let fabrikam = format!("https://{}/", world::FABRIKAM);
     curl(CONTAINER, &["--resolve", &elsewhere, &fabrikam]);
     curl(CONTAINER, &["-4", &fabrikam]);
+    let granted = format!("https://{}/v2/", world::CONTOSO);
+    for _ in 0..2 {
+        host.run_below(CONTAINER, "curl", &["-sS", "-o", "answer", &granted])
+            .expect_success("what is granted");
+    }
     compare(&host, "status", 0);
     compare(&host, "observe", 0);
     write(
