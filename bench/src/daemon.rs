@@ -24,7 +24,7 @@ const STRIDE: u32 = 257;
 const REGIONS: [&str; 4] = ["eastus", "westus", "westeurope", "northeurope"];
 const NAMES_EACH: u32 = 5;
 /// What the capacity of the table is a multiple of, and what it is by default.
-const CAPACITY_STEP: u32 = 1 << 16;
+const CAPACITY_STEP: u32 = 1 << 17;
 const CAPACITY_DEFAULT: u32 = 1 << 17;
 /// Any number: the same prefixes each time.
 const SEED: u64 = 6;
