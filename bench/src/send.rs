@@ -1,11 +1,12 @@
 //! Section 2: what a packet costs more on its way out of a process.
 //!
 //! A process of its own, in a cgroup and a network namespace of its own, sends UDP into a device that drops everything. It
-//! does so in slices; in each slice somebody else looks at the packets, and in a round everybody has a turn, beginning
-//! with another each time. A figure is the difference to the slice of the same round in which nobody looks, in processor
-//! time of the sender: what else runs on the machine counts as little as possible. In one slice of each round nobody looks
-//! once more: what that pair differs by is the error, and a run in which it is too large is thrown away.
+//! does so in slices; in each slice somebody else looks at the packets, and in a round everybody has a turn, in an order
+//! that is balanced over the rounds. A figure is the difference to the slice of the same round in which nobody looks, in
+//! processor time of the sender: what else runs on the machine counts as little as possible. In one slice of each round
+//! nobody looks once more: what that pair differs by is the error, and a run in which it is too large is thrown away.
 
+mod order;
 pub(crate) mod sender;
 mod stage;
 mod watcher;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use self::order::order;
 use self::sender::Destinations;
 use self::stage::Stage;
 use self::watcher::Watcher;
@@ -42,7 +44,7 @@ pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
         let rounds = if is_largest {
             sizes.rounds
         } else {
-            sizes.rounds.div_ceil(2)
+            sizes.rounds / 2
         };
         let mut stage = Stage::new(size)?;
         report.note(format!(
@@ -89,8 +91,7 @@ fn measure(stage: &mut Stage, size: u32, rounds: usize, sizes: &Sizes) -> Result
         .collect();
     for round in 0..rounds {
         let mut times = vec![0.0; figures.len()];
-        for turn in 0..watchers.len() {
-            let at = (round + turn) % watchers.len();
+        for at in order(watchers.len(), round) {
             stage.let_watch(watchers[at])?;
             for (kind, &destinations) in Destinations::BOTH.iter().enumerate() {
                 times[kind * watchers.len() + at] = stage.slice(destinations, sizes.slice)?;

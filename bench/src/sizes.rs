@@ -15,7 +15,7 @@ pub(crate) struct Sizes {
     pub(crate) changes: usize,
     /// Samples of what takes long.
     pub(crate) samples: usize,
-    /// Rounds of slices on the send path, and how long a slice is.
+    /// Rounds of slices on the send path, a multiple of twice as many as have turns, and how long a slice is.
     pub(crate) rounds: usize,
     pub(crate) slice: Duration,
     /// Names that are followed, few and many, and the addresses of each.
@@ -50,8 +50,8 @@ impl Sizes {
                 entries: vec![10, 1000, 100_000],
                 changes: 1000,
                 samples: 9,
-                rounds: 25,
-                slice: Duration::from_millis(50),
+                rounds: 40,
+                slice: Duration::from_millis(40),
                 names: [100, 5000],
                 addresses_each: 50,
                 following: Duration::from_secs(60),

@@ -9,9 +9,10 @@ use clap::Args;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::prefixes::Prefixes;
-use crate::statistics::nanoseconds;
+use crate::statistics::{median, nanoseconds};
 
-/// Packets between two looks at the clock.
+/// Packets between two looks at the clock: few enough that what else happens on the machine, a timer or an interrupt, falls
+/// into few of many batches.
 const BATCH: u32 = 64;
 /// Packets before the clock starts: what has changed is cold.
 const WARM: usize = 2000;
@@ -104,20 +105,21 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Sends for this long; nanoseconds of processor time for a packet.
+/// Sends for this long; nanoseconds of processor time for a packet, as in the middle one of all batches.
 fn slice_of(slice: Duration, mut send: impl FnMut() -> std::io::Result<()>) -> Result<f64> {
     for _ in 0..WARM {
         send().context("a granted packet is refused")?;
     }
-    let (until, begin) = (Instant::now() + slice, thread_time());
-    let mut packets = 0_u32;
+    let until = Instant::now() + slice;
+    let mut batches = Vec::new();
     while Instant::now() < until {
+        let begin = thread_time();
         for _ in 0..BATCH {
             send().context("a granted packet is refused")?;
         }
-        packets += BATCH;
+        batches.push(nanoseconds(thread_time().saturating_sub(begin)) / f64::from(BATCH));
     }
-    Ok(nanoseconds(thread_time().saturating_sub(begin)) / f64::from(packets.max(1)))
+    median(&batches).context("a slice in which nothing was sent")
 }
 
 fn thread_time() -> Duration {
