@@ -109,8 +109,9 @@ impl Place {
     /// # Errors
     /// When the disk is full.
     pub(crate) fn configure(&self, load: Load) -> Result<PathBuf> {
-        let capacity =
-            (load.names * load.each + load.prefixes + CAPACITY_STEP).next_multiple_of(CAPACITY_STEP);
+        let needed = load.names * load.each + load.prefixes;
+        // With some room, as whoever sets one would leave.
+        let capacity = (needed + needed / 16).next_multiple_of(CAPACITY_STEP);
         let mut text = format!(
             "mode = \"enforce\"\n[resolver]\nservers = [\"{SERVER}\"]\n[enforce]\ncgroup = \"{}\"\n",
             self.cgroup.path().display()

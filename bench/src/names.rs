@@ -135,10 +135,16 @@ fn idle(report: &mut Report, sizes: &Sizes) -> Result<()> {
     }
     let window = Window::open(&daemon, &server)?;
     std::thread::sleep(sizes.idle);
+    let before = window.questions;
     let seen = window.close(&daemon, &server)?;
     ensure!(
         seen.questions == 0,
-        "a name was asked for while nothing was to happen"
+        "{} questions while nothing was to happen, of which the first is for {}",
+        seen.questions,
+        server
+            .asked()
+            .get(before)
+            .map_or_else(String::new, |asked| format!("{} {}", asked.name, asked.kind)),
     );
     let mut add = |what: &str, unit, value| {
         report.add(Figure::new(SECTION, what, ENFORCER, Some(names.into()), unit).with([value]));
