@@ -4,20 +4,30 @@
 //! socket, and without one there is no session. The kernel keeps the time that a program runs (`BPF_ENABLE_STATS`), which
 //! includes what it goes on with by a tail call. Connections with the very same bytes go to an address that is granted under
 //! a name and to one that is granted as such, in turns; the difference is the check, from the first payload to the record
-//! that ends the clear part of the handshake, and reading the clock for the statistics is in both.
+//! that ends the clear part of the handshake, and reading the clock for the statistics is in both. What that is worth for a
+//! packet an empty program shows.
+//!
+//! The floor stands on a cgroup of its own, over connections with the same bytes, and is measured in the same way: the
+//! simplest program that reads the whole hello and looks its name up (`bench/programs/src/hellos.rs`), and the same without
+//! reading anything. A check runs once a connection, between everything else that a connection takes of the processor's
+//! caches: repeated without that, the same programs take a part of the time.
 //!
 //! Throughput is that of one open connection in short slices, one process after the other: one under the enforcer and two
 //! without any, of which the second shows what the machine itself makes of equal things.
 
 mod client;
 mod host;
+mod watched;
+
+use std::net::Ipv4Addr;
 
 use anyhow::Result;
 
-use self::host::{ANY, Host, NAMED};
+use self::host::{ANY, Host, NAMED, statistics};
+use self::watched::{Behind, By};
 use crate::report::{Figure, Report, Unit};
 use crate::sizes::Sizes;
-use crate::targets::ENFORCER;
+use crate::targets::{EMPTY, ENFORCER, FLOOR};
 
 pub(crate) use self::client::{is_client, run_client};
 
@@ -27,6 +37,12 @@ pub(crate) const THROUGHPUT: &str = "throughput of an open session, of that with
 pub(crate) const THROUGHPUT_AGAIN: &str = "throughput, of that without: nothing again";
 /// The check of one connection.
 pub(crate) const CHECK: &str = "ClientHello check, a connection";
+/// A part of it.
+const HELLO_ALONE: &str = "ClientHello check, of it the hello";
+/// The floor of what goes on with another program.
+const NOTHING_READ: &str = "ClientHello check, a connection: nothing read";
+/// What a packet of a connection takes that nobody looks at.
+const STATISTICS: &str = "a packet of a connection, of it the statistics";
 
 /// Connections of one sample, to each of the two addresses, samples, and slices of each process.
 struct Counts {
@@ -37,6 +53,8 @@ struct Counts {
 
 /// How long a slice is.
 const SLICE_MS: u32 = 50;
+/// Samples of a segment of an open connection.
+const SAMPLES: usize = 15;
 
 impl Counts {
     fn of(sizes: &Sizes) -> Self {
@@ -53,7 +71,7 @@ impl Counts {
 pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
     let counts = Counts::of(sizes);
     let mut host = Host::new()?;
-    add(report, CHECK, Unit::Nanoseconds, check(&mut host, &counts)?);
+    check(report, &mut host, &counts)?;
     for (what, to) in [
         (
             "segment of an open session under a name condition, statistics included",
@@ -64,31 +82,66 @@ pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
             ANY,
         ),
     ] {
-        add(report, what, Unit::Nanoseconds, host.established(to, SLICE_MS)?);
+        let samples = established(&mut host, to)?;
+        add(report, what, ENFORCER, Unit::Nanoseconds, samples);
     }
     let [enforced, again] = throughput(&mut host, &counts)?;
-    add(report, THROUGHPUT, Unit::Percent, enforced);
-    add(report, THROUGHPUT_AGAIN, Unit::Percent, again);
+    add(report, THROUGHPUT, ENFORCER, Unit::Percent, enforced);
+    add(report, THROUGHPUT_AGAIN, ENFORCER, Unit::Percent, again);
     Ok(())
 }
 
+/// What is measured of connections: the difference between those to [`NAMED`] and those to [`ANY`].
+const CHECKS: [(&str, &str, By, Behind); 4] = [
+    (CHECK, ENFORCER, By::Enforcer, Behind::Record),
+    (HELLO_ALONE, ENFORCER, By::Enforcer, Behind::Nothing),
+    (CHECK, FLOOR, By::Floor, Behind::Record),
+    (NOTHING_READ, FLOOR, By::Call, Behind::Record),
+];
+
 /// Nanoseconds that the check of one connection takes, a sample a round.
-fn check(host: &mut Host, counts: &Counts) -> Result<Vec<f64>> {
+fn check(report: &mut Report, host: &mut Host, counts: &Counts) -> Result<()> {
+    let _statistics = statistics()?;
+    let count = counts.connections;
     // Once without looking: what is loaded is cold.
-    host.connections(NAMED, counts.connections)?;
-    let mut samples = Vec::with_capacity(counts.rounds);
-    for round in 0..counts.rounds {
-        // Either goes first as often.
-        let (named, any) = if round % 2 == 0 {
-            let named = host.connections(NAMED, counts.connections)?;
-            (named, host.connections(ANY, counts.connections)?)
-        } else {
-            let any = host.connections(ANY, counts.connections)?;
-            (host.connections(NAMED, counts.connections)?, any)
-        };
-        samples.push((named - any) / f64::from(counts.connections));
+    for (_, _, by, behind) in CHECKS {
+        host.watched(by).connections(NAMED, count, behind)?;
     }
-    Ok(samples)
+    let mut samples = vec![Vec::with_capacity(counts.rounds); CHECKS.len()];
+    let mut clock = Vec::with_capacity(counts.rounds);
+    for round in 0..counts.rounds {
+        for turn in 0..CHECKS.len() {
+            let at = (round + turn) % CHECKS.len();
+            let (_, _, by, behind) = CHECKS[at];
+            let mut run = |to| host.watched(by).connections(to, count, behind);
+            // Either goes first as often.
+            let (named, any) = if round % 2 == 0 {
+                let named = run(NAMED)?;
+                (named, run(ANY)?)
+            } else {
+                let any = run(ANY)?;
+                (run(NAMED)?, any)
+            };
+            samples[at].push((named.nanoseconds() - any.nanoseconds()) / f64::from(count));
+        }
+        let empty = host.watched(By::Empty).connections(ANY, count, Behind::Record)?;
+        clock.push(empty.each());
+    }
+    for ((what, subject, ..), samples) in CHECKS.into_iter().zip(samples) {
+        add(report, what, subject, Unit::Nanoseconds, samples);
+    }
+    add(report, STATISTICS, EMPTY, Unit::Nanoseconds, clock);
+    Ok(())
+}
+
+/// Nanoseconds that the enforcer takes for a packet of an open connection.
+fn established(host: &mut Host, to: Ipv4Addr) -> Result<Vec<f64>> {
+    let watched = host.watched(By::Enforcer);
+    watched.open(to)?;
+    let _statistics = statistics()?;
+    // Once without looking.
+    watched.send(SLICE_MS)?;
+    (0..SAMPLES).map(|_| Ok(watched.send(SLICE_MS)?.each())).collect()
 }
 
 /// Percent of the throughput without the enforcer, in the same round: of a session under it, and of another without.
@@ -108,6 +161,6 @@ fn throughput(host: &mut Host, counts: &Counts) -> Result<[Vec<f64>; 2]> {
     Ok([enforced, again])
 }
 
-fn add(report: &mut Report, what: &str, unit: Unit, samples: Vec<f64>) {
-    report.add(Figure::new(5, what, ENFORCER, None, unit).with(samples));
+fn add(report: &mut Report, what: &str, subject: &str, unit: Unit, samples: Vec<f64>) {
+    report.add(Figure::new(5, what, subject, None, unit).with(samples));
 }

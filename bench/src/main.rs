@@ -11,6 +11,7 @@ mod growth;
 mod hello;
 mod machine;
 mod names;
+mod object;
 mod policy;
 mod prefixes;
 mod process;

@@ -7,7 +7,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_type};
+use aya_obj::generated::{
+    bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_info, bpf_prog_type,
+};
 
 /// The kernel takes an LPM trie only without memory in advance (`kernel/bpf/lpm_trie.c`).
 pub(crate) const NO_PREALLOC: u32 = 1;
@@ -166,6 +168,23 @@ pub(crate) fn egress_program(cgroup: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let fd = unsafe { bpf(bpf_cmd::BPF_PROG_GET_FD_BY_ID, &mut attr) }?;
     // SAFETY: the kernel has made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// How often a program has run, and for how long in all, while the kernel kept statistics (`BPF_ENABLE_STATS`, Linux 5.8); with
+/// what it went on with by tail calls.
+///
+/// # Errors
+/// The kernel's error number.
+pub(crate) fn run_time(program: BorrowedFd<'_>) -> io::Result<(u64, Duration)> {
+    // SAFETY: plain numbers, for which zero is a value.
+    let mut info = unsafe { std::mem::zeroed::<bpf_prog_info>() };
+    let mut attr = zeroed();
+    attr.info.bpf_fd = program.as_raw_fd().unsigned_abs();
+    attr.info.info = (&raw mut info) as u64;
+    attr.info.info_len = u32::try_from(size_of::<bpf_prog_info>()).map_err(io::Error::other)?;
+    // SAFETY: `info` lives until the call returns and has the size that `attr` states; it asks for no lists.
+    unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr) }?;
+    Ok((info.run_cnt, Duration::from_nanos(info.run_time_ns)))
 }
 
 /// The time that children which have ended and were waited for have spent in the kernel.

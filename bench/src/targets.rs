@@ -135,11 +135,16 @@ fn change(report: &Report, targets: &mut Vec<Target>) {
 /// Section 5. Where two equal things differ by more than the target allows, throughput is not held against anything.
 fn hello(report: &Report, targets: &mut Vec<Target>) {
     let at = |what| report.median(5, what, ENFORCER, None);
-    targets.push(at_most(
+    let check = at_most(
         "ClientHello check, once a connection",
         Unit::Nanoseconds,
         1000.0,
         at(hello::CHECK),
+    );
+    let floor = report.median(5, hello::CHECK, FLOOR, None);
+    targets.push(beside_floor(
+        check,
+        floor.map(|floor| Unit::Nanoseconds.show(floor)),
     ));
     let least = 98.0;
     let is_believable =

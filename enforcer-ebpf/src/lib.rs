@@ -25,4 +25,4 @@ pub mod skb;
 mod socket;
 mod tables;
 
-pub use tables::grants;
+pub use tables::find_address;

@@ -218,13 +218,12 @@ impl NameTables for Maps {
     }
 }
 
-/// Whether an IPv4 address is granted, with nothing that makes it a verdict: of this the benchmark's floor is made.
+/// What grants an IPv4 address, with nothing that makes it a verdict: of this the benchmark's floors are made.
 #[inline(always)]
 #[must_use]
-pub fn grants(address: u32) -> bool {
+pub fn find_address(address: u32) -> Lookup {
     let half = Maps.word_as_written(0).generation().half();
     Maps.find_fast(half, Address::V4(address), &mut Seen::default())
-        .is_granted()
 }
 
 /// Finds an IPv4 address in half 0 or 1 of the table.

@@ -72,7 +72,7 @@ fn destination(program: &SkBuffContext) -> Option<u32> {
 /// One read of the policy, one of the index, and the intervals of one block.
 #[inline(always)]
 fn search(destination: u32) -> i32 {
-    if enforcer_ebpf::grants(destination) {
+    if enforcer_ebpf::find_address(destination).is_granted() {
         PASS
     } else {
         DROP

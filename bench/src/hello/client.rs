@@ -28,15 +28,15 @@ pub(crate) fn run_client() -> Result<()> {
         let line = line?;
         let words: Vec<&str> = line.split(' ').collect();
         let answer = match words.as_slice() {
-            ["connect", to, count] => {
-                let to: SocketAddr = to.parse()?;
+            ["connect", to, count, records] => {
+                let (to, records) = (to.parse()?, records.parse()?);
                 for _ in 0..count.parse::<u32>()? {
-                    one(to)?;
+                    one(to, records)?;
                 }
                 String::from("done")
             }
             ["open", to] => {
-                open = Some(begin(to.parse()?)?);
+                open = Some(begin(to.parse()?, 1)?);
                 String::from("done")
             }
             ["send", milliseconds] => {
@@ -59,18 +59,20 @@ fn record(length: u16) -> Vec<u8> {
     record
 }
 
-/// A connection that has sent its hello and the first record behind it, each in a segment of its own.
-fn begin(to: SocketAddr) -> Result<TcpStream> {
+/// A connection that has sent its hello and so many records behind it, each in a segment of its own.
+fn begin(to: SocketAddr, records: u32) -> Result<TcpStream> {
     let mut socket = TcpStream::connect(to).with_context(|| format!("{to} is not reached"))?;
     socket.set_nodelay(true)?;
     socket.write_all(&Hello::asking_for(NAME).bytes())?;
-    socket.write_all(&record(64))?;
+    for _ in 0..records {
+        socket.write_all(&record(64))?;
+    }
     Ok(socket)
 }
 
 /// A whole connection, to its end at both sides.
-fn one(to: SocketAddr) -> Result<()> {
-    let mut socket = begin(to)?;
+fn one(to: SocketAddr, records: u32) -> Result<()> {
+    let mut socket = begin(to, records)?;
     socket.shutdown(Shutdown::Write)?;
     let ended = socket.read(&mut [0; 1])?;
     if ended != 0 {

@@ -1,43 +1,44 @@
 //! A host with a server that takes everything, the programs on a cgroup, and clients in it and beside it.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result};
 use aya::sys::{Stats, enable_stats};
-use enforcer::config::RuleId;
+use enforcer::config::{Capacity, RuleId};
 use enforcer::endpoints::{Condition, GrantedName, Scopes};
-use enforcer::kernel::{Enforcement, Probe, Settings};
+use enforcer::kernel::{Enforcement, Pins, Settings};
 use enforcer::names::{NameRule, ServerName};
 use enforcer::policy::table::{Grant, Table};
-use enforcer_lab::{Cgroup, Namespace};
+use enforcer_lab::{Cgroup, Instance, Namespace};
 use rustix::net::{Shutdown, shutdown};
 
 use super::client::{Client, NAME};
+use super::watched::{self, By, Floors, Watched};
 
 /// Granted under the names of the policy.
 pub(super) const NAMED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 /// Granted as such.
 pub(super) const ANY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 20);
-const PORT: u16 = 443;
-/// Samples of a segment of an open connection.
-const SAMPLES: usize = 15;
+/// The filtered port.
+pub(super) const PORT: u16 = 443;
 
 /// The host. Dropping it removes everything; what is dropped first comes first.
 pub(super) struct Host {
-    client: Client,
+    watched: Vec<Watched>,
+    _floors: Floors,
     enforcement: Enforcement,
-    probe: Probe,
-    cgroup: Cgroup,
+    _instance: Instance,
+    under: Cgroup,
     beside: Cgroup,
     _server: Server,
     namespace: Namespace,
 }
 
-const fn at(address: Ipv4Addr) -> SocketAddr {
+pub(super) const fn at(address: Ipv4Addr) -> SocketAddr {
     SocketAddr::V4(SocketAddrV4::new(address, PORT))
 }
 
@@ -48,56 +49,45 @@ impl Host {
             "address add {NAMED}/32 dev lo\naddress add {ANY}/32 dev lo"
         ))?;
         let server = Server::start(&namespace)?;
-        let cgroup = Cgroup::new("hello")?;
+        let under = Cgroup::new("hello")?;
         let beside = Cgroup::new("hello-beside")?;
-        let mut enforcement = Enforcement::load(&[PORT])?;
+        let instance = Instance::new("hello")?;
+        let pins = Arc::new(Pins::open(instance.name())?);
+        let (mut enforcement, _) = Enforcement::load_pinned(&[PORT], Capacity::default(), &pins)?;
         enforcement.publish(&policy()?, Settings::default());
-        let folder = File::open(cgroup.path()).context("the cgroup cannot be opened")?;
-        enforcement.attach(folder.as_fd(), cgroup.path())?;
-        let probe = enforcement.probe()?;
-        let client = Client::start(&namespace, &cgroup)?;
+        let mut floors = Floors::load(&instance)?;
+        let mut all = Vec::new();
+        for by in By::ALL {
+            all.push(match by.program() {
+                Some(program) => floors.watch(&namespace, program)?,
+                None => {
+                    let folder = watched::open(&under)?;
+                    enforcement.attach(folder.as_fd(), under.path())?;
+                    Watched::by_what_is_there(&namespace, &under)?
+                }
+            });
+        }
         Ok(Self {
-            client,
+            watched: all,
+            _floors: floors,
             enforcement,
-            probe,
-            cgroup,
+            _instance: instance,
+            under,
             beside,
             _server: server,
             namespace,
         })
     }
 
-    /// Nanoseconds that the programs ran while so many connections were made.
-    #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
-    pub(super) fn connections(&mut self, to: Ipv4Addr, count: u32) -> Result<f64> {
-        let _statistics = statistics()?;
-        let before = self.probe.run_time()?;
-        self.client.call(&format!("connect {} {count}", at(to)))?;
-        let after = self.probe.run_time()?;
-        Ok((after.time - before.time).as_nanos() as f64)
-    }
-
-    /// Nanoseconds that the programs run for a packet of an open connection.
-    #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
-    pub(super) fn established(&mut self, to: Ipv4Addr, milliseconds: u32) -> Result<Vec<f64>> {
-        self.client.call(&format!("open {}", at(to)))?;
-        self.client.send(milliseconds)?;
-        let _statistics = statistics()?;
-        let mut samples = Vec::with_capacity(SAMPLES);
-        for _ in 0..SAMPLES {
-            let before = self.probe.run_time()?;
-            self.client.send(milliseconds)?;
-            let after = self.probe.run_time()?;
-            let packets = after.count.saturating_sub(before.count).max(1);
-            samples.push((after.time - before.time).as_nanos() as f64 / packets as f64);
-        }
-        Ok(samples)
+    /// What is under somebody's program.
+    pub(super) fn watched(&mut self, by: By) -> &mut Watched {
+        &mut self.watched[by as usize]
     }
 
     /// Three clients with an open connection each: one under the enforcer, two beside it.
     pub(super) fn senders(&mut self, to: Ipv4Addr) -> Result<[Client; 3]> {
         let mut clients = [
-            Client::start(&self.namespace, &self.cgroup)?,
+            Client::start(&self.namespace, &self.under)?,
             Client::start(&self.namespace, &self.beside)?,
             Client::start(&self.namespace, &self.beside)?,
         ];
@@ -113,7 +103,7 @@ impl Host {
 }
 
 /// As long as it lives the kernel keeps the time that programs run.
-fn statistics() -> Result<OwnedFd> {
+pub(super) fn statistics() -> Result<OwnedFd> {
     enable_stats(Stats::RunTime).context("the kernel keeps no statistics of programs (Linux 5.8)")
 }
 

@@ -1,31 +1,33 @@
 //! The programs that are run, loaded, and one run of each.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use aya::Ebpf;
 use aya::maps::{Array, HashMap, LpmTrie, lpm_trie};
-use aya::programs::{CgroupSkb, TestRun as _, TestRunOptions};
-use aya::{Ebpf, EbpfLoader};
+use aya::programs::{TestRun as _, TestRunOptions};
 use enforcer::config::Capacity;
-use enforcer::kernel::direct::DirectMaps;
 use enforcer::kernel::{Enforcement, Pins, Settings};
 use enforcer::policy::table::Table;
-use enforcer_common::abi::{PORTS_MAX, VERSION};
 use enforcer_lab::Instance;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::drawn::Drawn;
-
-/// The programs of the benchmark, as the build script made them.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("ENFORCER_BENCH_OBJECT"));
-
-/// The maps that hold the policy: the programs of the benchmark work with those of the enforcer.
-const SHARED: [&str; 5] = ["HEADER", "INDEX_V4", "TABLE_V4", "INDEX_V6", "TABLE_V6"];
+use crate::object;
 
 /// The filtered ports.
 pub(super) const PORTS: [u16; 1] = [443];
+
+/// What the names of the benchmark's programs begin with that are run here.
+const PROGRAMS: [&str; 6] = [
+    "bench_empty",
+    "bench_hash",
+    "bench_trie",
+    "bench_next",
+    "bench_enforcer",
+    "bench_floor",
+];
 
 /// The programs over one set of prefixes.
 pub(super) struct Programs {
@@ -51,7 +53,7 @@ impl Programs {
         let (mut enforcement, _) = Enforcement::load_pinned(&PORTS, Capacity::default(), &pins)?;
         let table = Table::of(&drawn.grants(), &[])?;
         enforcement.publish(&table, Settings::default());
-        let mut ebpf = load(&instance.pins().join(format!("abi-{VERSION}")))?;
+        let mut ebpf = object::load(&instance, &PORTS, &PROGRAMS)?;
         fill(&mut ebpf, drawn)?;
         Ok(Self {
             ebpf,
@@ -72,7 +74,7 @@ impl Programs {
                 let mut options = TestRunOptions::new();
                 options.data_in = Some(frame);
                 options.repeat = count;
-                bench_program(&mut self.ebpf, name)?
+                object::program(&mut self.ebpf, name)?
                     .test_run(options)?
                     .return_value
                     == 1
@@ -89,40 +91,6 @@ fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
-}
-
-/// Loads the programs of the benchmark, with the enforcer's maps that are pinned in a folder.
-fn load(maps: &Path) -> Result<Ebpf> {
-    let mut ports = [0; PORTS_MAX];
-    ports[..PORTS.len()].copy_from_slice(&PORTS.map(u16::to_be));
-    let mut loader = EbpfLoader::new();
-    for name in SHARED {
-        loader.map_pin_path(name, maps.join(name));
-    }
-    loader.override_global("PORTS", &ports, true);
-    let mut direct = DirectMaps::new(OBJECT)?;
-    let mut ebpf = loader
-        .load(direct.object())
-        .context("the programs of the benchmark do not load")?;
-    direct.resolve(&ebpf)?;
-    let names: Vec<_> = ebpf
-        .programs()
-        .map(|(name, _)| name.to_owned())
-        .filter(|name| name.starts_with("bench_"))
-        .collect();
-    for name in names {
-        bench_program(&mut ebpf, &name)?
-            .load()
-            .with_context(|| format!("the kernel refuses `{name}`"))?;
-    }
-    Ok(ebpf)
-}
-
-fn bench_program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut CgroupSkb> {
-    let program = ebpf
-        .program_mut(name)
-        .with_context(|| format!("there is no program `{name}`"))?;
-    Ok(program.try_into()?)
 }
 
 /// Fills what is compared with: the trie with the prefixes, the hash with the addresses that are asked for, and the lists.

@@ -1,0 +1,293 @@
+//! The least that a check of a ClientHello can be: what section 5 of the benchmark holds the enforcer's against.
+//!
+//! They stand where the enforcer stands, on the egress of a cgroup, over the same connections and the same policy, and keep
+//! with a socket whether it was checked. Nothing that makes the check one is in them: no length is held against another, no
+//! extension counted or looked for a second time, no record behind the hello looked at, no segment put in order, no name
+//! checked for what it is made of or compared byte by byte, no pattern looked up, nothing counted or told, and a policy that
+//! changes meanwhile goes unnoticed. IPv4 without options only.
+
+use core::arch::asm;
+use core::ffi::c_void;
+use core::ptr::null_mut;
+
+use aya_ebpf::bindings::BPF_SK_STORAGE_GET_F_CREATE;
+use aya_ebpf::btf_maps::SkStorage;
+use aya_ebpf::helpers::generated::{bpf_sk_fullsock, bpf_sk_storage_get, bpf_skb_load_bytes};
+use aya_ebpf::macros::{btf_map, cgroup_skb, map};
+use aya_ebpf::maps::{Array, ProgramArray};
+use aya_ebpf::programs::SkBuffContext;
+use enforcer_common::bytes::Bytes as _;
+
+use crate::{DROP, PASS, context, skb};
+
+/// The filtered port.
+const PORT: u32 = 443;
+/// Bytes of an IPv4 header.
+const HEADER: u32 = 20;
+/// Most bytes of a hello: a power of two.
+const HELLO_MAX: u32 = 1 << 10;
+/// Most extensions, and most words of a name.
+const EXTENSIONS_MAX: u32 = 64;
+const WORDS_MAX: u32 = 32;
+/// Most names: a power of two, with room for their number.
+const NAMES_MAX: u32 = 1 << 14;
+/// Halvings that find one of as many.
+const HALVINGS: u32 = 14;
+
+/// Positions in [`HELLO_NEXT`].
+const READ: u32 = 0;
+const NOTHING: u32 = 1;
+
+/// What is kept with a socket.
+#[repr(C)]
+struct Session {
+    is_checked: u64,
+    /// The hello, with room for a word that begins at its end.
+    hello: [u8; HELLO_MAX as usize + 8],
+    name: [u64; WORDS_MAX as usize],
+}
+
+#[btf_map]
+static HELLO_SESSIONS: SkStorage<Session> = SkStorage::new();
+/// What the entries go on with.
+#[map]
+static HELLO_NEXT: ProgramArray = ProgramArray::with_max_entries(2, 0);
+/// The number of granted names, and their hashes in ascending order.
+#[map]
+static HELLO_NAMES: Array<u64> = Array::with_max_entries(NAMES_MAX, 0);
+
+/// The whole: what has to be read is read by another program.
+#[cgroup_skb(egress)]
+fn bench_hello_entry(program: SkBuffContext) -> i32 {
+    entry(&program, READ)
+}
+
+/// The same with a program that reads nothing.
+#[cgroup_skb(egress)]
+fn bench_hello_entry_nothing(program: SkBuffContext) -> i32 {
+    entry(&program, NOTHING)
+}
+
+/// Notes that the socket was checked.
+#[cgroup_skb(egress)]
+fn bench_hello_nothing(program: SkBuffContext) -> i32 {
+    let session = session(&program, false);
+    if session.is_null() {
+        return DROP;
+    }
+    // SAFETY: not null, and alive as long as the socket, which the packet holds. The same holds for the others.
+    unsafe { (*session).is_checked = 1 };
+    PASS
+}
+
+/// Reads all of the hello, finds the name in it, and looks it up.
+#[cgroup_skb(egress)]
+fn bench_hello_read(program: SkBuffContext) -> i32 {
+    let session = session(&program, false);
+    if session.is_null() {
+        return DROP;
+    }
+    let Some(length) = load(&program, session) else {
+        return DROP;
+    };
+    let Some(name) = find_name(session, length) else {
+        return DROP;
+    };
+    let hash = take_name(session, name);
+    if !is_granted(hash) {
+        return DROP;
+    }
+    // SAFETY: as above.
+    unsafe { (*session).is_checked = 1 };
+    PASS
+}
+
+/// What every packet goes through.
+#[inline(always)]
+fn entry(program: &SkBuffContext, next: u32) -> i32 {
+    let skb = skb(program);
+    let Some([_, _, _, _, destination, ports, _, _, control]) = skb.near() else {
+        return PASS;
+    };
+    if ports & 0xffff != PORT {
+        return PASS;
+    }
+    let found = enforcer_ebpf::find_address(destination);
+    if !found.is_granted() {
+        return DROP;
+    }
+    if control & (1 << 17) != 0 {
+        // A SYN. The enforcer has the place from the call to `connect`.
+        session(program, true);
+        return PASS;
+    }
+    if found.grant().condition() == 0 || skb.length() == HEADER + header_of(control) {
+        return PASS;
+    }
+    let session = session(program, false);
+    // SAFETY: as above.
+    if session.is_null() || unsafe { (*session).is_checked } != 0 {
+        return PASS;
+    }
+    // SAFETY: the map holds programs of this type only. It comes back here when there is none.
+    unsafe { HELLO_NEXT.tail_call(program, next) };
+    DROP
+}
+
+/// Bytes of a TCP header, by its fourth word.
+#[inline(always)]
+const fn header_of(control: u32) -> u32 {
+    control >> 26 & 0x3c
+}
+
+/// What is kept with the socket; with `create` there is a place made for it. Null without one.
+#[inline(always)]
+fn session(program: &SkBuffContext, create: bool) -> *mut Session {
+    let flags = if create { BPF_SK_STORAGE_GET_F_CREATE } else { 0 };
+    // SAFETY: the context is valid for the program's run, and neither helper is asked about a null pointer.
+    unsafe {
+        let socket = (*context(program)).__bindgen_anon_2.sk;
+        if socket.is_null() {
+            return null_mut();
+        }
+        let full = bpf_sk_fullsock(socket);
+        if full.is_null() {
+            return null_mut();
+        }
+        let map = (&raw const HELLO_SESSIONS).cast_mut().cast::<c_void>();
+        bpf_sk_storage_get(map, full.cast(), null_mut(), flags.into()).cast()
+    }
+}
+
+/// Copies the hello; its length.
+#[inline(always)]
+fn load(program: &SkBuffContext, session: *mut Session) -> Option<u32> {
+    let skb = skb(program);
+    let [.., control] = skb.near::<9>()?;
+    let payload = HEADER + header_of(control);
+    let length = skb.length().wrapping_sub(payload);
+    let mut bounded = u64::from(length);
+    // SAFETY: touches one register that it owns. The verifier sees a length of 1 to as many as there is room for.
+    unsafe { asm!("{0} += -1", "{0} &= 0x3ff", "{0} += 1", inout(reg) bounded) };
+    // SAFETY: the helper writes so many bytes or fails.
+    let status = unsafe {
+        #[expect(clippy::cast_possible_truncation, reason = "at most 1024")]
+        bpf_skb_load_bytes(
+            context(program).cast(),
+            payload,
+            (&raw mut (*session).hello).cast(),
+            bounded as u32,
+        )
+    };
+    (status == 0).then_some(length)
+}
+
+/// Eight bytes of the hello.
+#[inline(always)]
+fn eight(session: *const Session, at: u32) -> u64 {
+    let mut word = u64::from(at);
+    // SAFETY: reads within the hello, behind which there are eight bytes more, and touches one register that it owns.
+    unsafe {
+        asm!(
+            "{0} &= 0x3ff",
+            "{0} += {1}",
+            "{0} = *(u64 *)({0} + 0)",
+            inout(reg) word,
+            in(reg) &raw const (*session).hello,
+            options(readonly, nostack),
+        );
+    }
+    word
+}
+
+/// A number of 16 bits in network order.
+#[inline(always)]
+fn number(word: u64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "the lower 16 bits are meant")]
+    u32::from((word as u16).swap_bytes())
+}
+
+/// A number of 8 bits.
+#[inline(always)]
+fn byte(word: u64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "the lower 8 bits are meant")]
+    u32::from(word as u8)
+}
+
+/// Where the name is, and its length.
+#[inline(always)]
+fn find_name(session: *const Session, length: u32) -> Option<(u32, u32)> {
+    // Behind the headers of record and message, version and random (RFC 8446 section 4.1.2).
+    let mut at = 5 + 4 + 2 + 32;
+    at += 1 + byte(eight(session, at));
+    at += 2 + number(eight(session, at));
+    at += 1 + byte(eight(session, at));
+    at += 2;
+    for _ in 0..EXTENSIONS_MAX {
+        if at >= length {
+            break;
+        }
+        let head = eight(session, at);
+        if number(head) == 0 {
+            // Behind the extension's type and length, and the list's length and the name's type (RFC 6066 section 3).
+            return Some((at + 9, number(eight(session, at + 7))));
+        }
+        at += 4 + number(head >> 16);
+    }
+    None
+}
+
+/// Copies the name; its hash.
+#[inline(always)]
+fn take_name(session: *mut Session, (at, length): (u32, u32)) -> u64 {
+    let mut hash = 0;
+    for index in 0..WORDS_MAX {
+        let start = index * 8;
+        if start >= length {
+            break;
+        }
+        let left = length - start;
+        let kept = if left >= 8 {
+            u64::MAX
+        } else {
+            (1 << (left * 8)) - 1
+        };
+        let word = eight(session, at.wrapping_add(start)) & kept;
+        // SAFETY: within the name.
+        unsafe {
+            (&raw mut (*session).name)
+                .cast::<u64>()
+                .add(index as usize)
+                .write(word)
+        };
+        hash = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    hash
+}
+
+/// Whether one of the names has this hash.
+#[inline(always)]
+fn is_granted(hash: u64) -> bool {
+    let entry = |at| {
+        let found = HELLO_NAMES.get_ptr(at);
+        // SAFETY: the element is alive and aligned, and nobody writes it while programs run.
+        found.map_or(0, |found| unsafe { found.read_volatile() })
+    };
+    let mut base = 1;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "at most as many as the map has entries"
+    )]
+    let mut count = entry(0) as u32;
+    for _ in 0..HALVINGS {
+        if count <= 1 {
+            break;
+        }
+        let half = count >> 1;
+        if entry(base + half) <= hash {
+            base += half;
+        }
+        count -= half;
+    }
+    entry(base) == hash
+}
