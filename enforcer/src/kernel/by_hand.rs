@@ -9,9 +9,9 @@ use enforcer_common::abi::hello;
 use enforcer_common::flow::Flow;
 use enforcer_common::packet::{Address, Segment};
 
-use super::enforcement::{map_fd, program};
 use super::error::KernelError;
 use super::mapped::Mapped;
+use super::parts::{map_fd, program};
 use super::sys;
 
 /// Bytes of a link-layer header, which a test run starts with.

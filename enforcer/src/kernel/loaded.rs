@@ -5,8 +5,8 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use aya::maps::MapInfo;
 use aya::programs::{ProgramError, ProgramInfo, loaded_programs};
 
-use super::enforcement::map_bytes;
 use super::error::KernelError;
+use super::parts::map_bytes;
 use super::sys;
 use super::tables::{Loaded, Mappable, Tables};
 

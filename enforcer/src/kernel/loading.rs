@@ -9,8 +9,8 @@ use std::thread;
 use aya::Ebpf;
 use aya::programs::{Program, ProgramError};
 
-use super::enforcement::program_names;
 use super::error::KernelError;
+use super::parts::program_names;
 
 /// Those that the verifier takes longest for, the longest last: it is to be begun with.
 const LONG: [&str; 4] = [

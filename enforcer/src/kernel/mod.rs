@@ -24,6 +24,7 @@ pub mod loaded;
 mod loading;
 mod mapped;
 mod object;
+mod parts;
 pub mod pins;
 pub mod preflight;
 mod self_check;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use aya::Ebpf;
 use aya::programs::ProgramFd;
 
-use super::super::enforcement::{map_fd, program_fd, program_names};
 use super::super::error::KernelError;
 use super::super::links::Link;
+use super::super::parts::{map_fd, program_fd, program_names};
 use super::super::sys;
 use super::{Damage, Pins, folder};
 

@@ -1,0 +1,121 @@
+//! What is attached to a cgroup: put there, looked after, taken away.
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::Path;
+
+use aya::programs::ProgramFd;
+
+use super::super::error::KernelError;
+use super::super::links::{Link, POINTS, Point};
+use super::super::parts::program_fd;
+use super::super::pins::{Damage, LinkFound, program_id};
+use super::Enforcement;
+
+impl Enforcement {
+    /// Attaches all programs to a cgroup directory, or none. Programs of others stay: every one must let a packet
+    /// through. What is pinned there already has its program replaced in place, and goes on judging all the time.
+    ///
+    /// # Errors
+    /// [`KernelError::Attach`] with the program that could not be attached; what was pinned and attached stays.
+    pub fn attach(&mut self, cgroup: BorrowedFd<'_>, path: &Path) -> Result<Vec<LinkFound>, KernelError> {
+        let failed = |point: &Point, source: std::io::Error| KernelError::Attach {
+            program: point.program,
+            cgroup: path.to_owned(),
+            source: source.into(),
+        };
+        if !self.links.is_empty() {
+            let source = std::io::Error::other("this set of programs is attached already");
+            return Err(failed(&POINTS[0], source));
+        }
+        let mut found = Vec::new();
+        for point in &POINTS {
+            let program = program_fd(&self.ebpf, point.program)?;
+            let attached = match &self.pinned {
+                None => Link::create(point, program.as_fd(), cgroup).map(|link| (link, LinkFound::Missing)),
+                Some(pinned) => pinned.pins.attach(point, program.as_fd(), cgroup),
+            };
+            match attached {
+                Ok((link, was)) => {
+                    self.links.push(link);
+                    found.push(was);
+                }
+                Err(source) => {
+                    if self.pinned.is_none() {
+                        self.detach();
+                    }
+                    self.links.clear();
+                    return Err(failed(point, source));
+                }
+            }
+        }
+        if let Some(pinned) = &self.pinned {
+            pinned.keep_programs()?;
+        }
+        Ok(found)
+    }
+
+    /// Detaches, the authority last. Pins of links stay where they are and hold nothing any more.
+    pub fn detach(&mut self) {
+        while let Some(link) = self.links.pop() {
+            link.detach();
+        }
+    }
+
+    /// What somebody has taken away or replaced of what was attached to this cgroup and pinned; empty when all is well.
+    #[must_use]
+    pub fn damages(&self, cgroup: u64) -> Vec<Damage> {
+        let mut damages = Vec::new();
+        for link in &self.links {
+            let program = program_fd(&self.ebpf, link.point.program).ok();
+            damages.extend(damage_of(link, cgroup, program.as_ref()));
+        }
+        if let Some(pinned) = &self.pinned {
+            damages.extend(pinned.damages(&self.links));
+        }
+        damages
+    }
+
+    /// Puts back what [`Self::damages`] finds.
+    ///
+    /// # Errors
+    /// As for [`Self::attach`]; what could be put back is.
+    pub fn repair(&mut self, cgroup: BorrowedFd<'_>, path: &Path) -> Result<(), KernelError> {
+        if let Some(pinned) = &mut self.pinned {
+            pinned.restore()?;
+        }
+        // Those that still work are found by their pins again; the others are attached anew.
+        let id = cgroup_id(cgroup)?;
+        if let Some(pinned) = &self.pinned {
+            for link in self.links.iter().filter(|link| link.is_on(id)) {
+                pinned.pins.pin_link(link)?;
+            }
+        }
+        let old = std::mem::take(&mut self.links);
+        let outcome = self.attach(cgroup, path).map(drop);
+        if outcome.is_err() {
+            self.links = old;
+        }
+        outcome
+    }
+}
+
+/// The inode number of a cgroup directory, under which links name it.
+fn cgroup_id(cgroup: BorrowedFd<'_>) -> Result<u64, KernelError> {
+    rustix::fs::fstat(cgroup)
+        .map(|stat| stat.st_ino)
+        .map_err(|error| KernelError::System {
+            action: "looking at the cgroup",
+            source: error.into(),
+        })
+}
+
+/// What is wrong with one link.
+fn damage_of(link: &Link, cgroup: u64, program: Option<&ProgramFd>) -> Option<Damage> {
+    let name = link.point.name;
+    if !link.is_on(cgroup) {
+        return Some(Damage::Detached(name));
+    }
+    let ours = program.and_then(|program| program_id(program.as_fd()))?;
+    let runs = link.info().ok()?.program;
+    (runs != ours).then_some(Damage::OtherProgram(name))
+}
