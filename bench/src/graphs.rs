@@ -90,7 +90,7 @@ fn bars(report: &Report, kind: &Kind, what: &str, size: u64) -> Vec<Bar> {
                 shown: figure.unit.show(value),
                 role: match figure.subject.as_str() {
                     subject if subject.starts_with(ENFORCER) => Role::Ours,
-                    EMPTY | FLOOR => Role::Floor,
+                    subject if subject.starts_with(EMPTY) || subject.starts_with(FLOOR) => Role::Floor,
                     _ => Role::Other,
                 },
             })

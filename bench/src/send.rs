@@ -6,6 +6,7 @@
 //! processor time of the sender: what else runs on the machine counts as little as possible. In one slice of each round
 //! nobody looks once more: what that pair differs by is the error, and a run in which it is too large is thrown away.
 
+mod least;
 mod order;
 pub(crate) mod sender;
 mod stage;
@@ -41,16 +42,12 @@ pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
     for &size in sizes.prefixes.iter().rev() {
         // The largest size is what targets are about; the others show how it grows.
         let is_largest = size == sizes.most_prefixes();
-        let rounds = if is_largest {
-            sizes.rounds
-        } else {
-            sizes.rounds / 2
-        };
+        let rounds = Watcher::ALL.len() * if is_largest { sizes.squares } else { 1 };
         let mut stage = Stage::new(size)?;
         report.note(format!(
             "send path: the device that drops is of the kind {}; the enforcer is attached with all its programs, and a call \
              that names its destination passes that for sendmsg as well; `packets alone` is without it, as for TCP; `floor` is \
-             an empty program on each of these hooks",
+             the simplest program that finds the destination, with an empty one for sendmsg",
             stage.device
         ));
         for attempt in 1..=ATTEMPTS {

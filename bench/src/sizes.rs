@@ -15,8 +15,8 @@ pub(crate) struct Sizes {
     pub(crate) changes: usize,
     /// Samples of what takes long.
     pub(crate) samples: usize,
-    /// Rounds of slices on the send path, a multiple of twice as many as have turns, and how long a slice is.
-    pub(crate) rounds: usize,
+    /// How often everybody on the send path has had every place in a round, and how long a slice is.
+    pub(crate) squares: usize,
     pub(crate) slice: Duration,
     /// Names that are followed, few and many, and the addresses of each.
     pub(crate) names: [u32; 2],
@@ -36,7 +36,7 @@ impl Sizes {
                 entries: vec![10, 1000],
                 changes: 20,
                 samples: 2,
-                rounds: 2,
+                squares: 1,
                 slice: Duration::from_millis(5),
                 names: [5, 20],
                 addresses_each: 5,
@@ -50,7 +50,7 @@ impl Sizes {
                 entries: vec![10, 1000, 100_000],
                 changes: 1000,
                 samples: 9,
-                rounds: 40,
+                squares: 3,
                 slice: Duration::from_millis(40),
                 names: [100, 5000],
                 addresses_each: 50,

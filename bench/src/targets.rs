@@ -11,7 +11,7 @@ use crate::report::{Report, Target, Unit, digits};
 pub(crate) const ENFORCER: &str = "enforcer";
 /// The floor of every program.
 pub(crate) const EMPTY: &str = "empty program";
-/// The least that can be: the simplest programs that have to do the same, or empty ones on all the same hooks.
+/// The least that can be: the simplest programs that have to do the same.
 pub(crate) const FLOOR: &str = "floor";
 /// The set that can hold prefixes in nftables.
 pub(crate) const NFT_INTERVALS: &str = "nftables interval set";

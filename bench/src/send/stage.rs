@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use enforcer_lab::{Cgroup, Folder, Namespace};
 
+use super::least::Least;
 use super::sender::{Arguments, Destinations};
 use super::watcher::Watcher;
 use crate::command;
@@ -32,6 +33,7 @@ pub(super) struct Stage {
     empty_call: OwnedFd,
     /// The enforcer's program for packets, without those for calls.
     egress: OwnedFd,
+    least: Least,
     links: Vec<OwnedFd>,
     cgroup: Cgroup,
     cgroup_fd: OwnedFd,
@@ -71,6 +73,7 @@ impl Stage {
             empty: raw::load_empty(raw::EGRESS).context("the empty program cannot be loaded")?,
             empty_call: raw::load_empty(raw::SENDMSG4).context("the empty program cannot be loaded")?,
             egress,
+            least: Least::new(&grants)?,
             links: Vec::new(),
             cgroup,
             cgroup_fd,
@@ -101,15 +104,20 @@ impl Stage {
     pub(super) fn let_watch(&mut self, watcher: Watcher) -> Result<()> {
         match watcher {
             Watcher::Nobody | Watcher::NobodyAgain => {}
-            Watcher::Empty | Watcher::EmptyEverywhere | Watcher::EnforcerEgress => {
+            Watcher::Empty
+            | Watcher::EmptyEverywhere
+            | Watcher::EnforcerEgress
+            | Watcher::Least
+            | Watcher::LeastEgress => {
                 let packets = match watcher {
-                    Watcher::EnforcerEgress => &self.egress,
-                    _ => &self.empty,
+                    Watcher::EnforcerEgress => self.egress.as_fd(),
+                    Watcher::Least | Watcher::LeastEgress => self.least.program(),
+                    _ => self.empty.as_fd(),
                 };
-                let calls =
-                    (watcher == Watcher::EmptyEverywhere).then_some((&self.empty_call, raw::SENDMSG4));
+                let calls = matches!(watcher, Watcher::EmptyEverywhere | Watcher::Least)
+                    .then(|| (self.empty_call.as_fd(), raw::SENDMSG4));
                 for (program, kind) in [(packets, raw::EGRESS)].into_iter().chain(calls) {
-                    let link = raw::attach(program.as_fd(), kind, self.cgroup_fd.as_fd())
+                    let link = raw::attach(program, kind, self.cgroup_fd.as_fd())
                         .with_context(|| format!("{} cannot be attached", watcher.name()))?;
                     self.links.push(link);
                 }
@@ -139,7 +147,11 @@ impl Stage {
     pub(super) fn stop_watching(&mut self, watcher: Watcher) -> Result<()> {
         match watcher {
             Watcher::Nobody | Watcher::NobodyAgain => {}
-            Watcher::Empty | Watcher::EmptyEverywhere | Watcher::EnforcerEgress => self.links.clear(),
+            Watcher::Empty
+            | Watcher::EmptyEverywhere
+            | Watcher::EnforcerEgress
+            | Watcher::Least
+            | Watcher::LeastEgress => self.links.clear(),
             Watcher::Enforcer => self.policy.enforcement.detach(),
             Watcher::NftChain | Watcher::NftHash | Watcher::NftIntervals => {
                 self.nft(&format!("{watcher:?}.end"))?;

@@ -12,6 +12,9 @@ pub(super) enum Watcher {
     EmptyEverywhere,
     Enforcer,
     EnforcerEgress,
+    /// The simplest program that finds the same out, with an empty one for calls.
+    Least,
+    LeastEgress,
     NftChain,
     NftHash,
     NftIntervals,
@@ -20,13 +23,15 @@ pub(super) enum Watcher {
 
 impl Watcher {
     /// All of them; what the others are held against comes first.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Nobody,
         Self::NobodyAgain,
         Self::Empty,
         Self::EmptyEverywhere,
         Self::Enforcer,
         Self::EnforcerEgress,
+        Self::Least,
+        Self::LeastEgress,
         Self::NftChain,
         Self::NftHash,
         Self::NftIntervals,
@@ -38,9 +43,11 @@ impl Watcher {
             Self::Nobody => "nothing",
             Self::NobodyAgain => "nothing, again",
             Self::Empty => EMPTY,
-            Self::EmptyEverywhere => FLOOR,
+            Self::EmptyEverywhere => "empty programs, for calls too",
             Self::Enforcer => ENFORCER,
             Self::EnforcerEgress => "enforcer, packets alone",
+            Self::Least => FLOOR,
+            Self::LeastEgress => "floor, packets alone",
             Self::NftChain => "nftables empty chain",
             Self::NftHash => NFT_HASH,
             Self::NftIntervals => NFT_INTERVALS,
@@ -94,7 +101,9 @@ impl Watcher {
             | Self::Empty
             | Self::EmptyEverywhere
             | Self::Enforcer
-            | Self::EnforcerEgress => None,
+            | Self::EnforcerEgress
+            | Self::Least
+            | Self::LeastEgress => None,
         }
     }
 
