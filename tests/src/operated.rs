@@ -90,10 +90,16 @@ impl Operated {
         daemon
     }
 
+    /// What tells an enforcer where the folders of this host's daemon are.
+    #[must_use]
+    pub fn environment(&self) -> [(&'static str, PathBuf); 2] {
+        [("RUNTIME_DIRECTORY", "run"), ("STATE_DIRECTORY", "state")]
+            .map(|(key, name)| (key, self.folder.path().join(name)))
+    }
+
     /// Has `command` use the folders of this host's daemon.
     pub fn folders(&self, command: &mut Command) {
-        command.env("RUNTIME_DIRECTORY", self.folder.path().join("run"));
-        command.env("STATE_DIRECTORY", self.folder.path().join("state"));
+        command.envs(self.environment());
     }
 
     /// Where this host's daemon keeps what is its own.

@@ -1,14 +1,12 @@
 //! `enforcer top` as a user sees it: in a real terminal (tmux), against a running daemon. Needs root.
 
 use std::fs;
-use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use enforcer_lab::daemon::{Daemon, LIMIT, wait_until};
-use enforcer_lab::{Cgroup, Instance, Lab, enforcer_program, probe_program, run_for, world};
+use enforcer_lab::daemon::{LIMIT, wait_until};
+use enforcer_lab::operated::Operated;
+use enforcer_lab::{enforcer_program, run_for, world};
 use rustix::process::{Pid, Signal, kill_process};
 
 const CONTAINER: &str = "4f1c9dd3a0b8e7f65544332211009988776655443322110099aabbccddeeff00";
@@ -17,87 +15,33 @@ const PROMPT: &str = "ready>";
 const SMALL: (u16, u16) = (80, 24);
 const LARGE: (u16, u16) = (200, 50);
 
-/// A client with a daemon, and folders of its own.
-struct Host {
-    lab: Lab,
-    cgroup: Cgroup,
-    instance: Instance,
-    folder: tempfile::TempDir,
+/// A client whose daemon has the policy of the lab, and is not running yet.
+fn host() -> Operated {
+    let host = Operated::new("top");
+    host.policy(world::CONTOSO_POLICY);
+    host
 }
 
-impl Host {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let runtime = folder.path().join("run");
-        fs::create_dir(&runtime).unwrap();
-        for folder in [folder.path(), &runtime] {
-            fs::set_permissions(folder, fs::Permissions::from_mode(0o711)).unwrap();
-        }
-        let host = Self {
-            lab: Lab::start().expect("the lab needs root and `cargo xtask setup`"),
-            cgroup: Cgroup::new("top").expect("the test needs cgroup v2"),
-            instance: Instance::new("top").unwrap(),
-            folder,
-        };
-        let cgroup = host.cgroup.path().display();
-        let policy = format!("{}\n[enforce]\ncgroup = \"{cgroup}\"\n", world::CONTOSO_POLICY);
-        host.lab.write_config("policy.toml", &policy).unwrap();
-        host
-    }
-
-    /// What tells an enforcer where its folders are.
-    fn folders(&self) -> [(&'static str, PathBuf); 2] {
-        ["run", "state"].map(|name| {
-            let key = match name {
-                "run" => "RUNTIME_DIRECTORY",
-                _ => "STATE_DIRECTORY",
-            };
-            (key, self.folder.path().join(name))
-        })
-    }
-
-    fn start(&self) -> Daemon {
-        let mut command = Daemon::command(&self.lab, Path::new("policy.toml")).unwrap();
-        command.args(["--instance", self.instance.name()]);
-        command.envs(self.folders());
-        let mut daemon = Daemon::spawn(command).unwrap();
-        daemon.wait_for("ing on /");
-        daemon
-    }
-
-    /// Connects from a cgroup below that of the policy, which is made.
-    fn denied_from(&self, below: &str, address: &str) {
-        let path = self.cgroup.path().join(below);
-        fs::create_dir_all(&path).unwrap();
-        let mut command = self.lab.client_command("sh").unwrap();
-        command.args(["-c", "echo 0 > \"$0/cgroup.procs\" && exec \"$@\""]);
-        command.arg(&path).arg(probe_program().unwrap());
-        command.args(["tcp", &SocketAddr::new(world::address(address), 443).to_string()]);
-        self.cgroup.hold(&mut command).unwrap();
-        let outcome = run_for(command, LIMIT).unwrap();
-        assert!(outcome.stdout.contains("Operation not permitted"), "{outcome}");
-    }
-
-    /// The command line that a user types.
-    fn top(&self) -> String {
-        let program = enforcer_program().unwrap();
-        format!("{} top --instance {}", program.display(), self.instance.name())
-    }
+/// The command line that a user types.
+fn top(host: &Operated) -> String {
+    let program = enforcer_program().unwrap();
+    format!("{} top --instance {}", program.display(), host.instance.name())
 }
 
 /// A terminal with a shell in it, served by a tmux of its own; dropping it ends both.
 struct Terminal {
-    socket: PathBuf,
+    folder: tempfile::TempDir,
 }
 
 impl Terminal {
-    fn open(host: &Host, (columns, rows): (u16, u16)) -> Self {
-        let socket = host.folder.path().join("tmux");
-        let terminal = Self { socket };
+    fn open(host: &Operated, (columns, rows): (u16, u16)) -> Self {
+        let terminal = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
         let mut command = terminal.tmux();
         command.args(["-f", "/dev/null", "new-session", "-d"]);
         command.args(["-x", &columns.to_string(), "-y", &rows.to_string()]);
-        for (key, folder) in host.folders() {
+        for (key, folder) in host.environment() {
             command.arg("-e").arg(format!("{key}={}", folder.display()));
         }
         // With the job control that Ctrl-Z needs.
@@ -114,7 +58,8 @@ impl Terminal {
 
     fn tmux(&self) -> Command {
         let mut command = Command::new("tmux");
-        command.env_remove("TMUX").arg("-u").arg("-S").arg(&self.socket);
+        command.env_remove("TMUX").arg("-u").arg("-S");
+        command.arg(self.folder.path().join("socket"));
         command
     }
 
@@ -197,8 +142,8 @@ impl Terminal {
     }
 
     /// Shows the live view until its first frame is there.
-    fn show(&self, host: &Host) {
-        self.enter(&format!("clear; {}", host.top()));
+    fn show(&self, host: &Operated) {
+        self.enter(&format!("clear; {}", top(host)));
         self.wait_for("the first frame", |screen| {
             screen.contains("> 1 Denials by") && screen.contains("ENFORCING")
         });
@@ -222,7 +167,7 @@ impl Drop for Terminal {
 
 #[test]
 fn denials_are_shown_live_at_every_size_and_over_a_restart_of_the_daemon() {
-    let host = Host::new();
+    let host = host();
     let mut daemon = host.start();
     host.denied_from("cron.service", world::BARE_ADDRESSES[0]);
     host.denied_from(&format!("docker/{CONTAINER}"), world::FABRIKAM_ADDRESSES[0]);
@@ -322,7 +267,7 @@ fn has_row(screen: &str, texts: &[&str]) -> bool {
 
 #[test]
 fn the_terminal_is_given_back_on_every_way_out() {
-    let host = Host::new();
+    let host = host();
     let mut daemon = host.start();
     let terminal = Terminal::open(&host, SMALL);
     let before = terminal.modes();
@@ -338,7 +283,7 @@ fn the_terminal_is_given_back_on_every_way_out() {
         terminal.wait_for_shell(&before);
     }
     for (signal, status) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
-        terminal.enter(&format!("clear; {}; echo status $?", host.top()));
+        terminal.enter(&format!("clear; {}; echo status $?", top(&host)));
         terminal.wait_for_text("> 1 Denials by");
         kill_process(terminal.child(), signal).unwrap();
         terminal.wait_for_text(&format!("status {status}"));
@@ -363,13 +308,13 @@ fn the_terminal_is_given_back_on_every_way_out() {
     daemon.kill();
 
     // What is wrong before there is anything to show is told as by every other command.
-    terminal.enter(&format!("clear; {}; echo status $?", host.top()));
+    terminal.enter(&format!("clear; {}; echo status $?", top(&host)));
     let screen = terminal.wait_for_text("status 1");
     assert!(
         screen.contains("error: ") && screen.contains("hint: "),
         "{screen}"
     );
-    terminal.enter(&format!("clear; {} | cat", host.top()));
+    terminal.enter(&format!("clear; {} | cat", top(&host)));
     let screen = terminal.wait_for_text("hint: ");
     assert!(
         screen.contains("error: `enforcer top` draws on a terminal"),
