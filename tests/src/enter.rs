@@ -88,31 +88,6 @@ pub(crate) fn path_of(file: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-/// `command` will run as nobody, and in `group` only where there is one. To be called last: nothing else that needs root
-/// can be done after it. `program` is what [`path_of`] is for, and stays open until then.
-pub(crate) fn as_nobody(command: &mut Command, group: Option<u32>, program: File) {
-    /// Nobody (Debian).
-    const NOBODY: u32 = 65_534;
-    let drop_rights = move || {
-        let _open = &program;
-        let (count, groups) = (usize::from(group.is_some()), [group.unwrap_or(NOBODY)]);
-        // SAFETY: the kernel reads at most one number of `groups`, which has one.
-        let outcomes = unsafe {
-            [
-                libc::syscall(libc::SYS_setgroups, count, groups.as_ptr()),
-                libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY),
-                libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY),
-            ]
-        };
-        if outcomes.contains(&-1) {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(())
-    };
-    // SAFETY: as above: system calls, with values that were made before the fork.
-    unsafe { command.pre_exec(drop_rights) };
-}
-
 /// `command` will stop before its first instruction, traced by the thread that starts it (ptrace(2)).
 pub(crate) fn traced(command: &mut Command) {
     let trace = || {

@@ -23,6 +23,7 @@ pub mod load;
 pub mod mounts;
 pub mod nameserver;
 mod namespace;
+pub mod nobody;
 pub mod openmetrics;
 pub mod operated;
 mod outcome;

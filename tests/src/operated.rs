@@ -1,6 +1,7 @@
 //! A client with a daemon that has a name, and folders of its own: what the commands that ask a daemon are tried on.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +15,7 @@ use crate::daemon::{Daemon, LIMIT};
 use crate::instance::Instance;
 use crate::lab::{Lab, world};
 use crate::outcome::{Outcome, run_for};
-use crate::{enter, programs};
+use crate::{enter, nobody, programs};
 
 /// A group that has nothing but the right to ask.
 pub const GROUP: u32 = 54_321;
@@ -59,8 +60,18 @@ impl Operated {
     /// # Panics
     /// When the disk is full.
     pub fn policy(&self, rules: &str) {
+        self.policy_with(rules, "", "");
+    }
+
+    /// As [`Self::policy`], with more lines in the tables `enforce` and `control`.
+    ///
+    /// # Panics
+    /// As [`Self::policy`].
+    pub fn policy_with(&self, rules: &str, enforce: &str, control: &str) {
         let cgroup = self.cgroup.path().display();
-        let text = format!("{rules}\n[enforce]\ncgroup = \"{cgroup}\"\n[control]\ngroup = \"{GROUP}\"\n");
+        let text = format!(
+            "{rules}\n[enforce]\ncgroup = \"{cgroup}\"\n{enforce}\n[control]\ngroup = \"{GROUP}\"\n{control}\n"
+        );
         self.lab
             .write_config("policy.toml", &text)
             .expect("a file can be written");
@@ -145,7 +156,7 @@ impl Operated {
             .expect("descriptors are left");
         command.args(arguments).args(["--instance", self.instance.name()]);
         self.folders(&mut command);
-        enter::as_nobody(&mut command, group, program);
+        nobody::command(&mut command, group, program);
         command
     }
 
@@ -224,4 +235,16 @@ impl Operated {
 pub fn warnings(status: &Value) -> Vec<&str> {
     let warnings = status["warnings"].as_array().into_iter().flatten();
     warnings.filter_map(|warning| warning["kind"].as_str()).collect()
+}
+
+/// The whole answer to a request.
+///
+/// # Panics
+/// When it is no text.
+pub fn ask(mut stream: impl Read + Write, request: &str) -> String {
+    // Who is turned away may be so before he has said anything.
+    let _sent = stream.write_all(request.as_bytes());
+    let mut answer = Vec::new();
+    let _ended = stream.read_to_end(&mut answer);
+    String::from_utf8(answer).expect("answers are text")
 }

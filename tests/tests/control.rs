@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,14 +11,12 @@ use std::time::Duration;
 
 use enforcer::state::usage;
 use enforcer_lab::daemon::wait_until;
-use enforcer_lab::operated::{GROUP, Operated, warnings};
-use enforcer_lab::world;
+use enforcer_lab::operated::{GROUP, Operated, ask, warnings};
+use enforcer_lab::{nobody, world};
 use rustix::process::Signal;
 use serde_json::Value;
 
 const CONTAINER: &str = "4f1c9dd3a0b8e7f65544332211009988776655443322110099aabbccddeeff00";
-/// Nobody (Debian).
-const NOBODY: u32 = 65_534;
 
 fn wait_for_names(host: &Operated) {
     wait_until("every name is fresh", || {
@@ -28,32 +26,9 @@ fn wait_for_names(host: &Operated) {
     });
 }
 
-/// Runs `work` as a user without rights, on a thread of its own: for the kernel a thread is a process.
-fn as_nobody<T: Send + 'static>(groups: &'static [u32], work: impl FnOnce() -> T + Send + 'static) -> T {
-    let thread = std::thread::spawn(move || {
-        let (count, list) = (groups.len(), groups.as_ptr());
-        // SAFETY: the kernel reads `count` numbers of `groups`. The raw calls change this thread alone, which ends here.
-        let outcomes = unsafe {
-            [
-                libc::syscall(libc::SYS_setgroups, count, list),
-                libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY),
-                libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY),
-            ]
-        };
-        assert_eq!(outcomes, [0; 3], "this needs root");
-        work()
-    });
-    thread.join().unwrap()
-}
-
-/// The whole answer to a request.
-fn ask(socket: &Path, request: &str) -> String {
-    let mut stream = UnixStream::connect(socket).unwrap();
-    // Who is turned away may be so before he has said anything.
-    let _sent = stream.write_all(request.as_bytes());
-    let mut answer = Vec::new();
-    let _ended = stream.read_to_end(&mut answer);
-    String::from_utf8(answer).unwrap()
+/// The whole answer to a request on the socket at `path`.
+fn ask_at(path: &Path, request: &str) -> String {
+    ask(UnixStream::connect(path).unwrap(), request)
 }
 
 const STATUS: &str = "GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -212,7 +187,7 @@ fn who_has_no_rights_gets_a_clear_no_and_a_group_may_ask() {
     let socket = host.socket();
     let answer = {
         let socket = socket.clone();
-        as_nobody(&[], move || ask(&socket, STATUS))
+        nobody::run(&[], move || ask_at(&socket, STATUS))
     };
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
     assert!(
@@ -221,8 +196,8 @@ fn who_has_no_rights_gets_a_clear_no_and_a_group_may_ask() {
     );
     let answers = {
         let socket = socket.clone();
-        as_nobody(&[GROUP], move || {
-            [STATUS, RELOAD].map(|request| ask(&socket, request))
+        nobody::run(&[GROUP], move || {
+            [STATUS, RELOAD].map(|request| ask_at(&socket, request))
         })
     };
     assert!(answers[0].starts_with("HTTP/1.1 200 "), "{}", answers[0]);
@@ -231,7 +206,7 @@ fn who_has_no_rights_gets_a_clear_no_and_a_group_may_ask() {
     // The other files of the folder are nobody's business.
     let answers = socket.with_file_name("answers");
     wait_until("answers are saved", || answers.exists());
-    assert!(as_nobody(&[GROUP], move || fs::read(answers).is_err()));
+    assert!(nobody::run(&[GROUP], move || fs::read(answers).is_err()));
     daemon.kill();
 }
 
@@ -245,7 +220,7 @@ fn hostile_clients_disturb_neither_the_daemon_nor_enforcement() {
         .into_iter()
         .map(|groups: &'static [u32]| {
             let (socket, stop) = (host.socket(), Arc::clone(&stop));
-            std::thread::spawn(move || as_nobody(groups, move || besiege(&socket, &stop)))
+            std::thread::spawn(move || nobody::run(groups, move || besiege(&socket, &stop)))
         })
         .collect();
     let mut caller = host.caller();

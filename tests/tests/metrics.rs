@@ -2,133 +2,65 @@
 //! them ask for. Needs root.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use enforcer_lab::caller::Caller;
-use enforcer_lab::daemon::{Daemon, LIMIT, wait_until};
+use enforcer_lab::daemon::wait_until;
 use enforcer_lab::openmetrics::Metrics;
-use enforcer_lab::{Cgroup, Instance, Lab, Outcome, run_for, world};
+use enforcer_lab::operated::{GROUP, Operated, ask};
+use enforcer_lab::{nobody, world};
 use serde_json::Value;
 
-/// Nobody (Debian), and a group that has nothing.
-const NOBODY: u32 = 65_534;
-const GROUP: u32 = 54_321;
 const PORT: &str = "127.0.0.1:9464";
 const PORT_V6: &str = "[::1]:9464";
 const GET: &str = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
 const DENIED: &str = "enforcer_denials_total{reason=\"address-not-granted\"}";
 
-/// A client with a daemon that has a name, and folders of its own that everybody may go through.
-struct Host {
-    lab: Lab,
-    cgroup: Cgroup,
-    instance: Instance,
-    folder: tempfile::TempDir,
+/// Writes the policy, with `enforce` below `[enforce]` and the metrics at `port`.
+fn policy(host: &Operated, enforce: &str, port: &str) {
+    host.policy_with(world::CONTOSO_POLICY, enforce, &format!("metrics = \"{port}\""));
 }
 
-impl Host {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let runtime = folder.path().join("run");
-        fs::create_dir(&runtime).unwrap();
-        for folder in [folder.path(), &runtime] {
-            fs::set_permissions(folder, fs::Permissions::from_mode(0o711)).unwrap();
-        }
-        Self {
-            lab: Lab::start().expect("the lab needs root and `cargo xtask setup`"),
-            cgroup: Cgroup::new("metrics").expect("the test needs cgroup v2"),
-            instance: Instance::new("metrics").unwrap(),
-            folder,
-        }
-    }
+fn status(host: &Operated) -> Value {
+    host.status().0
+}
 
-    /// Writes the policy, with `enforce` below `[enforce]` and the metrics at `port`.
-    fn policy(&self, enforce: &str, port: &str) -> PathBuf {
-        let text = format!(
-            "{}\n[enforce]\ncgroup = \"{}\"\n{enforce}\n[control]\ngroup = \"{GROUP}\"\nmetrics = \"{port}\"\n",
-            world::CONTOSO_POLICY,
-            self.cgroup.path().display()
-        );
-        self.lab.write_config("policy.toml", &text).unwrap()
-    }
+/// What is on the socket now.
+fn metrics(host: &Operated) -> Metrics {
+    parsed(&ask(UnixStream::connect(host.socket()).unwrap(), GET))
+}
 
-    fn start(&self) -> Daemon {
-        let mut command = Daemon::command(&self.lab, Path::new("policy.toml")).unwrap();
-        command.args(["--instance", self.instance.name()]);
-        self.folders(&mut command);
-        let mut daemon = Daemon::spawn(command).unwrap();
-        daemon.wait_for("ing on /");
-        daemon
-    }
+/// What somebody at the port is answered; an error when there is nobody to answer.
+fn ask_port(host: &Operated, port: &str, request: &str) -> io::Result<String> {
+    let port: SocketAddr = port.parse().unwrap();
+    let stream = host.lab.client().run(|| TcpStream::connect(port)).unwrap()?;
+    Ok(ask(stream, request))
+}
 
-    fn folders(&self, command: &mut std::process::Command) {
-        command.env("RUNTIME_DIRECTORY", self.folder.path().join("run"));
-        command.env("STATE_DIRECTORY", self.folder.path().join("state"));
-    }
+fn wait_for_names(host: &Operated) {
+    wait_until("names are known", || {
+        let metrics = metrics(host);
+        metrics.value("enforcer_names{state=\"fresh\"}") >= 2.0
+            && metrics.value("enforcer_names{state=\"unasked\"}") == 0.0
+    });
+}
 
-    fn socket(&self) -> PathBuf {
-        let runtime = self.folder.path().join("run");
-        runtime.join(self.instance.name()).join("control")
-    }
-
-    fn command(&self, arguments: &[&str]) -> Outcome {
-        let mut command = self.lab.enforcer_command().unwrap();
-        command.args(arguments).args(["--instance", self.instance.name()]);
-        self.folders(&mut command);
-        run_for(command, LIMIT).unwrap()
-    }
-
-    fn status(&self) -> Value {
-        let outcome = self.command(&["status", "-o", "json"]);
-        serde_json::from_str(&outcome.stdout).unwrap_or_else(|_| panic!("no status: {outcome}"))
-    }
-
-    /// What is on the socket now.
-    fn metrics(&self) -> Metrics {
-        parsed(&ask(UnixStream::connect(self.socket()).unwrap(), GET))
-    }
-
-    /// What somebody at the port is answered; an error when there is nobody to answer.
-    fn port(&self, port: &str, request: &str) -> io::Result<String> {
-        let port: SocketAddr = port.parse().unwrap();
-        let stream = self.lab.client().run(|| TcpStream::connect(port)).unwrap()?;
-        Ok(ask(stream, request))
-    }
-
-    fn wait_for_names(&self) {
-        wait_until("names are known", || {
-            let metrics = self.metrics();
-            metrics.value("enforcer_names{state=\"fresh\"}") >= 2.0
-                && metrics.value("enforcer_names{state=\"unasked\"}") == 0.0
-        });
-    }
-
-    fn caller(&self) -> Caller {
-        let mut caller = Caller::start(self.lab.client(), &self.cgroup).unwrap();
-        caller.call("socket s inet stream 0").unwrap();
-        caller
-    }
+/// With a socket `s`.
+fn caller(host: &Operated) -> Caller {
+    let mut caller = host.caller();
+    caller.call("socket s inet stream 0").unwrap();
+    caller
 }
 
 fn deny(caller: &mut Caller, count: usize) {
     for _ in 0..count {
         caller.call("connect s 203.0.114.1:443").unwrap_err();
     }
-}
-
-/// The whole answer to a request.
-fn ask(mut stream: impl Read + Write, request: &str) -> String {
-    // Who is turned away may be so before he has said anything.
-    let _sent = stream.write_all(request.as_bytes());
-    let mut answer = Vec::new();
-    let _ended = stream.read_to_end(&mut answer);
-    String::from_utf8(answer).unwrap()
 }
 
 /// The metrics in an answer.
@@ -141,34 +73,16 @@ fn parsed(answer: &str) -> Metrics {
     Metrics::parse(body).unwrap_or_else(|why| panic!("{why}\n{body}"))
 }
 
-/// Runs `work` as a user without rights, on a thread of its own: for the kernel a thread is a process.
-fn as_nobody<T: Send + 'static>(groups: &'static [u32], work: impl FnOnce() -> T + Send + 'static) -> T {
-    let thread = std::thread::spawn(move || {
-        let (count, list) = (groups.len(), groups.as_ptr());
-        // SAFETY: the kernel reads `count` numbers of `groups`. The raw calls change this thread alone, which ends here.
-        let outcomes = unsafe {
-            [
-                libc::syscall(libc::SYS_setgroups, count, list),
-                libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY),
-                libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY),
-            ]
-        };
-        assert_eq!(outcomes, [0; 3], "this needs root");
-        work()
-    });
-    thread.join().unwrap()
-}
-
 #[test]
 fn denials_are_counted_and_no_counter_goes_back_over_reloads_and_restarts() {
     const DENIALS: usize = 40;
-    let host = Host::new();
-    host.policy("", PORT);
+    let host = Operated::new("metrics");
+    policy(&host, "", PORT);
     let mut daemon = host.start();
-    host.wait_for_names();
-    let mut caller = host.caller();
+    wait_for_names(&host);
+    let mut caller = caller(&host);
     deny(&mut caller, DENIALS);
-    let first = host.metrics();
+    let first = metrics(&host);
     assert_eq!(first.value(DENIED), DENIALS as f64);
     assert_eq!(first.sum("enforcer_denials_total"), DENIALS as f64);
     assert_eq!(
@@ -177,7 +91,7 @@ fn denials_are_counted_and_no_counter_goes_back_over_reloads_and_restarts() {
     );
     assert_eq!(first.value("enforcer_enforcing"), 1.0);
     assert_eq!(first.value("enforcer_hook_pinned{hook=\"egress\"}"), 1.0);
-    let at_port = |port| host.port(port, GET);
+    let at_port = |port| ask_port(&host, port, GET);
     wait_until("the port is there", || at_port(PORT).is_ok());
     let ported = parsed(&at_port(PORT).unwrap());
     assert_eq!(ported.names(), first.names());
@@ -187,15 +101,15 @@ fn denials_are_counted_and_no_counter_goes_back_over_reloads_and_restarts() {
     assert_eq!(Metrics::parse(&printed.stdout).unwrap().names(), first.names());
 
     // Tables of another size are new maps, whose counters begin at 0; the port is another one at once.
-    host.policy("capacity = { ipv6 = 65536 }", PORT_V6);
+    policy(&host, "capacity = { ipv6 = 65536 }", PORT_V6);
     host.command(&["reload"]).expect_success("reload");
     assert_eq!(
-        host.status()["denials"]["total"],
+        status(&host)["denials"]["total"],
         0,
         "the rest of this proves nothing"
     );
     deny(&mut caller, 3);
-    let second = host.metrics();
+    let second = metrics(&host);
     assert_eq!(first.gone_back(&second), Vec::<&str>::new());
     assert_eq!(second.value(DENIED), (DENIALS + 3) as f64);
     assert_eq!(second.value("enforcer_reloads_total{outcome=\"applied\"}"), 1.0);
@@ -204,9 +118,9 @@ fn denials_are_counted_and_no_counter_goes_back_over_reloads_and_restarts() {
     parsed(&at_port(PORT_V6).unwrap());
     assert!(at_port(PORT).is_err());
 
-    host.policy("capacity = { ipv6 = 1 }", PORT_V6);
+    policy(&host, "capacity = { ipv6 = 1 }", PORT_V6);
     assert_eq!(host.command(&["reload"]).status.code(), Some(1));
-    let third = host.metrics();
+    let third = metrics(&host);
     assert_eq!(second.gone_back(&third), Vec::<&str>::new());
     assert_eq!(third.value("enforcer_reloads_total{outcome=\"refused\"}"), 1.0);
     assert_eq!(third.value("enforcer_last_reload_successful"), 0.0);
@@ -215,19 +129,19 @@ fn denials_are_counted_and_no_counter_goes_back_over_reloads_and_restarts() {
     // What the kernel counts goes on without a daemon; those of before it had new maps are not in it.
     daemon.kill();
     deny(&mut caller, 4);
-    host.policy("capacity = { ipv6 = 65536 }", PORT_V6);
+    policy(&host, "capacity = { ipv6 = 65536 }", PORT_V6);
     let mut daemon = host.start();
-    assert_eq!(host.metrics().value(DENIED), 7.0);
-    assert!(host.metrics().value("enforcer_start_time_seconds") > third.value("enforcer_start_time_seconds"));
+    assert_eq!(metrics(&host).value(DENIED), 7.0);
+    assert!(metrics(&host).value("enforcer_start_time_seconds") > third.value("enforcer_start_time_seconds"));
     daemon.kill();
 }
 
 #[test]
 fn the_port_has_the_metrics_and_nothing_else() {
-    let host = Host::new();
-    host.policy("", PORT);
+    let host = Operated::new("metrics");
+    policy(&host, "", PORT);
     let mut daemon = host.start();
-    wait_until("the port is there", || host.port(PORT, GET).is_ok());
+    wait_until("the port is there", || ask_port(&host, PORT, GET).is_ok());
     for (request, status, word) in [
         ("GET /metrics?x=y HTTP/1.1\r\n\r\n", "200", "# EOF"),
         ("HEAD /metrics HTTP/1.1\r\n\r\n", "200", "openmetrics-text"),
@@ -243,7 +157,7 @@ fn the_port_has_the_metrics_and_nothing_else() {
         ("POST /v1/reload HTTP/1.1\r\n\r\n", "404", "/metrics is all"),
         ("garbage\r\n\r\n", "400", "HTTP/1.1"),
     ] {
-        let answer = host.port(PORT, request).unwrap();
+        let answer = ask_port(&host, PORT, request).unwrap();
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {status} ")),
             "{request}: {answer}"
@@ -254,16 +168,15 @@ fn the_port_has_the_metrics_and_nothing_else() {
         }
     }
     assert_eq!(
-        host.metrics()
-            .value("enforcer_reloads_total{outcome=\"applied\"}"),
+        metrics(&host).value("enforcer_reloads_total{outcome=\"applied\"}"),
         0.0
     );
     // The socket asks who it is, here as everywhere.
     let socket = host.socket();
     let (stranger, reader) = (socket.clone(), socket);
-    let refused = as_nobody(&[], move || ask(UnixStream::connect(stranger).unwrap(), GET));
+    let refused = nobody::run(&[], move || ask(UnixStream::connect(stranger).unwrap(), GET));
     assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
-    parsed(&as_nobody(&[GROUP], move || {
+    parsed(&nobody::run(&[GROUP], move || {
         ask(UnixStream::connect(reader).unwrap(), GET)
     }));
     daemon.kill();
@@ -271,49 +184,49 @@ fn the_port_has_the_metrics_and_nothing_else() {
 
 #[test]
 fn a_port_that_is_taken_keeps_nothing_from_being_enforced() {
-    let host = Host::new();
+    let host = Operated::new("metrics");
     let taken = host
         .lab
         .client()
         .run(|| TcpListener::bind(PORT))
         .unwrap()
         .unwrap();
-    host.policy("", PORT);
+    policy(&host, "", PORT);
     let mut daemon = host.start();
     let trouble = "there are no metrics: 127.0.0.1:9464 can not be listened at";
     wait_until("it is told", || daemon.told(trouble) == 1);
-    let mut caller = host.caller();
+    let mut caller = caller(&host);
     deny(&mut caller, 1);
-    assert_eq!(host.metrics().value(DENIED), 1.0);
+    assert_eq!(metrics(&host).value(DENIED), 1.0);
     wait_until("status says so", || {
-        let status = host.status();
+        let status = status(&host);
         let warnings = status["warnings"].as_array().unwrap();
         warnings.iter().any(|warning| {
             let text = warning["text"].as_str().unwrap();
             warning["kind"] == "control" && text.contains("nobody can connect to the port of the metrics")
         })
     });
-    assert_eq!(host.status()["state"], "enforcing");
+    assert_eq!(status(&host)["state"], "enforcing");
     drop(taken);
     daemon.wait_for("metrics are at http://127.0.0.1:9464/metrics");
-    parsed(&host.port(PORT, GET).unwrap());
-    assert_eq!(host.metrics().value("enforcer_warnings{kind=\"control\"}"), 0.0);
+    parsed(&ask_port(&host, PORT, GET).unwrap());
+    assert_eq!(metrics(&host).value("enforcer_warnings{kind=\"control\"}"), 0.0);
     daemon.kill();
 }
 
 #[test]
 fn hostile_clients_of_the_port_disturb_neither_the_daemon_nor_enforcement() {
-    let host = Host::new();
-    host.policy("", PORT);
+    let host = Operated::new("metrics");
+    policy(&host, "", PORT);
     let mut daemon = host.start();
-    wait_until("the port is there", || host.port(PORT, GET).is_ok());
+    wait_until("the port is there", || ask_port(&host, PORT, GET).is_ok());
     let stop = AtomicBool::new(false);
     let granted = world::CONTOSO_ADDRESSES[0];
     std::thread::scope(|scope| {
         let siege = scope.spawn(|| host.lab.client().run(|| besiege(&stop)).unwrap());
-        let mut caller = host.caller();
+        let mut caller = caller(&host);
         for round in 0..20 {
-            let metrics = host.metrics();
+            let metrics = metrics(&host);
             assert!(
                 metrics.value("enforcer_run_loop_silence_seconds") < 20.0,
                 "round {round}"
@@ -325,12 +238,11 @@ fn hostile_clients_of_the_port_disturb_neither_the_daemon_nor_enforcement() {
         stop.store(true, Ordering::Relaxed);
         assert!(siege.join().unwrap() > 100, "it was hardly a siege");
     });
-    assert_eq!(host.metrics().value(DENIED), 20.0);
+    assert_eq!(metrics(&host).value(DENIED), 20.0);
     host.command(&["reload"]).expect_success("reload");
     // Those who came are gone within the time that a head may take.
     wait_until("the port answers again", || {
-        host.port(PORT, GET)
-            .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 "))
+        ask_port(&host, PORT, GET).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 "))
     });
     assert_eq!(daemon.told("ERROR"), 0);
     daemon.kill();
@@ -420,11 +332,11 @@ fn what_the_dashboard_and_the_alerts_ask_for_is_there() {
         }
     }
 
-    let host = Host::new();
-    host.policy("", PORT);
+    let host = Operated::new("metrics");
+    policy(&host, "", PORT);
     let mut daemon = host.start();
-    host.wait_for_names();
-    let metrics = host.metrics();
+    wait_for_names(&host);
+    let metrics = metrics(&host);
     let manual = fs::read_to_string(folder.join("../docs/control.md")).unwrap();
     for name in metrics.names() {
         assert!(
