@@ -177,6 +177,18 @@ impl Bench {
         turns
     }
 
+    /// Reads what is told by now, in its order.
+    pub(crate) fn told(&mut self) -> (Vec<Event>, Vec<Granted>) {
+        let (mut events, mut granted) = (Vec::new(), Vec::new());
+        while let Some(told) = self.events.try_next() {
+            match told {
+                Told::Denied(event) => events.push(event),
+                Told::Granted(connection) => granted.push(connection),
+            }
+        }
+        (events, granted)
+    }
+
     /// What is seen while `act` runs.
     pub(crate) fn look(&mut self, act: impl FnOnce(&mut Caller) -> Answer) -> Seen {
         self.wire.arrived().unwrap();
@@ -185,13 +197,7 @@ impl Bench {
         let answer = act(&mut self.caller);
         let frames = self.wire.arrived().unwrap();
         let after = self.enforcement().counters().unwrap();
-        let (mut events, mut granted) = (Vec::new(), Vec::new());
-        while let Some(told) = self.events.try_next() {
-            match told {
-                Told::Denied(event) => events.push(event),
-                Told::Granted(connection) => granted.push(connection),
-            }
-        }
+        let (events, granted) = self.told();
         let granted_count = GrantedCount {
             total: after.granted().total - before.granted().total,
             suppressed: after.granted().suppressed - before.granted().suppressed,

@@ -17,11 +17,11 @@ const ON_LINK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 10
 
 const IPPROTO_IP: i32 = 0;
 const IP_OPTIONS: i32 = 4;
-const IPPROTO_IPV6: i32 = 41;
-const IPV6_RTHDR: i32 = 57;
+pub(crate) const IPPROTO_IPV6: i32 = 41;
+pub(crate) const IPV6_RTHDR: i32 = 57;
 
 /// A segment routing header (RFC 8754) whose next stop is `via`. The kernel fills the last segment in.
-fn routing_header(via: Ipv6Addr) -> Vec<u8> {
+pub(crate) fn routing_header(via: Ipv6Addr) -> Vec<u8> {
     let mut header = vec![0, 4, 4, 1, 1, 0, 0, 0];
     header.extend([0; 16]);
     header.extend(via.octets());
