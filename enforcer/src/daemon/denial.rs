@@ -60,17 +60,28 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// `text` without control characters: a process chooses its own name, and must not write into a log or a terminal.
+/// `text` without characters that do something or are not to be seen: a process chooses its own name, and must not write into
+/// a log or a terminal, nor turn a line of it round.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let replaced = |character: char| {
-        if character.is_control() {
+        if character.is_control() || is_format(character) {
             char::REPLACEMENT_CHARACTER
         } else {
             character
         }
     };
     text.chars().map(replaced).collect()
+}
+
+/// Whether it is one of Unicode's characters that only act on others: those of the general category Cf but for the few that
+/// are signs of a script, and the separators of lines and paragraphs.
+fn is_format(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 impl Denial {
@@ -193,6 +204,11 @@ mod tests {
     #[test]
     fn a_process_name_can_not_write_into_a_terminal() {
         assert_eq!(printable("a\u{1b}[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
+        assert_eq!(
+            printable("\u{202e}a\u{200b}\u{e0041}\u{2028}"),
+            "\u{fffd}a\u{fffd}\u{fffd}\u{fffd}"
+        );
+        assert_eq!(printable("größe 中文"), "größe 中文");
     }
 
     #[test]

@@ -11,8 +11,8 @@ pub(super) const CUT: &str = "~";
 
 /// Text that somebody else chose: names of threads, cgroups, what a session asked for.
 ///
-/// Control characters are replaced as everywhere else; what is neither ASCII nor a letter or digit is escaped too, since
-/// some of it moves text around or takes no column (U+202E, U+200B).
+/// What moves text around or is not to be seen is replaced as everywhere else; what is neither ASCII nor a letter or digit is
+/// escaped, since some of it takes no column, or more than are known of (U+0301, U+1F600).
 pub(super) fn shown(text: &str) -> String {
     let mut out = String::new();
     for (position, character) in printable(text).chars().enumerate() {
@@ -129,7 +129,7 @@ mod tests {
     fn what_others_chose_can_not_act_on_a_terminal() {
         assert_eq!(shown("curl"), "curl");
         assert_eq!(shown("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
-        assert_eq!(shown("\u{202e}exe\u{200b}"), "\\u{202e}exe\\u{200b}");
+        assert_eq!(shown("\u{202e}exe\u{301}"), "\u{fffd}exe\\u{301}");
         assert_eq!(shown("gr\u{fc}n"), "gr\u{fc}n");
         assert_eq!(shown(&"x".repeat(1000)).chars().count(), CHARS_MAX + 1);
     }

@@ -82,7 +82,8 @@ impl Columns {
 }
 
 fn process(event: &Event) -> String {
-    match (event.process.as_str(), event.pid) {
+    // One that consists of spaces names nobody either.
+    match (event.process.trim(), event.pid) {
         ("", None) => "unknown".to_owned(),
         ("", Some(pid)) => format!("pid {pid}"),
         (process, None) => process.to_owned(),
