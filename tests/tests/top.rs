@@ -231,10 +231,10 @@ fn denials_are_shown_live_at_every_size_and_over_a_restart_of_the_daemon() {
 
     // Without its daemon the last picture stays; with the next one it goes on.
     daemon.kill();
-    let screen = terminal.wait_for_text("the daemon does not answer since");
+    let screen = terminal.wait_for_text("ago: the daemon does not run, its policy stays in force");
     assert!(has_row(&screen, &["2", "203.0.113.99:443"]), "{screen}");
     let mut daemon = host.start();
-    terminal.wait_for("the daemon again", |screen| !screen.contains("does not answer"));
+    terminal.wait_for("the daemon again", |screen| !screen.contains("! as it was "));
     host.denied_from("cron.service", world::BARE_ADDRESSES[0]);
     terminal.wait_for("what the new one tells", |screen| {
         has_row(screen, &["3", "203.0.113.99:443"])

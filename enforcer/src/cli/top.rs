@@ -20,6 +20,7 @@ use crate::control::client::{Client, Entries};
 use crate::control::filter::Query;
 use crate::control::history::Moment;
 use crate::control::model::Status;
+use crate::state::Instance;
 use crate::top::{Model, News, Step};
 
 /// What happens is shown at most so often; keys are answered at once.
@@ -69,18 +70,18 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         };
         let begin = async { Ok((client.status().await?, client.entries(&query).await?)) };
         let (status, entries) = begin.await.map_err(|error| service::failure(instance, error))?;
-        let model = Model::new(&instance.to_string());
-        show(model, client, status, entries).await
+        show(instance, client, status, entries).await
     })?
 }
 
 /// Shows it until the user has seen enough.
 async fn show(
-    mut model: Model,
+    instance: &Instance,
     client: Client,
     status: Status,
     entries: Entries,
 ) -> anyhow::Result<ExitCode> {
+    let mut model = Model::new(&instance.to_string());
     model.hear(Moment::now(), News::Status(Box::new(status)));
     let listening = "signals can not be waited for";
     let mut ends = signal(SignalKind::terminate()).context(listening)?;
@@ -91,7 +92,7 @@ async fn show(
 
     let mut screen = Screen::open()?;
     let mut inputs = screen::inputs();
-    let mut feed = feed::start(client, entries);
+    let mut feed = feed::start(instance.clone(), client, entries);
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut news = Vec::with_capacity(NEWS_MAX);

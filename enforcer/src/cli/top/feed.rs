@@ -1,13 +1,17 @@
 //! What the daemon tells: its status every few seconds, and the history as it grows, over lost connections and restarts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::{Instant, sleep};
 
+use crate::cli::service;
 use crate::control::client::{Client, ClientError, Entries};
 use crate::control::filter::{Query, Since};
 use crate::control::model::Entry;
+use crate::state::Instance;
 use crate::top::News;
 
 /// How often it is asked for its status.
@@ -19,27 +23,44 @@ const RETRY: Duration = Duration::from_secs(1);
 /// News that wait to be shown; with more the daemon has to wait, and tells how many went by.
 const NEWS_MAX: usize = 1024;
 
-/// Asks from now on, until nobody wants to know. `entries` are those that come first.
-pub(super) fn start(client: Client, entries: Entries) -> Receiver<News> {
+/// Whom the news are of.
+#[derive(Clone)]
+struct Source {
+    instance: Instance,
+    client: Client,
+    /// Told when the history breaks off: how the daemon is will be another thing than before.
+    broken: Arc<Notify>,
+}
+
+/// Asks the daemon of `instance` from now on, until nobody wants to know. `entries` are those that come first.
+pub(super) fn start(instance: Instance, client: Client, entries: Entries) -> Receiver<News> {
     let (sender, receiver) = mpsc::channel(NEWS_MAX);
-    tokio::spawn(statuses(client.clone(), sender.clone()));
-    tokio::spawn(history(client, entries, sender));
+    let source = Source {
+        instance,
+        client,
+        broken: Arc::default(),
+    };
+    tokio::spawn(statuses(source.clone(), sender.clone()));
+    tokio::spawn(history(source, entries, sender));
     receiver
 }
 
-async fn statuses(client: Client, sender: Sender<News>) {
+async fn statuses(source: Source, sender: Sender<News>) {
     let mut pause = STATUS_EVERY;
     loop {
-        sleep(pause).await;
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = source.broken.notified() => {}
+        }
         let begin = Instant::now();
-        let news = match client.status().await {
+        let news = match source.client.status().await {
             Ok(status) => {
                 pause = STATUS_EVERY.max(begin.elapsed() * STATUS_SHARE);
                 News::Status(Box::new(status))
             }
             Err(error) => {
                 pause = RETRY;
-                News::StatusLost(words(&error))
+                News::StatusLost(source.words(error).await)
             }
         };
         if sender.send(news).await.is_err() {
@@ -49,14 +70,14 @@ async fn statuses(client: Client, sender: Sender<News>) {
 }
 
 /// Follows the history. Ends when nobody wants to know.
-async fn history(client: Client, mut entries: Entries, sender: Sender<News>) {
+async fn history(source: Source, mut entries: Entries, sender: Sender<News>) {
     let mut query = Query {
         follow: true,
         ..Query::default()
     };
     loop {
         let pid = entries.pid;
-        let mut why = "the connection was closed".to_owned();
+        let mut why = "the daemon hung up".to_owned();
         loop {
             match entries.next().await {
                 Ok(Some(entry)) => {
@@ -67,24 +88,25 @@ async fn history(client: Client, mut entries: Entries, sender: Sender<News>) {
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    why = words(&error);
+                    why = source.words(error).await;
                     break;
                 }
             }
         }
+        source.broken.notify_one();
         entries = loop {
             if sender.send(News::EventsLost(why)).await.is_err() {
                 return;
             }
             sleep(RETRY).await;
-            match client.entries(&query).await {
+            match source.client.entries(&query).await {
                 // Another daemon counts from the beginning, and all that it has is new.
                 Ok(entries) if entries.pid != pid && query.since.is_some() => {
                     query.since = None;
                     why = "the daemon was restarted".to_owned();
                 }
                 Ok(entries) => break entries,
-                Err(error) => why = words(&error),
+                Err(error) => why = source.words(error).await,
             }
         };
         if sender.send(News::EventsBack).await.is_err() {
@@ -101,13 +123,13 @@ fn number(entry: &Entry) -> Option<u64> {
     }
 }
 
-/// The error with what caused it.
-fn words(error: &ClientError) -> String {
-    let mut words = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        words.push_str(&format!(": {cause}"));
-        source = cause.source();
+impl Source {
+    /// Why there is no answer. What the kernel holds is looked at by a thread of its own, so that keys are answered.
+    async fn words(&self, error: ClientError) -> String {
+        let instance = self.instance.clone();
+        let words = tokio::task::spawn_blocking(move || service::interruption(&instance, &error));
+        words
+            .await
+            .unwrap_or_else(|_| "the daemon can not be asked".to_owned())
     }
-    words
 }

@@ -145,16 +145,12 @@ fn denials(data: &Data) -> Line<'static> {
 /// Who does not answer.
 fn complaints(model: &Model, now: Moment, theme: Theme) -> Vec<Line<'static>> {
     let ago = |since: Moment| Elapsed(now.monotonic.saturating_sub(since.monotonic));
-    let daemon = model.lost_status().map(|lost| {
-        format!(
-            "! the daemon does not answer since {}; what is shown is from then: {}",
-            ago(lost.since),
-            lost.why
-        )
-    });
+    let daemon = model
+        .lost_status()
+        .map(|lost| format!("! as it was {} ago: {}", ago(lost.since), lost.why));
     let events = model.lost_events().map(|lost| {
         format!(
-            "! no events come since {}, they are asked for again: {}",
+            "! no events for {}, they are asked for again: {}",
             ago(lost.since),
             lost.why
         )

@@ -99,11 +99,11 @@ fn what_lies_over_it() {
 #[test]
 fn a_daemon_that_does_not_answer_a_pause_and_a_filter() {
     let mut model = model();
-    let why = "no daemon listens at /run/enforcer/host/control";
+    let why = "the daemon does not run, its policy stays in force";
     model.hear(at(61), News::StatusLost(why.into()));
     press(&mut model, &[Key::Char(' '), Key::Char('/'), Key::Char('c')]);
     let frame = golden("lost", &model, at(73), SIZES[0]);
-    assert!(frame.contains("! the daemon does not answer since 12 s; what is shown is from then"));
+    assert!(frame.contains("! as it was 12 s ago: the daemon does not run, its policy stays in force"));
     golden("lost", &model, at(73), SIZES[1]);
 }
 

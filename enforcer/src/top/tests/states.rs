@@ -167,7 +167,7 @@ fn while_the_daemon_does_not_answer_the_last_picture_stays() {
     for seconds in [71, 72, 83] {
         model.hear(
             at(seconds),
-            News::StatusLost("no daemon listens at /run/enforcer/host/control".into()),
+            News::StatusLost("the daemon does not run, and NOTHING IS ENFORCED".into()),
         );
     }
     let lost = model.lost_status().expect("it was told");
