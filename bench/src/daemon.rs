@@ -23,6 +23,8 @@ const STRIDE: u32 = 257;
 /// Where the data of every registry is, and how many names that makes of one.
 const REGIONS: [&str; 4] = ["eastus", "westus", "westeurope", "northeurope"];
 const NAMES_EACH: u32 = 5;
+/// A name that belongs to each of them.
+const CERTIFICATE: &str = "azurecr.io";
 /// What the capacity of the table is a multiple of, and what it is by default.
 const CAPACITY_STEP: u32 = 1 << 17;
 const CAPACITY_DEFAULT: u32 = 1 << 17;
@@ -100,6 +102,13 @@ impl Place {
                 let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
                 zone.addresses(&name(at), ttl, &addresses);
             }
+            // What stands in the certificate of every login server is a name of every registry.
+            let all: &[&str] = if has_ipv6 {
+                &["20.255.0.1", "2600:ffff::1"]
+            } else {
+                &["20.255.0.1"]
+            };
+            zone.addresses(CERTIFICATE, ttl, all);
         });
         Ok(server)
     }
