@@ -90,23 +90,26 @@ mod tests {
     use rustix::net::sockopt::socket_cookie;
 
     use super::*;
+    use crate::kernel::Attempt;
 
     fn denial_of(client: &TcpStream) -> Event {
         Event {
-            time: Duration::ZERO,
+            attempt: Attempt {
+                time: Duration::ZERO,
+                hook: Hook::Egress,
+                protocol: 6,
+                source: Some(client.local_addr().unwrap()),
+                destination: Some(client.peer_addr().unwrap()),
+                server_name: Vec::new(),
+                rule: None,
+                pid: Some(std::process::id()),
+                comm: String::new(),
+                cgroup: 0,
+                suppressed: 0,
+            },
             audit: false,
             reason: Reason::AddressNotGranted,
-            hook: Hook::Egress,
-            protocol: 6,
-            source: Some(client.local_addr().unwrap()),
-            destination: Some(client.peer_addr().unwrap()),
             cookie: socket_cookie(client).unwrap(),
-            server_name: Vec::new(),
-            rule: None,
-            pid: Some(std::process::id()),
-            comm: String::new(),
-            cgroup: 0,
-            suppressed: 0,
         }
     }
 

@@ -8,6 +8,7 @@
 //! [`ending`] ends the sessions behind denials, [`owner`] says whose they were. [`names`] and [`report`] are pure; the rest is the shell that ties the other rooms together.
 
 mod answers;
+pub mod attempt;
 pub mod denial;
 mod ending;
 mod enforcing;

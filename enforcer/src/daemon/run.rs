@@ -246,8 +246,8 @@ impl Daemon {
 
     fn tell_event(&mut self, told: io::Result<Told>) {
         match told {
-            Ok(Told::Denied(event)) => self.tell_denial(event),
-            Ok(Told::Granted(granted)) => self.tell_granted(granted),
+            Ok(Told::Denied(event)) => self.tell_denial(&event),
+            Ok(Told::Granted(granted)) => self.tell_granted(&granted),
             Err(failed) => {
                 error!(
                     "denials can not be read any more ({failed}); they are enforced and counted all the same"
@@ -258,46 +258,48 @@ impl Daemon {
     }
 
     /// Keeps it for those who ask. Of the log it would be most.
-    fn tell_granted(&mut self, told: kernel::Granted) {
+    fn tell_granted(&mut self, told: &kernel::Attempt) {
         let granted = Granted::new(told, &self.history, &self.policy);
-        let owner = self.control.owner(granted.cgroup, granted.pid);
+        let attempt = &granted.attempt;
+        let owner = self.control.owner(attempt.cgroup, attempt.pid);
         self.control.note_granted(&granted, &owner);
         debug!(
             verdict = "granted",
-            hook = granted.hook.name(),
-            protocol = %granted.protocol,
-            destination = granted.destination.map(tracing::field::display),
-            server_name = granted.server_name,
+            hook = attempt.hook.name(),
+            protocol = %attempt.protocol,
+            destination = attempt.destination.map(tracing::field::display),
+            server_name = attempt.server_name,
             rule = granted.rule,
-            pid = granted.pid,
-            process = granted.process,
-            cgroup_id = granted.cgroup,
+            pid = attempt.pid,
+            process = attempt.process,
+            cgroup_id = attempt.cgroup,
             unit = owner.unit,
             "{granted}"
         );
     }
 
-    fn tell_denial(&mut self, event: Event) {
+    fn tell_denial(&mut self, event: &Event) {
         // First of all: its client waits.
-        self.ending.take(&event);
+        self.ending.take(event);
         let denial = Denial::new(event, &self.history);
-        let owner = self.control.owner(denial.cgroup, denial.pid);
+        let attempt = &denial.attempt;
+        let owner = self.control.owner(attempt.cgroup, attempt.pid);
         let rule_at = self.policy.rule_that_grants(None, denial.rule).map(place);
         self.control.note(&denial, rule_at, &owner);
         warn!(
             name: kind::DENIAL,
             verdict = denial.verdict(),
             reason = denial.reason.name(),
-            hook = denial.hook.name(),
-            protocol = %denial.protocol,
-            source = denial.source.map(tracing::field::display),
-            destination = denial.destination.map(tracing::field::display),
-            name = denial.known_as.as_ref().map(|known| known.name.as_str()),
-            server_name = denial.server_name,
+            hook = attempt.hook.name(),
+            protocol = %attempt.protocol,
+            source = attempt.source.map(tracing::field::display),
+            destination = attempt.destination.map(tracing::field::display),
+            name = attempt.known_as.as_ref().map(|known| known.name.as_str()),
+            server_name = attempt.server_name,
             rule = denial.rule.map(|rule| rule.0),
-            pid = denial.pid,
-            process = denial.process,
-            cgroup_id = denial.cgroup,
+            pid = attempt.pid,
+            process = attempt.process,
+            cgroup_id = attempt.cgroup,
             cgroup = owner.cgroup,
             unit = owner.unit,
             container = owner.container.map(|container| container.id),

@@ -64,19 +64,20 @@ impl Victim {
     #[must_use]
     pub fn of(event: &Event) -> Option<Self> {
         // Denied calls have told their caller already.
-        let is_silent = event.hook == Hook::Egress && event.protocol == protocol::TCP && !event.audit;
+        let attempt = &event.attempt;
+        let is_silent = attempt.hook == Hook::Egress && attempt.protocol == protocol::TCP && !event.audit;
         if !is_silent || passes_by_itself(event.reason) {
             return None;
         }
-        let (source, destination) = (event.source?, event.destination?);
+        let (source, destination) = (attempt.source?, attempt.destination?);
         Some(Self {
             socket: SocketName {
                 cookie: Cookie::new(event.cookie)?,
                 source: without_scope(source),
                 destination: without_scope(destination),
             },
-            pid: event.pid,
-            cgroup: event.cgroup,
+            pid: attempt.pid,
+            cgroup: attempt.cgroup,
         })
     }
 }
@@ -279,25 +280,34 @@ impl Search<'_> {
 mod tests {
     use std::time::Duration;
 
+    use super::super::events::Attempt;
     use super::*;
 
     fn event() -> Event {
         Event {
-            time: Duration::ZERO,
+            attempt: Attempt {
+                time: Duration::ZERO,
+                hook: Hook::Egress,
+                protocol: protocol::TCP,
+                source: Some("[::ffff:192.0.2.1]:4000".parse().unwrap()),
+                destination: Some("[::ffff:192.0.2.2]:443".parse().unwrap()),
+                server_name: Vec::new(),
+                rule: None,
+                pid: Some(1),
+                comm: String::new(),
+                cgroup: 5,
+                suppressed: 0,
+            },
             audit: false,
             reason: Reason::AddressNotGranted,
-            hook: Hook::Egress,
-            protocol: protocol::TCP,
-            source: Some("[::ffff:192.0.2.1]:4000".parse().unwrap()),
-            destination: Some("[::ffff:192.0.2.2]:443".parse().unwrap()),
             cookie: 9,
-            server_name: Vec::new(),
-            rule: None,
-            pid: Some(1),
-            comm: String::new(),
-            cgroup: 5,
-            suppressed: 0,
         }
+    }
+
+    fn with(change: impl FnOnce(&mut Attempt)) -> Event {
+        let mut event = event();
+        change(&mut event.attempt);
+        event
     }
 
     #[test]
@@ -325,20 +335,8 @@ mod tests {
                     ..event()
                 },
             ),
-            (
-                "the caller knows",
-                Event {
-                    hook: Hook::Connect,
-                    ..event()
-                },
-            ),
-            (
-                "no connection",
-                Event {
-                    protocol: protocol::UDP,
-                    ..event()
-                },
-            ),
+            ("the caller knows", with(|attempt| attempt.hook = Hook::Connect)),
+            ("no connection", with(|attempt| attempt.protocol = protocol::UDP)),
             ("no socket", Event { cookie: 0, ..event() }),
             (
                 "all sockets",
@@ -347,13 +345,7 @@ mod tests {
                     ..event()
                 },
             ),
-            (
-                "no address",
-                Event {
-                    source: None,
-                    ..event()
-                },
-            ),
+            ("no address", with(|attempt| attempt.source = None)),
         ];
         for (why, event) in spared {
             assert_eq!(Victim::of(&event), None, "{why}");

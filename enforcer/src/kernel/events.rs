@@ -19,19 +19,25 @@ use crate::config::RuleId;
 pub enum Told {
     /// A denial, or in audit mode what would have been one.
     Denied(Event),
-    /// A connection that is granted.
-    Granted(Granted),
+    /// A granted connection: a call to `connect` where the address is enough, otherwise the session under a granted server
+    /// name; of datagrams the first to a destination that a call named.
+    Granted(Attempt),
 }
 
 impl Told {
     /// Reads what lies in the ring; `None` when its length or a code is not of this build.
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let raw = abi::Event::from_bytes(bytes)?;
+        let attempt = Attempt::from_raw(&raw)?;
         if raw.is_granted() {
-            Granted::from_raw(&raw).map(Self::Granted)
-        } else {
-            Event::from_raw(&raw).map(Self::Denied)
+            return Some(Self::Granted(attempt));
         }
+        Some(Self::Denied(Event {
+            attempt,
+            audit: raw.audit != 0,
+            reason: raw.reason()?,
+            cookie: raw.cookie,
+        }))
     }
 
     /// The denial, if it is one.
@@ -47,12 +53,21 @@ impl Told {
 /// One denial.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Event {
-    /// When, since boot (`CLOCK_MONOTONIC`).
-    pub time: Duration,
+    /// What was denied.
+    pub attempt: Attempt,
     /// Whether audit mode let it through.
     pub audit: bool,
     /// Why.
     pub reason: Reason,
+    /// The socket's cookie; 0 when there is none, and for calls.
+    pub cookie: u64,
+}
+
+/// A packet or a call that was judged: who, where to, and where in the kernel.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Attempt {
+    /// When, since boot (`CLOCK_MONOTONIC`).
+    pub time: Duration,
     /// Where it was judged.
     pub hook: Hook,
     /// Protocol number.
@@ -61,11 +76,9 @@ pub struct Event {
     pub source: Option<SocketAddr>,
     /// Where to; `None` when the packet could not be read that far.
     pub destination: Option<SocketAddr>,
-    /// The socket's cookie; 0 when there is none, and for calls.
-    pub cookie: u64,
     /// The server name that was asked for, any bytes; empty when none was read.
     pub server_name: Vec<u8>,
-    /// The rule that grants the address, where the denial is not about the address.
+    /// The rule that grants the address; `None` where a denial is about the address.
     pub rule: Option<RuleId>,
     /// The process in the initial pid namespace; `None` when it can not be told.
     pub pid: Option<u32>,
@@ -73,61 +86,14 @@ pub struct Event {
     pub comm: String,
     /// The cgroup's inode number.
     pub cgroup: u64,
-    /// Events of this reason on the same CPU that were suppressed before this one.
+    /// Denials of the same reason, or granted connections, on the same CPU that were suppressed before this one.
     pub suppressed: u32,
 }
 
-impl Event {
+impl Attempt {
     fn from_raw(raw: &abi::Event) -> Option<Self> {
-        Some(Self {
-            time: Duration::from_nanos(raw.time_ns),
-            audit: raw.audit != 0,
-            reason: raw.reason()?,
-            hook: Hook::from_code(raw.hook)?,
-            protocol: raw.protocol,
-            source: raw.source(),
-            destination: raw.destination(),
-            cookie: raw.cookie,
-            server_name: raw.server_name().to_vec(),
-            rule: rule(raw),
-            pid: pid(raw),
-            comm: comm(raw),
-            cgroup: raw.cgroup,
-            suppressed: raw.suppressed,
-        })
-    }
-}
-
-/// One granted connection: a call to `connect` where the address is enough, otherwise the session under a granted server
-/// name; of datagrams the first to a destination that a call named.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Granted {
-    /// When, since boot (`CLOCK_MONOTONIC`).
-    pub time: Duration,
-    /// Where it was judged.
-    pub hook: Hook,
-    /// Protocol number.
-    pub protocol: u8,
-    /// Where from; `None` before the socket is bound.
-    pub source: Option<SocketAddr>,
-    /// Where to.
-    pub destination: Option<SocketAddr>,
-    /// The server name of the session, any bytes; empty where none was asked for.
-    pub server_name: Vec<u8>,
-    /// The rule that grants the address.
-    pub rule: Option<RuleId>,
-    /// The process in the initial pid namespace; `None` when it can not be told.
-    pub pid: Option<u32>,
-    /// The name of the thread; empty when it can not be told.
-    pub comm: String,
-    /// The cgroup's inode number.
-    pub cgroup: u64,
-    /// Granted connections on the same CPU that were suppressed before this one.
-    pub suppressed: u32,
-}
-
-impl Granted {
-    fn from_raw(raw: &abi::Event) -> Option<Self> {
+        // Up to its NUL.
+        let comm = raw.comm.split(|byte| *byte == 0).next().unwrap_or_default();
         Some(Self {
             time: Duration::from_nanos(raw.time_ns),
             hook: Hook::from_code(raw.hook)?,
@@ -135,27 +101,13 @@ impl Granted {
             source: raw.source(),
             destination: raw.destination(),
             server_name: raw.server_name().to_vec(),
-            rule: rule(raw),
-            pid: pid(raw),
-            comm: comm(raw),
+            rule: (raw.rule != 0).then_some(RuleId(raw.rule)),
+            pid: (raw.pid != 0).then_some(raw.pid),
+            comm: String::from_utf8_lossy(comm).into_owned(),
             cgroup: raw.cgroup,
             suppressed: raw.suppressed,
         })
     }
-}
-
-fn rule(raw: &abi::Event) -> Option<RuleId> {
-    (raw.rule != 0).then_some(RuleId(raw.rule))
-}
-
-fn pid(raw: &abi::Event) -> Option<u32> {
-    (raw.pid != 0).then_some(raw.pid)
-}
-
-/// Up to its NUL.
-fn comm(raw: &abi::Event) -> String {
-    let name = raw.comm.split(|byte| *byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(name).into_owned()
 }
 
 /// The reader of the ring buffer. Needs a tokio runtime with I/O.

@@ -38,7 +38,7 @@ pub use counters::{Count, CounterReader, Counters, GrantedCount};
 pub use ender::{EndError, Ended, Ender, Victim};
 pub use enforcement::{Enforcement, Probe, RunTime, Settings};
 pub use error::KernelError;
-pub use events::{Event, Events, Granted, Told};
+pub use events::{Attempt, Event, Events, Told};
 pub use loaded::loaded;
 pub(crate) use object::{OBJECT, let_go_of_object};
 pub use pins::{Damage, LinkFound, MapsFound, Pins, Was};

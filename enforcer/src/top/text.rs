@@ -2,7 +2,7 @@
 
 use ratatui::text::Span;
 
-use crate::daemon::denial::printable;
+use crate::daemon::attempt::printable;
 
 /// No text of others is longer.
 const CHARS_MAX: usize = 255;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use enforcer::config::RuleId;
-use enforcer::kernel::{Granted, GrantedCount};
+use enforcer::kernel::{Attempt, GrantedCount};
 use enforcer_common::Reason::AddressNotGranted;
 use enforcer_common::abi::Hook::{Connect, Sendmsg};
 use enforcer_common::abi::{self, EVENT_BURST, RING_BYTES, RING_GRANTED_BYTES};
@@ -19,7 +19,7 @@ use crate::packets::{IPPROTO_IPV6, IPV6_RTHDR, routing_header};
 
 /// The one connection that was told, and nothing else was.
 #[track_caller]
-fn told_once(seen: &Seen, to: SocketAddr) -> &Granted {
+fn told_once(seen: &Seen, to: SocketAddr) -> &Attempt {
     seen.expect_silence("nothing is denied");
     let [granted] = seen.granted.as_slice() else {
         panic!("one connection, not {:?}", seen.granted);

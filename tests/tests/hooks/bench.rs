@@ -10,7 +10,7 @@ use std::pin::pin;
 use enforcer::config::{Existing, Mode, Quic, RuleId};
 use enforcer::endpoints::Condition;
 use enforcer::kernel::{
-    Count, Enforcement, Event, Events, Granted, GrantedCount, KernelError, Settings, Told,
+    Attempt, Count, Enforcement, Event, Events, GrantedCount, KernelError, Settings, Told,
 };
 use enforcer::policy::table::{Grant, Table};
 use enforcer_common::Reason;
@@ -63,7 +63,7 @@ pub(crate) struct Seen {
     pub(crate) frames: Vec<Frame>,
     pub(crate) events: Vec<Event>,
     pub(crate) counts: Vec<(Reason, Count)>,
-    pub(crate) granted: Vec<Granted>,
+    pub(crate) granted: Vec<Attempt>,
     pub(crate) granted_count: GrantedCount,
 }
 
@@ -239,10 +239,10 @@ impl Bench {
         let seen = self.see(lines);
         assert_eq!(seen.answer, Err(Errno::PERM), "{name}: {seen:?}");
         let event = seen.expect_denial(name, to, reason, hook);
-        assert_eq!(event.cgroup, self.cgroup_id(), "{name}");
+        assert_eq!(event.attempt.cgroup, self.cgroup_id(), "{name}");
         if hook != Hook::Egress {
-            assert_eq!(event.pid, Some(self.caller.pid()), "{name}");
-            assert_eq!(event.comm, "caller", "{name}");
+            assert_eq!(event.attempt.pid, Some(self.caller.pid()), "{name}");
+            assert_eq!(event.attempt.comm, "caller", "{name}");
         }
     }
 }
@@ -274,9 +274,13 @@ impl Seen {
         let [event] = self.events.as_slice() else {
             panic!("{name}: one event, not {:?}", self.events);
         };
-        assert_eq!((event.reason, event.hook), (reason, hook), "{name}: {event:?}");
+        assert_eq!(
+            (event.reason, event.attempt.hook),
+            (reason, hook),
+            "{name}: {event:?}"
+        );
         let canonical = SocketAddr::new(to.ip().to_canonical(), to.port());
-        assert_eq!(event.destination, Some(canonical), "{name}: {event:?}");
+        assert_eq!(event.attempt.destination, Some(canonical), "{name}: {event:?}");
         assert!(!event.audit, "{name}: {event:?}");
         event
     }

@@ -261,7 +261,7 @@ fn a_process_in_a_cgroup_below_is_judged() {
     let seen = bench.see(&lines);
     assert_eq!(seen.answer, Err(Errno::PERM));
     let event = seen.expect_denial("below", FOREIGN, AddressNotGranted, Connect);
-    assert_eq!(event.cgroup, fs::metadata(&below).unwrap().ino());
+    assert_eq!(event.attempt.cgroup, fs::metadata(&below).unwrap().ino());
     let lines = ["socket s inet stream 0", &format!("connect s {GRANTED}")];
     bench.passes("below", GRANTED, &lines);
 }

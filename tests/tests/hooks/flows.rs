@@ -32,10 +32,10 @@ fn sockets_from_before_the_programs_are_judged() {
         assert_eq!(seen.answer, Ok(3));
         assert_eq!(seen.arrived(to), 0, "{name}: {seen:?}");
         let event = seen.events.first().expect("the drop is told");
-        assert_eq!((event.reason, event.hook), (AddressNotGranted, Egress));
-        assert_eq!(event.destination, Some(to));
-        assert_eq!(event.pid, None, "who connected it was not seen");
-        assert_eq!(event.cgroup, bench.cgroup_id());
+        assert_eq!((event.reason, event.attempt.hook), (AddressNotGranted, Egress));
+        assert_eq!(event.attempt.destination, Some(to));
+        assert_eq!(event.attempt.pid, None, "who connected it was not seen");
+        assert_eq!(event.attempt.cgroup, bench.cgroup_id());
     }
     let seen = bench.see(&["send datagrams 0102"]);
     assert_eq!(seen.answer, Err(Errno::PERM));
@@ -66,10 +66,10 @@ fn a_flow_stops_when_its_address_is_granted_no_more() {
         let seen = bench.see(&[&format!("send {name} 010203")]);
         assert_eq!(seen.arrived(to), 0, "{seen:?}");
         let event = seen.events.first().expect("the drop is told");
-        assert_eq!((event.reason, event.hook), (AddressNotGranted, Egress));
-        assert_eq!(event.destination, Some(to));
-        assert_eq!(event.pid, Some(bench.caller.pid()));
-        assert_eq!(event.comm, "caller");
+        assert_eq!((event.reason, event.attempt.hook), (AddressNotGranted, Egress));
+        assert_eq!(event.attempt.destination, Some(to));
+        assert_eq!(event.attempt.pid, Some(bench.caller.pid()));
+        assert_eq!(event.attempt.comm, "caller");
     }
     assert_eq!(bench.must("exchange granted 100000"), 100_000);
 }

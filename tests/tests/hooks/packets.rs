@@ -46,7 +46,7 @@ fn a_routing_header_of_an_ordinary_user_is_dropped() {
     assert_eq!(seen.answer, Err(Errno::INPROGRESS), "{seen:?}");
     let event = seen.expect_denial("TCP", FOREIGN6, RoutingHeader, Egress);
     assert_eq!(
-        (event.pid, event.comm.as_str()),
+        (event.attempt.pid, event.attempt.comm.as_str()),
         (Some(bench.caller.pid()), "caller")
     );
     assert_eq!(seen.arrived(GRANTED6), 0);
@@ -167,9 +167,9 @@ fn forged_packets_get_the_verdict_of_their_vectors() {
                 let [event] = seen.events.as_slice() else {
                     panic!("{name}: {seen:?}");
                 };
-                assert_eq!((event.reason, event.hook), (reason, Egress), "{name}");
-                assert_eq!(event.cgroup, bench.cgroup_id(), "{name}");
-                assert_eq!(event.pid, None, "nobody connected the socket: {name}");
+                assert_eq!((event.reason, event.attempt.hook), (reason, Egress), "{name}");
+                assert_eq!(event.attempt.cgroup, bench.cgroup_id(), "{name}");
+                assert_eq!(event.attempt.pid, None, "nobody connected the socket: {name}");
                 assert_eq!(
                     seen.counts
                         .iter()

@@ -22,7 +22,7 @@ fn told_once(seen: &Seen, to: SocketAddr) -> &Event {
         panic!("one event, not {:?}", seen.events);
     };
     assert!(event.audit);
-    assert_eq!(event.destination, Some(to));
+    assert_eq!(event.attempt.destination, Some(to));
     let denied: u64 = seen.counts.iter().map(|(_, count)| count.denied).sum();
     assert_eq!(denied, 1, "{:?}", seen.counts);
     event
@@ -39,16 +39,16 @@ fn audit_tells_of_a_connection_once_in_each_policy() {
         });
         assert_eq!(seen.answer, Ok(1_000_000));
         let event = told_once(&seen, to);
-        assert_eq!((event.reason, event.hook), (AddressNotGranted, Connect));
-        assert_eq!(event.pid, Some(bench.caller.pid()));
+        assert_eq!((event.reason, event.attempt.hook), (AddressNotGranted, Connect));
+        assert_eq!(event.attempt.pid, Some(bench.caller.pid()));
 
         bench.enforcement().publish(&policy().unwrap(), AUDIT);
         let seen = bench.see(&["exchange s 1000000"]);
         assert_eq!(seen.answer, Ok(1_000_000));
         let event = told_once(&seen, to);
-        assert_eq!((event.reason, event.hook), (AddressNotGranted, Egress));
+        assert_eq!((event.reason, event.attempt.hook), (AddressNotGranted, Egress));
         assert_eq!(
-            event.pid,
+            event.attempt.pid,
             Some(bench.caller.pid()),
             "who connected it is still known"
         );
@@ -66,7 +66,7 @@ fn audit_tells_of_each_destination_of_a_datagram_socket_once() {
         assert_eq!(seen.answer, Ok(0), "none is refused");
         assert_eq!(seen.arrived(to), 100);
         let event = told_once(&seen, to);
-        assert_eq!((event.reason, event.hook), (QuicDenied, Sendmsg));
+        assert_eq!((event.reason, event.attempt.hook), (QuicDenied, Sendmsg));
     }
 }
 
@@ -80,7 +80,7 @@ fn audit_tells_once_of_a_connection_from_before_the_programs() {
     let seen = bench.see(&["exchange s 1000000"]);
     assert_eq!(seen.answer, Ok(1_000_000));
     let event = told_once(&seen, FOREIGN);
-    assert_eq!((event.hook, event.pid), (Egress, None));
+    assert_eq!((event.attempt.hook, event.attempt.pid), (Egress, None));
     bench.see(&["exchange s 1000"]).expect_silence("told already");
 }
 
@@ -103,7 +103,11 @@ fn of_ten_thousand_denials_none_is_lost() {
             "the limit limits"
         );
         // What events say was left out before them is never more than what was.
-        let told: u64 = seen.events.iter().map(|event| u64::from(event.suppressed)).sum();
+        let told: u64 = seen
+            .events
+            .iter()
+            .map(|event| u64::from(event.attempt.suppressed))
+            .sum();
         assert!(told <= bench.enforcement().counters().unwrap().suppressed());
     }
 }

@@ -60,7 +60,7 @@ fn what_would_have_been_denied_is_told_once_and_arrives() {
             let told = bench.told(session.cookie);
             assert_eq!(told.len(), 1, "{what}: once under the next policy: {told:?}");
             assert_eq!(told[0].reason, *reason, "{what}");
-            assert_eq!(told[0].server_name, name.as_bytes(), "{what}");
+            assert_eq!(told[0].attempt.server_name, name.as_bytes(), "{what}");
             bench.close(session);
         }
     }

@@ -44,7 +44,7 @@ fn bytes_in_the_syn_are_denied() {
                 assert!(bench.arrived(&session).is_empty(), "{what}");
             }
             assert_eq!(told[0].reason, PayloadInSyn, "{what}: {told:?}");
-            assert_eq!(told[0].rule, Some(rule(to)), "{what}: {told:?}");
+            assert_eq!(told[0].attempt.rule, Some(rule(to)), "{what}: {told:?}");
             bench.close(session);
         }
     }
@@ -120,7 +120,11 @@ fn payload_of_a_raw_socket_is_denied() {
             let [event] = told.as_slice() else {
                 panic!("{what}: one event, not {told:?}");
             };
-            assert_eq!((event.reason, event.rule), (reason, Some(rule(to))), "{what}");
+            assert_eq!(
+                (event.reason, event.attempt.rule),
+                (reason, Some(rule(to))),
+                "{what}"
+            );
         }
         bench.must(&format!("sendto raw {address} 0 {}", hex(&header)));
         assert!(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use enforcer::config::{Existing, Mode, Quic, RuleId};
 use enforcer::endpoints::{Condition, GrantedName, Scope, Scopes};
-use enforcer::kernel::{Enforcement, Event, Events, Granted, Settings, Told};
+use enforcer::kernel::{Attempt, Enforcement, Event, Events, Settings, Told};
 use enforcer::names::{DomainPattern, NameRule, ServerName};
 use enforcer::policy::table::{Grant, Table};
 use enforcer_common::Reason;
@@ -160,7 +160,7 @@ pub(crate) struct Bench {
     runtime: Runtime,
     frames: Vec<Frame>,
     told: Vec<Event>,
-    granted: Vec<Granted>,
+    granted: Vec<Attempt>,
     sockets: u32,
     is_attached: bool,
 }
@@ -355,7 +355,7 @@ impl Bench {
     }
 
     /// The sessions and connections that were granted since the last look.
-    pub(crate) fn granted(&mut self) -> Vec<Granted> {
+    pub(crate) fn granted(&mut self) -> Vec<Attempt> {
         self.drain();
         std::mem::take(&mut self.granted)
     }
@@ -477,23 +477,23 @@ impl Bench {
     #[track_caller]
     fn expect_event(&self, what: &str, session: &Session, event: &Event, reason: Reason, name: &[u8]) {
         assert_eq!(event.reason, reason, "{what}: {event:?}");
-        assert_eq!(event.hook, Hook::Egress, "{what}: {event:?}");
+        assert_eq!(event.attempt.hook, Hook::Egress, "{what}: {event:?}");
         assert!(
-            event.server_name == name,
+            event.attempt.server_name == name,
             "{what}: {:?} was asked for, not {:?}",
             String::from_utf8_lossy(name),
-            String::from_utf8_lossy(&event.server_name)
+            String::from_utf8_lossy(&event.attempt.server_name)
         );
         let rule = (reason != Reason::AddressNotGranted).then(|| rule(session.to));
-        assert_eq!(event.rule, rule, "{what}: {event:?}");
-        assert_eq!(event.destination, Some(session.to), "{what}: {event:?}");
-        let source = event.source.map(|source| source.port());
+        assert_eq!(event.attempt.rule, rule, "{what}: {event:?}");
+        assert_eq!(event.attempt.destination, Some(session.to), "{what}: {event:?}");
+        let source = event.attempt.source.map(|source| source.port());
         assert_eq!(source, Some(session.port), "{what}: {event:?}");
         if session.is_known {
-            assert_eq!(event.pid, Some(self.caller.pid()), "{what}: {event:?}");
-            assert_eq!(event.comm, "caller", "{what}: {event:?}");
+            assert_eq!(event.attempt.pid, Some(self.caller.pid()), "{what}: {event:?}");
+            assert_eq!(event.attempt.comm, "caller", "{what}: {event:?}");
         } else {
-            assert_eq!(event.pid, None, "{what}: {event:?}");
+            assert_eq!(event.attempt.pid, None, "{what}: {event:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
-use crate::daemon::denial::printable;
+use crate::daemon::attempt::printable;
 use crate::daemon::report::LeftOver;
 use crate::daemon::signals::Signals;
 use crate::kernel::Cgroup;

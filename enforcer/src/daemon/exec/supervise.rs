@@ -118,7 +118,7 @@ impl<'a> Supervisor<'a> {
             Ok(Told::Denied(event)) => {
                 // First of all: its client waits.
                 self.ending.take(&event);
-                self.tally.add(Denial::new(event, &self.history));
+                self.tally.add(Denial::new(&event, &self.history));
             }
             Err(error) => {
                 print_warning(format_args!(

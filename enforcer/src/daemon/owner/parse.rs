@@ -4,7 +4,7 @@
 //! (`systemd` and `cgroupfs`), and of the kubelet (pkg/kubelet/cm/cgroup_manager_linux.go).
 
 use crate::control::model::{Container, Owner};
-use crate::daemon::denial::printable;
+use crate::daemon::attempt::printable;
 
 /// An id of a container has so many hexadecimal digits.
 const ID_DIGITS: usize = 64;

@@ -8,7 +8,8 @@ use enforcer_common::Reason;
 
 use super::Listed;
 use crate::config::RuleId;
-use crate::daemon::denial::{Denial, Protocol};
+use crate::daemon::attempt::Protocol;
+use crate::daemon::denial::Denial;
 use crate::daemon::names::KnownAs;
 
 /// Most groups that are kept; denials of further ones are only counted.
@@ -46,11 +47,12 @@ pub struct Group {
 impl Tally {
     /// Takes in one denial.
     pub fn add(&mut self, denial: Denial) {
+        let attempt = denial.attempt;
         let key = Key {
-            process: denial.process,
-            protocol: denial.protocol,
-            destination: denial.destination,
-            server_name: denial.server_name,
+            process: attempt.process,
+            protocol: attempt.protocol,
+            destination: attempt.destination,
+            server_name: attempt.server_name,
             reason: denial.reason,
         };
         if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&key) {
@@ -62,17 +64,17 @@ impl Tally {
             pids: BTreeSet::new(),
             known_as: None,
             rule: None,
-            first: denial.time,
-            last: denial.time,
+            first: attempt.time,
+            last: attempt.time,
         });
         group.count += 1;
         if group.pids.len() < PIDS_MAX {
-            group.pids.extend(denial.pid);
+            group.pids.extend(attempt.pid);
         }
-        group.known_as = denial.known_as.or(group.known_as.take());
+        group.known_as = attempt.known_as.or(group.known_as.take());
         group.rule = denial.rule.or(group.rule);
-        group.first = group.first.min(denial.time);
-        group.last = group.last.max(denial.time);
+        group.first = group.first.min(attempt.time);
+        group.last = group.last.max(attempt.time);
     }
 
     /// How many denials were taken in.

@@ -1,26 +1,29 @@
 use enforcer_common::Reason;
 
 use super::*;
-use crate::daemon::denial::{Denial, Protocol};
+use crate::daemon::attempt::{Attempt, Protocol};
+use crate::daemon::denial::Denial;
 use crate::daemon::names::KnownAs;
 use crate::names::ServerName;
 use enforcer_common::abi::Hook;
 
 fn denial(process: &str, pid: u32, destination: &str, reason: Reason, time_ms: u64) -> Denial {
     Denial {
-        time: Duration::from_millis(time_ms),
+        attempt: Attempt {
+            time: Duration::from_millis(time_ms),
+            hook: Hook::Connect,
+            protocol: Protocol(if reason == Reason::QuicDenied { 17 } else { 6 }),
+            source: None,
+            destination: Some(destination.parse().unwrap()),
+            known_as: None,
+            server_name: None,
+            pid: Some(pid),
+            process: process.into(),
+            cgroup: 1,
+        },
         audit: false,
         reason,
-        hook: Hook::Connect,
-        protocol: Protocol(if reason == Reason::QuicDenied { 17 } else { 6 }),
-        source: None,
-        destination: Some(destination.parse().unwrap()),
-        known_as: None,
-        server_name: None,
         rule: None,
-        pid: Some(pid),
-        process: process.into(),
-        cgroup: 1,
     }
 }
 
@@ -52,13 +55,11 @@ fn report(mode: &'static str, tally: &Tally, counts: &[(Reason, u64, u64)]) -> R
 
 fn example() -> Tally {
     let mut tally = Tally::default();
-    let named = Denial {
-        known_as: Some(KnownAs {
-            name: ServerName::parse("contoso.azurecr.io").unwrap(),
-            refused: Some("private (RFC 1918)"),
-        }),
-        ..denial("docker", 20, "10.0.0.9:443", Reason::AddressNotGranted, 1400)
-    };
+    let mut named = denial("docker", 20, "10.0.0.9:443", Reason::AddressNotGranted, 1400);
+    named.attempt.known_as = Some(KnownAs {
+        name: ServerName::parse("contoso.azurecr.io").unwrap(),
+        refused: Some("private (RFC 1918)"),
+    });
     tally.add(denial(
         "curl",
         7,

@@ -18,6 +18,7 @@ use crate::control::server::Server;
 use crate::control::usage::Use;
 use crate::control::view::{Board, Findings, Metered, Order, Orders, Refusal, View};
 use crate::control::{self, VERSION};
+use crate::daemon::attempt::Attempt;
 use crate::daemon::denial::Denial;
 use crate::daemon::granted::Granted;
 use crate::daemon::names::History;
@@ -134,23 +135,20 @@ impl Control {
         } else {
             &mut told.denied
         }) += 1;
-        let moment = Moment::now().back_to(denial.time);
-        let event = Event {
-            rule_at,
-            ..event(denial, owner.clone(), moment)
-        };
+        let moment = Moment::now().back_to(denial.attempt.time);
+        let event = denied_event(denial, rule_at, owner.clone(), moment);
         self.board.history.push(moment, event);
     }
 
     /// Keeps a granted connection for those who ask, and what it was for.
     pub(super) fn note_granted(&self, granted: &Granted, owner: &Owner) {
-        let moment = Moment::now().back_to(granted.time);
+        let moment = Moment::now().back_to(granted.attempt.time);
         let event = granted_event(granted, owner.clone(), moment);
         self.board.usage.note(Use {
             name: granted.name(),
             rule_at: granted.rule_at.as_deref(),
             time: &event.time,
-            by: &by(&granted.process, owner),
+            by: &by(&granted.attempt.process, owner),
         });
         self.board.history.push(moment, event);
     }
@@ -430,12 +428,9 @@ fn hooks(findings: &Findings, is_pinned: bool) -> Vec<Hook> {
         .collect()
 }
 
-/// A denial as a document. What a process chose itself can not write into a terminal.
-fn event(denial: &Denial, owner: Owner, moment: Moment) -> Event {
-    let known = denial.known_as.as_ref();
+/// A denial as a document.
+fn denied_event(denial: &Denial, rule_at: Option<String>, owner: Owner, moment: Moment) -> Event {
     Event {
-        number: 0,
-        time: moment.text(),
         verdict: if denial.audit {
             Verdict::Audit
         } else {
@@ -443,43 +438,42 @@ fn event(denial: &Denial, owner: Owner, moment: Moment) -> Event {
         },
         reason: Some(denial.reason.name().into()),
         explanation: Some(denial.reason.explain().into()),
-        hook: denial.hook.name().into(),
-        protocol: denial.protocol.to_string(),
-        source: denial.source,
-        destination: denial.destination,
-        name: known.map(|known| known.name.to_string()),
-        refused: known.and_then(|known| known.refused).map(str::to_owned),
-        server_name: denial.server_name.clone(),
         rule: denial.rule.map(|rule| rule.0),
-        rule_at: None,
-        pid: denial.pid,
-        process: denial.process.clone(),
-        cgroup_id: denial.cgroup,
-        owner,
+        rule_at,
+        ..event(&denial.attempt, owner, moment)
     }
 }
 
 /// A granted connection as a document.
 fn granted_event(granted: &Granted, owner: Owner, moment: Moment) -> Event {
-    let known = granted.known_as.as_ref();
+    Event {
+        rule: granted.rule,
+        rule_at: granted.rule_at.clone(),
+        ..event(&granted.attempt, owner, moment)
+    }
+}
+
+/// What was granted, by whatever rule, as a document. What a process chose itself can not write into a terminal.
+fn event(attempt: &Attempt, owner: Owner, moment: Moment) -> Event {
+    let known = attempt.known_as.as_ref();
     Event {
         number: 0,
         time: moment.text(),
         verdict: Verdict::Allowed,
         reason: None,
         explanation: None,
-        hook: granted.hook.name().into(),
-        protocol: granted.protocol.to_string(),
-        source: granted.source,
-        destination: granted.destination,
+        hook: attempt.hook.name().into(),
+        protocol: attempt.protocol.to_string(),
+        source: attempt.source,
+        destination: attempt.destination,
         name: known.map(|known| known.name.to_string()),
         refused: known.and_then(|known| known.refused).map(str::to_owned),
-        server_name: granted.server_name.clone(),
-        rule: granted.rule,
-        rule_at: granted.rule_at.clone(),
-        pid: granted.pid,
-        process: granted.process.clone(),
-        cgroup_id: granted.cgroup,
+        server_name: attempt.server_name.clone(),
+        rule: None,
+        rule_at: None,
+        pid: attempt.pid,
+        process: attempt.process.clone(),
+        cgroup_id: attempt.cgroup,
         owner,
     }
 }
