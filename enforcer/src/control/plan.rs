@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::VERSION;
 use super::model::{ConfigProblem, PlanReport};
 use super::view::View;
-use crate::config::Severity;
 use crate::daemon::policy::{Policy, Told};
 use crate::daemon::run::changes;
 use crate::resolve::{Question, Snapshot, resolve_once};
@@ -88,18 +87,15 @@ pub fn report(view: &View, loaded: Loaded, answers: anyhow::Result<Snapshot>) ->
     report
 }
 
-fn problem(told: &Told) -> ConfigProblem {
+/// A problem of a file as a document.
+pub(crate) fn problem(told: &Told) -> ConfigProblem {
     let problem = &told.0;
     let place = problem.span.place();
     ConfigProblem {
         file: place.file,
         line: place.line,
         column: place.column,
-        severity: match problem.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        }
-        .to_owned(),
+        severity: problem.severity.as_str().to_owned(),
         message: problem.message.clone(),
         hint: problem.hint.clone(),
     }

@@ -1,5 +1,7 @@
 //! The run loop's side of the control socket: what it publishes, and the orders that it follows.
 
+mod documents;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,23 +10,23 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tracing::error;
 
+use self::documents::{by, denied_event, granted_event, hooks, outcome, refusal_words, refused};
 use super::Daemon;
 use super::changes;
 use super::usage::Keeper;
+use crate::control;
 use crate::control::access::group_id;
 use crate::control::history::{ENTRIES_MAX, GRANTED_ENTRIES_MAX, Moment};
-use crate::control::model::{ConfigProblem, Event, Hook, Outcome, Owner, ReloadOutcome, Verdict};
+use crate::control::model::{Outcome, Owner, ReloadOutcome};
 use crate::control::server::Server;
 use crate::control::usage::Use;
 use crate::control::view::{Board, Findings, Metered, Order, Orders, Refusal, View};
-use crate::control::{self, VERSION};
-use crate::daemon::attempt::Attempt;
 use crate::daemon::denial::Denial;
 use crate::daemon::granted::Granted;
 use crate::daemon::names::History;
 use crate::daemon::owner::Owners;
 use crate::daemon::policy::{Policy, Told};
-use crate::kernel::{Counters, Damage, Events, pins};
+use crate::kernel::{Counters, Events, pins};
 use crate::resolve::Snapshot;
 use crate::state::{Folders, Instance};
 
@@ -366,133 +368,6 @@ impl Daemon {
         for reply in self.control.waiting.drain(..) {
             let _told = reply.send(outcome.clone());
         }
-    }
-}
-
-fn outcome(generation: u64, problems: &[Told]) -> ReloadOutcome {
-    ReloadOutcome {
-        version: VERSION,
-        outcome: Outcome::Refused,
-        generation,
-        causes: Vec::new(),
-        problems: problems.iter().map(problem).collect(),
-        changes: Vec::new(),
-        omitted: 0,
-    }
-}
-
-fn refused(generation: u64, failed: &anyhow::Error, problems: &[Told]) -> ReloadOutcome {
-    ReloadOutcome {
-        causes: failed.chain().map(ToString::to_string).collect(),
-        ..outcome(generation, problems)
-    }
-}
-
-/// Why a reload was refused, in one sentence.
-fn refusal_words(failed: &anyhow::Error, problems: &[Told]) -> String {
-    let is_error = |told: &&Told| told.0.severity == crate::config::Severity::Error;
-    match problems.iter().find(is_error) {
-        Some(first) => first.to_string(),
-        None => format!("{failed:#}"),
-    }
-}
-
-fn problem(told: &Told) -> ConfigProblem {
-    let problem = &told.0;
-    let place = problem.span.place();
-    ConfigProblem {
-        file: place.file,
-        line: place.line,
-        column: place.column,
-        severity: problem.severity.as_str().to_owned(),
-        message: problem.message.clone(),
-        hint: problem.hint.clone(),
-    }
-}
-
-fn hooks(findings: &Findings, is_pinned: bool) -> Vec<Hook> {
-    let damages = &findings.damages;
-    pins::hook_names()
-        .into_iter()
-        .map(|name| {
-            let judges = |damage: &Damage| match damage {
-                Damage::Detached(hook) | Damage::OtherProgram(hook) => *hook != name,
-                Damage::Pin(_) => true,
-            };
-            Hook {
-                name: name.to_owned(),
-                attached: !findings.is_gone && damages.iter().all(judges),
-                pinned: is_pinned && !damages.contains(&Damage::Pin(name)),
-            }
-        })
-        .collect()
-}
-
-/// A denial as a document.
-fn denied_event(denial: &Denial, rule_at: Option<String>, owner: Owner, moment: Moment) -> Event {
-    Event {
-        verdict: if denial.audit {
-            Verdict::Audit
-        } else {
-            Verdict::Denied
-        },
-        reason: Some(denial.reason.name().into()),
-        explanation: Some(denial.reason.explain().into()),
-        rule: denial.rule.map(|rule| rule.0),
-        rule_at,
-        ..event(&denial.attempt, owner, moment)
-    }
-}
-
-/// A granted connection as a document.
-fn granted_event(granted: &Granted, owner: Owner, moment: Moment) -> Event {
-    Event {
-        rule: granted.rule,
-        rule_at: granted.rule_at.clone(),
-        ..event(&granted.attempt, owner, moment)
-    }
-}
-
-/// What was granted, by whatever rule, as a document. What a process chose itself can not write into a terminal.
-fn event(attempt: &Attempt, owner: Owner, moment: Moment) -> Event {
-    let known = attempt.known_as.as_ref();
-    Event {
-        number: 0,
-        time: moment.text(),
-        verdict: Verdict::Allowed,
-        reason: None,
-        explanation: None,
-        hook: attempt.hook.name().into(),
-        protocol: attempt.protocol.to_string(),
-        source: attempt.source,
-        destination: attempt.destination,
-        name: known.map(|known| known.name.to_string()),
-        refused: known.and_then(|known| known.refused).map(str::to_owned),
-        server_name: attempt.server_name.clone(),
-        rule: None,
-        rule_at: None,
-        pid: attempt.pid,
-        process: attempt.process.clone(),
-        cgroup_id: attempt.cgroup,
-        owner,
-    }
-}
-
-/// `skopeo (docker 4f1c9dd3a0b8)`, `curl (cron.service)`.
-fn by(process: &str, owner: &Owner) -> String {
-    const ID_CHARS: usize = 12;
-    let process = if process.is_empty() {
-        "an unknown process"
-    } else {
-        process
-    };
-    match (&owner.container, &owner.unit) {
-        (Some(container), _) => {
-            let id: String = container.id.chars().take(ID_CHARS).collect();
-            format!("{process} ({} {id})", container.runtime)
-        }
-        (None, Some(unit)) => format!("{process} ({unit})"),
-        (None, None) => process.to_owned(),
     }
 }
 
