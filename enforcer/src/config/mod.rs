@@ -35,6 +35,8 @@ mod tag_file;
 mod upstream;
 
 #[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
 mod tests;
 
 pub use duration::parse_duration;

@@ -1,35 +1,13 @@
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Files, Severity, parse};
+use crate::config::samples;
 use crate::endpoints::{Target, expand};
 
-struct NoFiles;
-
-impl Files for NoFiles {
-    fn read(&self, _path: &Path, _bytes_max: u64) -> Result<Arc<str>, String> {
-        Err("there is none".into())
-    }
-}
-
 fn parsed(text: &str) -> Config {
-    let parsed = parse(Path::new("learned.toml"), text, &NoFiles);
-    let problems: Vec<_> = parsed
-        .problems
-        .iter()
-        .map(|problem| problem.render(false))
-        .collect();
-    assert_eq!(
-        parsed.count(Severity::Error),
-        0,
-        "{text}\n{}",
-        problems.join("\n")
-    );
-    parsed.config.unwrap()
+    samples::parsed("learned.toml", text)
 }
 
 fn granted(text: &str) -> BTreeSet<String> {

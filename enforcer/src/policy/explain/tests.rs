@@ -1,23 +1,14 @@
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Files, Severity, parse};
+use crate::config::samples::parsed;
 use crate::endpoints;
 use crate::resolve::{FamilyState, KnownAddress, LastGood, RefusedAddress, Standing};
 use crate::special;
-
-struct NoFiles;
-
-impl Files for NoFiles {
-    fn read(&self, _path: &Path, _bytes_max: u64) -> Result<Arc<str>, String> {
-        Err("there is none".into())
-    }
-}
 
 /// A policy with answers, as a daemon would hold it.
 struct World {
@@ -71,19 +62,7 @@ fn answer_of(name: &ServerName, now: Instant) -> NameSnapshot {
 
 impl World {
     fn new(text: &str) -> Self {
-        let parsed = parse(Path::new("test.toml"), text, &NoFiles);
-        let problems: Vec<_> = parsed
-            .problems
-            .iter()
-            .map(|problem| problem.render(false))
-            .collect();
-        assert_eq!(
-            parsed.count(Severity::Error),
-            0,
-            "{text}\n{}",
-            problems.join("\n")
-        );
-        let config = parsed.config.unwrap();
+        let config = parsed("test.toml", text);
         let endpoints = endpoints::expand(&config);
         let names = endpoints::granted_names(&config, &endpoints);
         let now = Instant::now();
