@@ -175,3 +175,28 @@ fn a_reader_that_has_gone_and_a_full_disk_are_borne() {
     }
     daemon.kill();
 }
+
+/// As in `| head -1`: nothing may have to be written any more that would tell.
+#[test]
+fn who_follows_ends_with_his_reader() {
+    let host = Operated::new("observe");
+    host.policy(world::CONTOSO_POLICY);
+    let mut daemon = host.start();
+    host.denied_from("a.service", world::BARE_ADDRESSES[0]);
+    for form in ["json", "text"] {
+        let mut command = host.asking(&["observe", "-f", "-o", form]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert!(line.contains("address-not-granted"), "{line}");
+        let mut ended = None;
+        wait_until("it ends", || {
+            ended = child.try_wait().unwrap();
+            ended.is_some()
+        });
+        assert_eq!(ended.and_then(|status| status.code()), Some(0));
+    }
+    daemon.kill();
+}

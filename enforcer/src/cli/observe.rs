@@ -3,11 +3,14 @@
 mod line;
 
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::io::Interest;
+use tokio::net::unix::pipe::Sender;
 
 use self::line::Columns;
 use super::message::{Failure, Output, tell};
@@ -77,7 +80,10 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         let entries = begin(&client, &query).await;
         let entries = entries.map_err(|error| service::failure(instance, error))?;
         if query.follow {
-            follow(&client, query, entries, &mut printer).await
+            tokio::select! {
+                followed = follow(&client, query, entries, &mut printer) => followed,
+                () = nobody_reads() => Ok(()),
+            }
         } else {
             show(entries, &mut printer, &mut None)
                 .await?
@@ -184,6 +190,26 @@ async fn show_followed(
         )),
     }
     shown.await
+}
+
+/// Comes to an end when the reader of stdout has gone, as in `| head`: nothing may have to be written for long, and whoever
+/// waits for this command would wait for that. Never where there is no reader, as of a file.
+async fn nobody_reads() {
+    let reader = || -> std::io::Result<Sender> {
+        let out = std::io::stdout().as_fd().try_clone_to_owned()?;
+        // Also for what is no pipe: nothing is written here.
+        Sender::from_owned_fd_unchecked(out)
+    };
+    let Ok(reader) = reader() else {
+        return std::future::pending().await;
+    };
+    loop {
+        match reader.ready(Interest::ERROR).await {
+            Ok(ready) if ready.is_error() || ready.is_write_closed() => return,
+            Ok(_) => tokio::time::sleep(RETRY).await,
+            Err(_) => return std::future::pending().await,
+        }
+    }
 }
 
 /// Whether what keeps from following may be over in a while.
