@@ -1,6 +1,6 @@
 //! `enforcer learn`: a configuration from what was observed, and whether blob storage can be done without.
 
-use std::io::Read as _;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -150,12 +150,16 @@ fn of_file(file: &Path, arguments: &Arguments) -> anyhow::Result<(Observations, 
 
 fn read_limited(file: &Path) -> std::io::Result<String> {
     let mut bytes = Vec::new();
-    if file == Path::new("-") {
-        std::io::stdin().lock().take(BYTES_MAX).read_to_end(&mut bytes)?;
+    let source: Box<dyn Read> = if file == Path::new("-") {
+        Box::new(std::io::stdin().lock())
     } else {
-        std::fs::File::open(file)?
-            .take(BYTES_MAX)
-            .read_to_end(&mut bytes)?;
+        Box::new(std::fs::File::open(file)?)
+    };
+    source.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        // What was learned from a part of it would look as if it were all.
+        let message = format!("it has more than {} MiB", BYTES_MAX >> 20);
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, message));
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
