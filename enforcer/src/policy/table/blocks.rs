@@ -4,6 +4,7 @@
 //! what an exchange costs.
 
 mod layout;
+mod own;
 mod pending;
 mod pieces;
 mod plain;
@@ -17,6 +18,7 @@ use super::family::{Family, Number as _};
 use super::holdings::Holdings;
 use super::runs::{Content, NoRoom, Runs};
 use super::wide::{Node, Wide};
+use own::Own;
 
 pub(super) use pending::Pending;
 pub(super) use pieces::Pieces;
@@ -25,14 +27,14 @@ pub(super) use pieces::Pieces;
 #[derive(Debug)]
 pub(super) struct Blocks<F: Family> {
     wide: Wide,
-    pieces: Runs<F::Piece>,
+    pieces: Own<F>,
     intervals: Runs<F::Interval>,
     capacity: u32,
     chunk: u32,
 }
 
 /// Where the new content of some blocks goes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Places {
     pieces: Vec<u32>,
     intervals: Vec<u32>,
@@ -43,7 +45,7 @@ impl<F: Family> Blocks<F> {
     pub(super) fn empty(capacity: u32, chunk: u32) -> Self {
         Self {
             wide: Wide::default(),
-            pieces: Runs::empty(u32::MAX, u32::MAX),
+            pieces: Own::sorted(Vec::new()),
             intervals: Runs::empty(capacity, chunk),
             capacity,
             chunk,
@@ -60,7 +62,7 @@ impl<F: Family> Blocks<F> {
 
     /// Whether nothing was ever granted.
     pub(super) fn is_empty(&self) -> bool {
-        self.wide.is_empty() && self.pieces.items().is_empty()
+        self.wide.is_empty() && self.pieces.is_empty()
     }
 
     /// Exchanges prefixes that cover whole blocks, all or nothing.
@@ -85,21 +87,29 @@ impl<F: Family> Blocks<F> {
 
     /// Finds a place for everything; on an error [`Self::forget_places`] must follow.
     pub(super) fn place(&mut self, pending: &Pending<F>) -> Result<Places, NoRoom> {
+        if pending.is_empty() {
+            return Ok(Places::default());
+        }
         Ok(Places {
-            pieces: self.pieces.place(pending.pieces())?,
+            pieces: self.pieces.runs().place(pending.pieces())?,
             intervals: self.intervals.place(pending.intervals())?,
         })
     }
 
     /// Takes [`Self::place`] back.
     pub(super) fn forget_places(&mut self) {
-        self.pieces.forget_places();
+        if let Some(pieces) = self.pieces.known_runs() {
+            pieces.forget_places();
+        }
         self.intervals.forget_places();
     }
 
     /// Puts the new content of blocks where [`Self::place`] has found room for it.
     pub(super) fn put(&mut self, pending: &Pending<F>, places: &Places) {
-        self.pieces.put(pending.pieces(), &places.pieces);
+        if pending.is_empty() {
+            return;
+        }
+        self.pieces.runs().put(pending.pieces(), &places.pieces);
         self.intervals.put(pending.intervals(), &places.intervals);
     }
 

@@ -97,7 +97,7 @@ impl Family for V4 {
     #[expect(clippy::cast_possible_truncation, reason = "32 bits are left")]
     fn span(piece: u64) -> (u32, u32) {
         let first = (piece >> 32) as u32;
-        let host = (1_u64 << 32_u8.saturating_sub(length_v4(piece))) - 1;
+        let host = u64::from(u32::MAX).wrapping_shr(length_v4(piece).into());
         (first, first | host as u32)
     }
 

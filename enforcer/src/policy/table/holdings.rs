@@ -161,6 +161,12 @@ impl Holdings {
         Ok(joined)
     }
 
+    /// The word in the kernel's layout, of what came into the table.
+    #[inline]
+    pub(super) fn known_word(&self, number: HeldId) -> Option<GrantWord> {
+        self.words[number.0 as usize]
+    }
+
     /// The word in the kernel's layout. Of conditions beyond [`Self::check`] it is not the right one.
     #[inline]
     pub(super) fn word(&mut self, number: HeldId) -> GrantWord {

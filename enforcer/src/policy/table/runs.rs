@@ -38,6 +38,10 @@ impl Entries {
         Self(vec![Index::default(); BLOCKS as usize])
     }
 
+    fn whole(&mut self) -> &mut [Index; BLOCKS as usize] {
+        self.0.first_chunk_mut().expect("there is one for each block")
+    }
+
     /// The run of a block is there.
     #[inline]
     pub(super) fn put(&mut self, block: u32, first: u32, count: u32) {
@@ -53,6 +57,54 @@ pub(super) struct Open {
     next: u32,
 }
 
+/// Room behind a run that is open, within one chunk.
+#[derive(Debug)]
+pub(super) struct Stretch<'a, T> {
+    index: &'a mut [Index; BLOCKS as usize],
+    /// The last item of the run, and the room.
+    items: &'a mut [T],
+    /// Where these begin among all.
+    start: u32,
+    /// Where the run begins.
+    first: u32,
+    /// Behind its last item.
+    next: u32,
+}
+
+impl<T> Stretch<'_, T> {
+    /// For how many items it is.
+    pub(super) fn room(&self) -> usize {
+        self.items.len() - 1
+    }
+
+    /// Puts one more item behind the run, or where that does not `go_on`, begins another one with it. It is the run of
+    /// `block`, which holds it at once.
+    #[inline]
+    pub(super) fn push(&mut self, goes_on: bool, block: u32, item: T) {
+        self.first = if goes_on { self.first } else { self.next };
+        self.items[(self.next - self.start) as usize] = item;
+        self.next += 1;
+        self.index[block as usize] = Index {
+            first: self.first,
+            count: self.next - self.first,
+        };
+    }
+
+    /// Puts another item in the place of the last one.
+    #[inline]
+    pub(super) fn replace_last(&mut self, item: T) {
+        self.items[(self.next - self.start) as usize - 1] = item;
+    }
+
+    /// The run as it is now.
+    pub(super) fn end(self) -> Open {
+        Open {
+            first: self.first,
+            next: self.next,
+        }
+    }
+}
+
 /// Runs that are put behind each other, ascending by their blocks.
 #[derive(Debug)]
 pub(super) struct Appending<T> {
@@ -66,33 +118,6 @@ pub(super) struct Appending<T> {
 }
 
 impl<T: Copy + Default> Appending<T> {
-    /// Runs that lie behind each other in `items` already, as [`Self::is_at`] tells of each.
-    pub(super) fn of(items: Vec<T>) -> Self {
-        Self {
-            entries: Entries::new(),
-            items,
-            chunk: u32::MAX as usize,
-            border: u32::MAX as usize,
-            gaps: Vec::new(),
-        }
-    }
-
-    /// The run of a block is there.
-    #[inline]
-    pub(super) fn is_at(&mut self, block: u32, first: usize, count: usize) {
-        self.entries.put(block, narrow(first), narrow(count));
-    }
-
-    /// All items of runs.
-    pub(super) fn items(&self) -> &[T] {
-        &self.items
-    }
-
-    /// The same, and where it is noted which blocks they are of.
-    pub(super) fn parts(&mut self) -> (&[T], &mut Entries) {
-        (&self.items, &mut self.entries)
-    }
-
     /// Runs that do not cross a multiple of `chunk`; about `count` elements.
     pub(super) fn new(chunk: u32, count: usize) -> Self {
         Self {
@@ -112,49 +137,54 @@ impl<T: Copy + Default> Appending<T> {
         };
     }
 
-    /// Begins a run of which it is not known yet how long it is.
-    pub(super) fn begin(&self) -> Open {
-        let first = narrow(self.items.len());
-        Open { first, next: first }
-    }
-
-    /// Puts one more item behind the run `open`, or where that does not `go_on`, begins another one with it. It is the run
-    /// of `block`, which holds it at once.
-    #[inline]
-    pub(super) fn push(&mut self, open: Open, goes_on: bool, block: u32, item: T) -> Open {
-        let mut open = Open {
-            first: if goes_on { open.first } else { open.next },
-            ..open
-        };
-        if open.next as usize == self.border {
-            open = self.cross(open);
+    /// Begins the run of a block with an item, of which it is not known yet how long it is.
+    pub(super) fn begin(&mut self, block: u32, item: T) -> Open {
+        self.run(block, std::iter::once(item));
+        let next = self.items.len();
+        Open {
+            first: narrow(next - 1),
+            next: narrow(next),
         }
-        self.items.push(item);
-        open.next += 1;
-        self.entries.put(block, open.first, open.next - open.first);
-        open
     }
 
-    /// Goes on in the next chunk with a run that has come to the end of its own.
+    /// Room for more items behind the run `open` of `block`: at most `most`, at least one. Where it is at the border of its
+    /// chunk and `goes_on`, it goes over to the next one as a whole.
+    pub(super) fn stretch(&mut self, open: Open, block: u32, goes_on: bool, most: usize) -> Stretch<'_, T> {
+        let mut open = open;
+        if open.next as usize == self.border {
+            open = self.cross(open, block, goes_on);
+        }
+        let next = open.next as usize;
+        let end = next + most.min(self.border - next);
+        self.items.resize(end, T::default());
+        Stretch {
+            index: self.entries.whole(),
+            // The last item of the run is there as well: it may become longer.
+            items: &mut self.items[next - 1..],
+            start: open.next - 1,
+            first: open.first,
+            next: open.next,
+        }
+    }
+
+    /// Leaves the rest of a stretch that has ended.
+    pub(super) fn truncate(&mut self, open: Open) {
+        self.items.truncate(open.next as usize);
+    }
+
+    /// Goes on in the next chunk, with the run that has come to the end of its own, or behind it.
     #[cold]
-    fn cross(&mut self, open: Open) -> Open {
+    fn cross(&mut self, open: Open, block: u32, goes_on: bool) -> Open {
         let (first, border) = (open.first as usize, self.border);
         self.border = border.saturating_add(self.chunk);
-        if first < border {
+        if goes_on {
             self.gaps.push((first, border - first));
             self.items.extend_from_within(first..border);
+            self.entries.put(block, open.next, open.next - open.first);
         }
         Open {
-            first: narrow(border),
+            first: if goes_on { open.next } else { open.first },
             next: narrow(self.items.len()),
-        }
-    }
-
-    /// Puts another item in the place of the last one of the run that is open.
-    #[inline]
-    pub(super) fn replace_last(&mut self, item: T) {
-        if let Some(last) = self.items.last_mut() {
-            *last = item;
         }
     }
 
@@ -224,6 +254,26 @@ impl<T: Copy + Default> Appending<T> {
 }
 
 impl<T: Copy + Default> Runs<T> {
+    /// Of `items` that lie behind each other by their blocks, ascending, in an array of any length.
+    pub(super) fn of_sorted(items: Vec<T>, block: impl Fn(&T) -> u32) -> Self {
+        let mut entries = Entries::new();
+        let (mut first, mut before) = (0, None);
+        for (at, item) in (0..).zip(&items) {
+            let block = block(item);
+            // As in `blocks::layout::plain`: no branch, and an entry each time.
+            first = if before == Some(block) { first } else { at };
+            before = Some(block);
+            entries.put(block, first, at + 1 - first);
+        }
+        Self {
+            index: entries.0,
+            room: Room::behind(narrow(items.len()), u32::MAX, u32::MAX),
+            items,
+            capacity: u32::MAX,
+            chunk: u32::MAX,
+        }
+    }
+
     /// Without any.
     pub(super) fn empty(capacity: u32, chunk: u32) -> Self {
         Self {

@@ -7,6 +7,7 @@ use super::super::family::Family;
 use super::super::holdings::Holdings;
 use super::super::runs::Appending;
 use super::super::wide::Wide;
+use super::own::Own;
 use super::plain::{Plain, Step};
 use super::worked::Worked;
 use super::{Blocks, Pending, Pieces};
@@ -43,21 +44,20 @@ impl<F: Family> Blocks<F> {
                 intervals.whole(block, holdings.word(*held));
             }
         }
-        let mut by_block = Appending::of(pieces);
         let mut worked = Worked::<F>::new();
         let mut run = Vec::new();
         let mut start = 0;
         loop {
             if around.is_empty() {
-                start = plain::<F>(start, &mut by_block, &mut intervals, holdings);
+                start = plain::<F>(start, &pieces, &mut intervals, holdings);
             }
-            let Some(piece) = by_block.items().get(start) else {
+            let Some(piece) = pieces.get(start) else {
                 break;
             };
             let block = F::block(*piece);
-            let behind = by_block.items()[start..].iter();
+            let behind = pieces[start..].iter();
             let count = behind.take_while(|piece| F::block(**piece) == block).count();
-            let own = &by_block.items()[start..start + count];
+            let own = &pieces[start..start + count];
             run.clear();
             let whole = match around.get(block as usize) {
                 // It is known not to be plain.
@@ -68,7 +68,6 @@ impl<F: Family> Blocks<F> {
                 Some(grant) => intervals.whole(block, grant),
                 None => intervals.run(block, run.iter().copied()),
             }
-            by_block.is_at(block, start, count);
             start += count;
         }
         let intervals = intervals
@@ -78,12 +77,9 @@ impl<F: Family> Blocks<F> {
                 needed,
                 capacity: self.capacity,
             })?;
-        let pieces = by_block
-            .finish(u32::MAX)
-            .expect("grants are numbered by 32 bits: memory ends before");
         Ok(Self {
             wide,
-            pieces,
+            pieces: Own::sorted(pieces),
             intervals,
             capacity: self.capacity,
             chunk: self.chunk,
@@ -92,21 +88,25 @@ impl<F: Family> Blocks<F> {
 
     /// Everything laid out anew, with the new content of some blocks.
     pub(in super::super) fn compacted(
-        &self,
+        &mut self,
         pending: &Pending<F>,
         holdings: &mut Holdings,
     ) -> Result<Self, TableError> {
-        let mut pieces = Vec::with_capacity(self.pieces.items().len() + pending.pieces.len());
+        let old = self.pieces.runs();
+        let mut pieces = Vec::with_capacity(old.items().len() + pending.pieces.len());
         let mut changes = pending.blocks.iter().peekable();
         for block in 0..BLOCKS {
             match changes.next_if(|pending| pending.block == block) {
                 Some(new) => pieces.extend_from_slice(&pending.pieces[new.pieces.clone()]),
-                None => pieces.extend_from_slice(self.pieces.run(block)),
+                None => pieces.extend_from_slice(old.run(block)),
             }
         }
         self.laid_out(self.wide.clone(), pieces, holdings)
     }
 }
+
+/// Pieces that are laid out with no look at anything else: the room for their intervals stays in the first cache.
+const STRETCH: usize = 256;
 
 /// Lays out blocks from `start` on, where one begins, as long as it is plain how: what is granted in them lies side by
 /// side. Returns where the first block begins of which that is not so.
@@ -116,38 +116,49 @@ impl<F: Family> Blocks<F> {
 /// takes the same steps for a prefix of the same block as for one of the next.
 fn plain<F: Family>(
     start: usize,
-    by_block: &mut Appending<F::Piece>,
+    pieces: &[F::Piece],
     intervals: &mut Appending<F::Interval>,
     holdings: &mut Holdings,
 ) -> usize {
-    let (pieces, entries) = by_block.parts();
     let Some(piece) = pieces.get(start) else {
         return start;
     };
-    let mut open = intervals.begin();
-    let mut plain = Plain::<F>::from(*piece, holdings);
+    let (mut plain, interval) = Plain::<F>::from(*piece, holdings);
     let mut block = F::block(*piece);
-    // The first piece of the block, and the one that is looked at.
-    let (mut block_at, mut at) = (position(start), position(start));
-    for piece in &pieces[start..] {
-        let next = F::block(*piece);
-        let is_same_block = next == block;
-        (block, block_at) = (next, if is_same_block { block_at } else { at });
-        match plain.step(*piece, is_same_block, holdings) {
-            Step::Interval(interval) => open = intervals.push(open, is_same_block, block, interval),
-            Step::Longer(longer) => intervals.replace_last(longer),
-            Step::Not => {
+    let mut open = intervals.begin(block, interval);
+    let mut at = start + 1;
+    while let Some(next) = pieces.get(at) {
+        let room = STRETCH.min(pieces.len() - at);
+        let mut stretch = intervals.stretch(open, block, F::block(*next) == block, room);
+        let now = &pieces[at..at + stretch.room()];
+        let mut stop = None;
+        for piece in now {
+            let next = F::block(*piece);
+            match plain.step(*piece, next == block, holdings) {
+                Step::Interval(interval) => stretch.push(next == block, next, interval),
+                Step::Longer(longer) => stretch.replace_last(longer),
+                other => {
+                    stop = Some((*piece, other));
+                    break;
+                }
+            }
+            block = next;
+            at += 1;
+        }
+        open = stretch.end();
+        match stop {
+            Some((piece, Step::Nameless)) => plain.name(piece, holdings),
+            Some((piece, _)) => {
+                let block = F::block(piece);
+                let before = pieces[..at].iter().rev();
+                let own = before.take_while(|piece| F::block(**piece) == block).count();
                 intervals.give_up(open);
                 plain.give_up(block, holdings);
-                return block_at as usize;
+                return at - own;
             }
+            None => {}
         }
-        at += 1;
-        entries.put(block, block_at, at - block_at);
+        intervals.truncate(open);
     }
     pieces.len()
-}
-
-fn position(at: usize) -> u32 {
-    u32::try_from(at).expect("fewer grants than 32 bits count: memory ends before")
 }

@@ -33,6 +33,10 @@ impl<F: Family> Pending<F> {
         self.blocks.iter().map(|pending| pending.block)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
     pub(super) fn pieces(&self) -> impl Iterator<Item = (u32, Content<'_, F::Piece>)> + Clone {
         let content = |pending: &PendingBlock| Content::Run(&self.pieces[pending.pieces.clone()]);
         self.blocks
@@ -54,7 +58,7 @@ impl<F: Family> Pending<F> {
 impl<F: Family> Blocks<F> {
     /// Works out the blocks that an exchange touches. Prefixes around them are as [`Self::exchange_wide`] left them.
     pub(in super::super) fn prepare(
-        &self,
+        &mut self,
         removed: &mut Pieces<F>,
         added: &mut Pieces<F>,
         holdings: &mut Holdings,
@@ -80,7 +84,7 @@ impl<F: Family> Blocks<F> {
             let (new, rest) = added.split_at(added.iter().take_while(|piece| of_block(piece)).count());
             added = rest;
             let start = pending.pieces.len();
-            exchanged(self.pieces.run(block), out, new, &mut pending.pieces).map_err(|missing| {
+            exchanged(self.pieces.runs().run(block), out, new, &mut pending.pieces).map_err(|missing| {
                 TableError::NotThere {
                     net: F::net(missing),
                     rule: holdings.held(F::held(missing)).rule.0,

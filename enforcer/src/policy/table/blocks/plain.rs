@@ -1,16 +1,14 @@
 //! Pieces that lie side by side, as most do: each of them is an interval.
 
-use enforcer_common::table::GrantWord;
-
 use super::super::family::{Family, Number as _};
 use super::super::holdings::{HeldId, Holdings};
 
 /// Pieces that lie side by side: each is an interval, or makes the one before longer.
 pub(super) struct Plain<F: Family> {
     held: HeldId,
-    word: GrantWord,
-    /// The interval that came last; none of these blocks at first.
-    before: Option<(F::Number, F::Number)>,
+    /// The interval that came last.
+    first: F::Number,
+    last: F::Number,
     /// The last block that brought a condition which the table did not have, and how many it had before.
     growth: Option<(u32, usize)>,
 }
@@ -23,26 +21,30 @@ pub(super) enum Step<I> {
     Longer(I),
     /// It lies in the one before, or completes a block: that is not plain.
     Not,
+    /// What it grants has no word yet. [`Plain::name`], and it can be asked again.
+    Nameless,
 }
 
 impl<F: Family> Plain<F> {
-    /// Pieces from this one on.
-    pub(super) fn from(piece: F::Piece, holdings: &mut Holdings) -> Self {
+    /// Pieces from this one on, and what it is.
+    pub(super) fn from(piece: F::Piece, holdings: &mut Holdings) -> (Self, F::Interval) {
+        let (first, last) = F::span(piece);
+        let held = F::held(piece);
         let mut plain = Self {
-            held: F::held(piece),
-            word: GrantWord::default(),
-            before: None,
+            held,
+            first,
+            last,
             growth: None,
         };
-        plain.hold(piece, holdings);
-        plain
+        plain.name(piece, holdings);
+        (plain, F::interval(first, last, holdings.word(held)))
     }
 
-    /// Goes over to the owner of this piece.
-    fn hold(&mut self, piece: F::Piece, holdings: &mut Holdings) {
+    /// Gives what a piece grants its word.
+    #[cold]
+    pub(super) fn name(&mut self, piece: F::Piece, holdings: &mut Holdings) {
         let conditions = holdings.conditions().len();
-        self.held = F::held(piece);
-        self.word = holdings.word(self.held);
+        holdings.word(F::held(piece));
         let block = F::block(piece);
         let is_more = holdings.conditions().len() > conditions;
         if is_more && self.growth.is_none_or(|(grown, _)| grown != block) {
@@ -63,28 +65,27 @@ impl<F: Family> Plain<F> {
         &mut self,
         piece: F::Piece,
         is_same_block: bool,
-        holdings: &mut Holdings,
+        holdings: &Holdings,
     ) -> Step<F::Interval> {
         let (first, last) = F::span(piece);
         let held = F::held(piece);
-        if let Some((start, end)) = self.before {
-            if end >= first {
+        if first <= self.last {
+            return Step::Not;
+        }
+        let Some(word) = holdings.known_word(held) else {
+            return Step::Nameless;
+        };
+        // What is rare comes first: whether it is the same block nobody can foresee.
+        if first.previous() == Some(self.last) && held == self.held && is_same_block {
+            if last == F::block_span(F::block(piece)).1 {
                 return Step::Not;
             }
-            // What is rare comes first: whether it is the same block nobody can foresee.
-            if end.next() == Some(first) && held == self.held && is_same_block {
-                if last == F::block_span(F::block(piece)).1 {
-                    return Step::Not;
-                }
-                self.before = Some((start, last));
-                return Step::Longer(F::interval(start, last, self.word));
-            }
+            self.last = last;
+            return Step::Longer(F::interval(self.first, last, word));
         }
-        if held != self.held {
-            self.hold(piece, holdings);
-        }
-        self.before = Some((first, last));
-        Step::Interval(F::interval(first, last, self.word))
+        self.held = held;
+        (self.first, self.last) = (first, last);
+        Step::Interval(F::interval(first, last, word))
     }
 }
 
@@ -94,19 +95,21 @@ pub(super) fn side_by_side<F: Family>(
     holdings: &mut Holdings,
     into: &mut Vec<F::Interval>,
 ) -> bool {
-    let Some(piece) = pieces.first() else {
+    let [piece, pieces @ ..] = pieces else {
         return true;
     };
-    into.reserve(pieces.len());
-    let mut plain = Plain::<F>::from(*piece, holdings);
+    into.reserve(1 + pieces.len());
+    let (mut plain, interval) = Plain::<F>::from(*piece, holdings);
+    into.push(interval);
     for piece in pieces {
+        holdings.word(F::held(*piece));
         match plain.step(*piece, true, holdings) {
             Step::Interval(interval) => into.push(interval),
             Step::Longer(interval) => {
                 into.pop();
                 into.push(interval);
             }
-            Step::Not => return false,
+            Step::Not | Step::Nameless => return false,
         }
     }
     true
