@@ -3,6 +3,8 @@
 //! Slice indexing leaves a panic path behind that the kernel's verifier rejects, and packet memory in the kernel is
 //! not contiguous. A parser therefore asks for a small array at an offset and handles its absence.
 
+use crate::packet::{self, PacketError};
+
 /// Bytes that can be read at an offset.
 pub trait Bytes {
     /// Their number.
@@ -46,6 +48,16 @@ pub trait Bytes {
             *word = *word & !(0xff << shift) | u64::from(byte) << shift;
         }
         true
+    }
+
+    /// [`packet::check_options`]. An implementation may have the kernel's verifier walk through it once by itself, and not
+    /// once for every verdict that it comes after.
+    ///
+    /// # Errors
+    /// As for that.
+    #[inline(always)]
+    fn check_options(&self, length: u32) -> Result<(), PacketError> {
+        packet::check_options(self, length)
     }
 
     /// As [`Self::read`], through a window where that is the faster way.

@@ -202,7 +202,7 @@ fn check_route<B: Bytes + ?Sized>(bytes: &B, packet: &Packet) -> Result<(), Reas
     if packet.options == 0 {
         return Ok(());
     }
-    packet::check_options(bytes, packet.options).map_err(on_error)
+    bytes.check_options(packet.options).map_err(on_error)
 }
 
 /// Judges a destination on a filtered port that is not loopback.

@@ -7,6 +7,7 @@ use core::ptr::{read_volatile, write_volatile};
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use enforcer_common::bytes::{Bytes, NEAR, Window};
+use enforcer_common::packet::{self, PacketError};
 
 /// A packet, from its IP header on.
 pub struct Skb {
@@ -84,6 +85,16 @@ impl Bytes for Skb {
     }
 
     #[inline(always)]
+    fn check_options(&self, length: u32) -> Result<(), PacketError> {
+        match enforcer_options(self.context, length) {
+            options::FINE => Ok(()),
+            options::SOURCE_ROUTE => Err(PacketError::SourceRoute),
+            options::UNREADABLE => Err(PacketError::Options),
+            _ => Err(PacketError::Truncated),
+        }
+    }
+
+    #[inline(always)]
     fn fetch(&self, offset: u32, count: u32, window: &mut Window) -> bool {
         // SAFETY: at most 256 bytes, the size of the window; the helper writes so many or fails.
         let status = unsafe {
@@ -105,6 +116,27 @@ impl Bytes for Skb {
     #[inline(always)]
     fn forgotten(window: &mut Window, number: u32) -> u32 {
         forgotten(window, number)
+    }
+}
+
+/// What [`enforcer_options`] gives.
+mod options {
+    pub(super) const FINE: u32 = 0;
+    pub(super) const SOURCE_ROUTE: u32 = 1;
+    pub(super) const UNREADABLE: u32 = 2;
+    pub(super) const TRUNCATED: u32 = 3;
+}
+
+/// Looks into the IPv4 options of a packet. A function of its own, global: the verifier walks through it once by itself, and
+/// not once for every verdict that it comes after.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_options(context: *mut __sk_buff, length: u32) -> u32 {
+    match packet::check_options(&Skb { context }, length) {
+        Ok(()) => options::FINE,
+        Err(PacketError::SourceRoute) => options::SOURCE_ROUTE,
+        Err(PacketError::Truncated) => options::TRUNCATED,
+        Err(_) => options::UNREADABLE,
     }
 }
 
