@@ -178,7 +178,7 @@ impl Bench {
     }
 
     /// Reads what is told by now, in its order.
-    pub(crate) fn told(&mut self) -> (Vec<Event>, Vec<Granted>) {
+    pub(crate) fn told(&mut self) -> (Vec<Event>, Vec<Attempt>) {
         let (mut events, mut granted) = (Vec::new(), Vec::new());
         while let Some(told) = self.events.try_next() {
             match told {
