@@ -3,7 +3,7 @@
 mod parse;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub use parse::of_path;
@@ -12,7 +12,7 @@ use crate::control::model::Owner;
 use crate::kernel::Cgroup;
 use crate::kernel::cgroup::path_of_process;
 
-/// Most owners that are remembered; then all are forgotten, and asked for again.
+/// Most owners that are remembered, and cgroups of earlier searches; then all are forgotten, and asked for again.
 const OWNERS_MAX: usize = 4096;
 /// After the hierarchy was looked through for a cgroup that no process leads to, so many times that time passes before the
 /// next search: a twentieth of the run loop's time goes there at the most.
@@ -23,26 +23,16 @@ const SEARCHES_MAX: u32 = 16;
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// The owners of the cgroups that were asked for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Owners {
     known: HashMap<u64, Owner>,
-    /// Where cgroup v2 is mounted; `None` where that can not be told.
-    root: Option<PathBuf>,
+    /// Where every cgroup is that a search has met: it stays there, and its id is given to no other. One search is enough for
+    /// all that there were then, and for what was told of them when they have gone.
+    paths: HashMap<u64, String>,
     /// When the pause after the searches so far is over.
     pause: Option<Instant>,
     /// How many searches were made since the last pause was over.
     searches: u32,
-}
-
-impl Default for Owners {
-    fn default() -> Self {
-        Self {
-            known: HashMap::new(),
-            root: Cgroup::root().ok().map(|root| root.path().to_owned()),
-            pause: None,
-            searches: 0,
-        }
-    }
 }
 
 impl Owners {
@@ -52,7 +42,8 @@ impl Owners {
             return known.clone();
         }
         let by_process = pid.and_then(path_of_process).filter(|path| is_at(path, cgroup));
-        let Some(path) = by_process.or_else(|| self.search(cgroup)) else {
+        let known = by_process.or_else(|| self.paths.get(&cgroup).cloned());
+        let Some(path) = known.or_else(|| self.search(cgroup)) else {
             // It may be found the next time.
             return Owner::default();
         };
@@ -75,15 +66,15 @@ impl Owners {
             return None;
         }
         self.searches += 1;
-        let found = Cgroup::find(cgroup);
+        if self.paths.len() >= OWNERS_MAX {
+            self.paths.clear();
+        }
+        self.paths.extend(Cgroup::every().unwrap_or_default());
         let pause = (begin.elapsed() * PAUSE_FACTOR).max(PAUSE_MIN);
         // A search in a pause is paid for by a longer one.
         let from = self.pause.map_or(begin, |end| end.max(begin));
         self.pause = Some(from + pause);
-        let found = found.ok()??;
-        let root = self.root.as_deref()?;
-        let below = found.path().strip_prefix(root).ok()?;
-        Some(format!("/{}", below.display()))
+        self.paths.get(&cgroup).cloned()
     }
 }
 

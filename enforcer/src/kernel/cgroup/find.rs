@@ -30,6 +30,19 @@ impl Cgroup {
         }
     }
 
+    /// Every cgroup's id, with its path below the root of the hierarchy as `/proc/<pid>/cgroup` has it; of many the first few
+    /// thousand.
+    ///
+    /// # Errors
+    /// No cgroup v2.
+    pub fn every() -> Result<Vec<(u64, String)>, CgroupError> {
+        let (root, _) = hierarchy()?;
+        let root = Self::from_dir(root, PathBuf::from("/"))?;
+        let mut all = vec![(root.id, "/".to_owned())];
+        list(root.dir.as_fd(), "", DEPTH_MAX, &mut all);
+        Ok(all)
+    }
+
     /// The ids of the processes in it, those of cgroups below it not among them; of its threads, when it is a threaded
     /// one.
     ///
@@ -80,6 +93,33 @@ fn descend(
     })
 }
 
+/// Lists what is below `dir`, whose path is `shown`, until there are as many as are looked through. What goes meanwhile is
+/// passed over.
+fn list(dir: BorrowedFd<'_>, shown: &str, depth: usize, all: &mut Vec<(u64, String)>) {
+    let Ok(entries) = Dir::read_from(dir) else { return };
+    let begin = all.len();
+    for entry in entries.map_while(Result::ok) {
+        let name = entry.file_name().to_string_lossy();
+        if entry.file_type() != FileType::Directory || name == "." || name == ".." {
+            continue;
+        }
+        if all.len() == CGROUPS_MAX {
+            return;
+        }
+        all.push((entry.ino(), format!("{shown}/{name}")));
+    }
+    let Some(depth) = depth.checked_sub(1) else {
+        return;
+    };
+    for at in begin..all.len() {
+        let path = all[at].1.clone();
+        let name = path.rsplit('/').next().unwrap_or_default();
+        if let Ok(child) = open_dir(dir, Path::new(name)) {
+            list(child.as_fd(), &path, depth, all);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +132,15 @@ mod tests {
         assert!(found.members().unwrap().contains(&std::process::id()));
         let root = Cgroup::find(1).unwrap().expect("the root has id 1");
         assert_eq!(root.id(), 1);
+    }
+
+    #[test]
+    fn every_cgroup_is_listed_with_its_path() {
+        let own = Cgroup::own().unwrap();
+        let all = Cgroup::every().unwrap();
+        let path = crate::kernel::cgroup::path_of_process(std::process::id()).unwrap();
+        assert!(all.contains(&(own.id(), path)), "{all:?}");
+        assert_eq!(all[0], (1, "/".to_owned()));
     }
 
     #[test]
