@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use ipnet::IpNet;
+
 use crate::names::{NameError, ServerName};
 
 /// A destination as a user names it.
@@ -33,6 +35,9 @@ pub enum TargetError {
     /// A whole URL, or something with a path.
     #[error("a name or an address is expected, not a URL or an image: for example `contoso.azurecr.io:443`")]
     Path,
+    /// More than one address.
+    #[error("a prefix is many addresses: ask for one of them")]
+    Prefix,
     /// An address with a zone.
     #[error(
         "what stands behind `%` is known to this host alone, and not judged: leave it out, as in `fe80::1`"
@@ -54,6 +59,9 @@ impl FromStr for Target {
 
     /// Reads `NAME`, `NAME:PORT`, `ADDRESS`, `192.0.2.1:PORT` or `[2001:db8::1]:PORT`.
     fn from_str(text: &str) -> Result<Self, TargetError> {
+        if text.parse::<IpNet>().is_ok() {
+            return Err(TargetError::Prefix);
+        }
         if text.contains('/') {
             return Err(TargetError::Path);
         }
@@ -147,6 +155,8 @@ mod tests {
             ("https://contoso.azurecr.io", TargetError::Path),
             ("contoso.azurecr.io/app:v1", TargetError::Path),
             ("*.example.com", TargetError::Pattern),
+            ("192.0.2.0/24", TargetError::Prefix),
+            ("2001:db8::/32", TargetError::Prefix),
             ("fe80::1%eth0", TargetError::Zone),
             ("[fe80::1%eth0]:443", TargetError::Zone),
             ("[contoso.azurecr.io]:443", TargetError::Brackets),
