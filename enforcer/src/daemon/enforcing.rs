@@ -247,6 +247,7 @@ impl Enforcing {
     /// Gives back the memory that only changes need.
     pub(super) fn rest(&mut self) {
         self.enforcement.rest();
+        self.table.rest();
     }
 
     fn follow(&mut self, policy: &Policy, answers: &Arc<Snapshot>) {

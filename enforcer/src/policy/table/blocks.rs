@@ -8,6 +8,7 @@ mod own;
 mod pending;
 mod pieces;
 mod plain;
+mod spare;
 mod worked;
 
 use enforcer_common::table::{BLOCKS, GrantWord, Index, WHOLE};
@@ -22,6 +23,7 @@ use own::Own;
 
 pub(super) use pending::Pending;
 pub(super) use pieces::Pieces;
+pub(super) use spare::{Spare, roomy};
 
 /// All grants of one family, and the intervals.
 #[derive(Debug)]
@@ -49,6 +51,16 @@ impl<F: Family> Blocks<F> {
             intervals: Runs::empty(capacity, chunk),
             capacity,
             chunk,
+        }
+    }
+
+    /// What can be used again of it.
+    pub(super) fn into_spare(self) -> Spare<F> {
+        let (index, intervals) = self.intervals.into_parts();
+        Spare {
+            pieces: self.pieces.into_sorted(),
+            intervals,
+            index,
         }
     }
 

@@ -4,6 +4,7 @@
 mod tests;
 
 use std::fmt;
+use std::mem::{replace, take};
 use std::net::{IpAddr, Ipv4Addr};
 
 use enforcer_common::table::CHUNK;
@@ -11,7 +12,7 @@ use enforcer_common::table::{BLOCKS, Index, IntervalV4, IntervalV6};
 use ipnet::IpNet;
 
 use super::Grant;
-use super::blocks::{Blocks, Pending, Pieces};
+use super::blocks::{Blocks, Pending, Pieces, Spare, roomy};
 use super::error::TableError;
 use super::family::{BLOCK_BITS, Family, Number, V4, V6};
 use super::holdings::{Holdings, held};
@@ -33,6 +34,14 @@ pub struct Table {
     names: NamesImage,
     capacity: Capacity,
     journal: Journal,
+    spare: Spares,
+}
+
+/// Memory for the next replacement.
+#[derive(Default)]
+struct Spares {
+    v4: Spare<V4>,
+    v6: Spare<V6>,
 }
 
 /// What a change has done: ranges that are not granted as before, and as what. Ascending; of neighbours of the same grant
@@ -86,10 +95,11 @@ struct Sorted {
 }
 
 impl Sorted {
-    fn of(grants: &[Grant], holdings: &mut Holdings) -> Result<Self, TableError> {
+    /// In memory that is `spare`, as far as it goes.
+    fn of(grants: &[Grant], spare: &mut Spares, holdings: &mut Holdings) -> Result<Self, TableError> {
         let mut sorted = Self {
-            v4: Pieces::with_capacity(grants.len()),
-            v6: Pieces::with_capacity(0),
+            v4: Pieces::within(roomy(take(&mut spare.v4.pieces), grants.len())),
+            v6: Pieces::within(roomy(take(&mut spare.v6.pieces), 0)),
         };
         // Grants of one rule stand in a row as a rule.
         let mut last = None;
@@ -125,6 +135,7 @@ impl Table {
             names: NamesImage::default(),
             capacity,
             journal: Journal::new(),
+            spare: Spares::default(),
         }
     }
 
@@ -155,21 +166,27 @@ impl Table {
     pub fn fill(&mut self, grants: &[Grant], names: &[GrantedName]) -> Result<(), TableError> {
         let names = NamesImage::build(names)?;
         let mut holdings = Holdings::new();
-        let Sorted { v4, v6 } = Sorted::of(grants, &mut holdings)?;
-        let v4 = refilled(&self.v4, v4, &mut holdings)?;
-        let v6 = refilled(&self.v6, v6, &mut holdings)?;
+        let mut spare = take(&mut self.spare);
+        let Sorted { v4, v6 } = Sorted::of(grants, &mut spare, &mut holdings)?;
+        let v4 = refilled(&self.v4, v4, spare.v4, &mut holdings)?;
+        let v6 = refilled(&self.v6, v6, spare.v6, &mut holdings)?;
         holdings.check()?;
         self.journal
             .replace(v4.is_some(), v6.is_some(), names != self.names);
         self.holdings = holdings;
         self.names = names;
         if let Some(v4) = v4 {
-            self.v4 = v4;
+            self.spare.v4 = replace(&mut self.v4, v4).into_spare();
         }
         if let Some(v6) = v6 {
-            self.v6 = v6;
+            self.spare.v6 = replace(&mut self.v6, v6).into_spare();
         }
         Ok(())
+    }
+
+    /// Gives back the memory that only replacements need. The next one takes as much again.
+    pub fn rest(&mut self) {
+        self.spare = Spares::default();
     }
 
     /// Takes `removed` out and puts `added` in. Grants are counted: one that was put in twice is there until it has been
@@ -180,8 +197,8 @@ impl Table {
     /// [`TableError::NotThere`] for one of `removed` that the table does not hold; otherwise as for [`Table::replace`].
     /// What was there stays.
     pub fn exchange(&mut self, removed: &[Grant], added: &[Grant]) -> Result<Changed, TableError> {
-        let mut out = Sorted::of(removed, &mut self.holdings)?;
-        let mut new = Sorted::of(added, &mut self.holdings)?;
+        let mut out = Sorted::of(removed, &mut Spares::default(), &mut self.holdings)?;
+        let mut new = Sorted::of(added, &mut Spares::default(), &mut self.holdings)?;
         self.v4.exchange_wide(&out.v4, &new.v4, &self.holdings)?;
         let outcome = self
             .v6
@@ -404,12 +421,13 @@ impl Table {
 fn refilled<F: Family>(
     old: &Blocks<F>,
     pieces: Pieces<F>,
+    spare: Spare<F>,
     holdings: &mut Holdings,
 ) -> Result<Option<Blocks<F>>, TableError> {
     if pieces.is_empty() && old.is_empty() {
         return Ok(None);
     }
-    old.filled(pieces, holdings).map(Some)
+    old.filled(pieces, spare, holdings).map(Some)
 }
 
 impl fmt::Debug for Table {

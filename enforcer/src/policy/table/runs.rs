@@ -35,7 +35,16 @@ pub(super) struct Entries(Vec<Index>);
 
 impl Entries {
     fn new() -> Self {
-        Self(vec![Index::default(); BLOCKS as usize])
+        Self::within(Vec::new())
+    }
+
+    fn within(mut memory: Vec<Index>) -> Self {
+        if memory.len() != BLOCKS as usize {
+            // Zeros that the system gives need not be written.
+            return Self(vec![Index::default(); BLOCKS as usize]);
+        }
+        memory.fill(Index::default());
+        Self(memory)
     }
 
     fn whole(&mut self) -> &mut [Index; BLOCKS as usize] {
@@ -118,11 +127,11 @@ pub(super) struct Appending<T> {
 }
 
 impl<T: Copy + Default> Appending<T> {
-    /// Runs that do not cross a multiple of `chunk`; about `count` elements.
-    pub(super) fn new(chunk: u32, count: usize) -> Self {
+    /// Runs that do not cross a multiple of `chunk`, in memory that is free to be used.
+    pub(super) fn within(index: Vec<Index>, items: Vec<T>, chunk: u32) -> Self {
         Self {
-            entries: Entries::new(),
-            items: Vec::with_capacity(count),
+            entries: Entries::within(index),
+            items,
             chunk: chunk as usize,
             border: chunk as usize,
             gaps: Vec::new(),
@@ -283,6 +292,11 @@ impl<T: Copy + Default> Runs<T> {
             capacity,
             chunk,
         }
+    }
+
+    /// The memory of the index and of the items.
+    pub(super) fn into_parts(self) -> (Vec<Index>, Vec<T>) {
+        (self.index, self.items)
     }
 
     pub(super) fn index(&self) -> &[Index] {

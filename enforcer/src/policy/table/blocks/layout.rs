@@ -9,14 +9,16 @@ use super::super::runs::Appending;
 use super::super::wide::Wide;
 use super::own::Own;
 use super::plain::{Plain, Step};
+use super::spare::roomy;
 use super::worked::Worked;
-use super::{Blocks, Pending, Pieces};
+use super::{Blocks, Pending, Pieces, Spare};
 
 impl<F: Family> Blocks<F> {
-    /// The same tables with these grants and no others.
+    /// The same tables with these grants and no others, in memory that is `spare` as far as it goes.
     pub(in super::super) fn filled(
         &self,
         pieces: Pieces<F>,
+        spare: Spare<F>,
         holdings: &mut Holdings,
     ) -> Result<Self, TableError> {
         let mut wide = Wide::default();
@@ -27,18 +29,19 @@ impl<F: Family> Blocks<F> {
         if !pieces.is_ascending {
             F::sort(&mut narrow);
         }
-        self.laid_out(wide, narrow, holdings)
+        self.laid_out(wide, narrow, spare, holdings)
     }
 
-    /// Works all blocks out; `pieces` are ascending.
+    /// Works all blocks out; `pieces` are ascending. Of `spare` those are no part.
     fn laid_out(
         &self,
         wide: Wide,
         pieces: Vec<F::Piece>,
+        spare: Spare<F>,
         holdings: &mut Holdings,
     ) -> Result<Self, TableError> {
         let around = wide.around_all(holdings)?;
-        let mut intervals = Appending::new(self.chunk, pieces.len());
+        let mut intervals = Appending::within(spare.index, roomy(spare.intervals, pieces.len()), self.chunk);
         for (block, held) in (0..).zip(&around) {
             if let Some(held) = held {
                 intervals.whole(block, holdings.word(*held));
@@ -101,7 +104,7 @@ impl<F: Family> Blocks<F> {
                 None => pieces.extend_from_slice(old.run(block)),
             }
         }
-        self.laid_out(self.wide.clone(), pieces, holdings)
+        self.laid_out(self.wide.clone(), pieces, Spare::default(), holdings)
     }
 }
 

@@ -22,6 +22,11 @@ impl<F: Family> Own<F> {
         Self { sorted, runs: None }
     }
 
+    /// The memory that they lie in.
+    pub(super) fn into_sorted(self) -> Vec<F::Piece> {
+        self.runs.map_or(self.sorted, |runs| runs.into_parts().1)
+    }
+
     /// Whether there never was any.
     pub(super) fn is_empty(&self) -> bool {
         self.sorted.is_empty() && self.runs.as_ref().is_none_or(|runs| runs.items().is_empty())

@@ -17,9 +17,10 @@ pub(in super::super) struct Pieces<F: Family> {
 }
 
 impl<F: Family> Pieces<F> {
-    pub(in super::super) fn with_capacity(count: usize) -> Self {
+    /// None yet, and room for those within blocks.
+    pub(in super::super) fn within(room: Vec<F::Piece>) -> Self {
         Self {
-            narrow: Vec::with_capacity(count),
+            narrow: room,
             is_ascending: true,
             newest: F::Piece::default(),
             wide: Vec::new(),

@@ -191,3 +191,66 @@ fn no_run_lies_across_the_border_of_a_chunk() {
         }
     }
 }
+
+/// A run that has come to the border goes on behind it as a whole, also where what comes next only makes its last item
+/// longer, or ends what is plain.
+#[test]
+fn a_run_at_the_border_is_moved_whatever_comes_next() {
+    const EACH: u32 = 65_000;
+    const LAST: u32 = CHUNK - 2 * EACH;
+    let capacity = Capacity::new(2 * CHUNK, Capacity::IPV6_STEP).unwrap();
+    let end = 3 << 16 | LAST;
+    let rule = 1 + (LAST - 1) % 2;
+    for next in [
+        v4(end, 32, rule),
+        v4(end, 32, 7),
+        v4(end - 1, 32, 7),
+        v4(4 << 16, 32, rule),
+    ] {
+        let mut grants: Vec<Grant> = crowd(1, EACH)
+            .chain(crowd(2, EACH))
+            .chain(crowd(3, LAST))
+            .collect();
+        grants.extend([next, v4(end + 8, 29, 9)]);
+        let mut table = Table::new(capacity);
+        table.fill(&grants, &[]).unwrap();
+        let entry = table.index_v4()[3];
+        assert_eq!(entry.first, CHUNK, "{next:?}");
+        // The same without the crowds before.
+        let alone = Table::of(&grants[2 * EACH as usize..], &[]).unwrap();
+        let ranges = table.ranges();
+        assert_eq!(ranges[2 * EACH as usize..], alone.ranges(), "{next:?}");
+    }
+}
+
+/// Memory of a table that was replaced is used again, whatever was in it.
+#[test]
+fn a_table_that_is_replaced_is_as_a_new_one() {
+    let mut random = fastrand::Rng::with_seed(5);
+    let mut table = Table::new(Capacity::default());
+    for count in [3000, 10, 0, 2900, 3100, 1, 20_000, 5000, 19_000] {
+        let mut grants: Vec<Grant> = Vec::new();
+        for _ in 0..count {
+            let length = random.u8(14..=32);
+            let bits = random.u32(0x0a00_0000..0x0a40_0000) >> (32 - length) << (32 - length);
+            grants.push(v4(bits, length, random.u32(1..4)));
+            if random.u8(..) == 0 {
+                grants.push(v6(random.u16(0x2001..0x2005), random.u16(..)));
+            }
+        }
+        if random.bool() {
+            grants.sort_by_key(|grant| (grant.net.network(), grant.net.prefix_len()));
+        }
+        let exchanged: Vec<Grant> = grants.iter().step_by(7).copied().collect();
+        let new = Table::of(&grants, &[]).unwrap();
+        table.fill(&grants, &[]).unwrap();
+        for _ in 0..2 {
+            assert_eq!(table.ranges(), new.ranges(), "{count}");
+            table.exchange(&exchanged, &[]).unwrap();
+            table.exchange(&[], &exchanged).unwrap();
+        }
+        if count == 3100 {
+            table.rest();
+        }
+    }
+}
