@@ -132,7 +132,7 @@ impl Enforcement {
             .override_global("PORTS", &constants.ports, true)
             .override_global("CAPACITY", &constants.capacity, true)
             .load(direct.object())
-            .map_err(|error| KernelError::Object(error.into()))?;
+            .map_err(|error| preflight::missing_map().unwrap_or_else(|| KernelError::Object(error.into())))?;
         direct.resolve(&ebpf).map_err(no_descriptors)?;
         let mut programs = ProgramArray::try_from(map_of(&ebpf, "PROGRAMS")?)
             .map_err(|error| KernelError::Object(error.into()))?;

@@ -1,5 +1,4 @@
-//! What the process and the kernel must be able to do, checked before anything is loaded, so that what is missing has
-//! a name.
+//! What the process and the kernel must be able to do, so that what is missing has a name.
 
 use aya::maps::MapType;
 use aya::programs::ProgramType;
@@ -29,11 +28,6 @@ pub fn check() -> Result<(), KernelError> {
             missing: missing.join(" and "),
         });
     }
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let lacks = |feature| KernelError::Feature {
-        feature,
-        release: release.clone(),
-    };
     for (kind, feature) in [
         (ProgramType::CgroupSkb, "cgroup_skb programs (CONFIG_CGROUP_BPF)"),
         (
@@ -46,15 +40,26 @@ pub fn check() -> Result<(), KernelError> {
             return Err(lacks(feature));
         }
     }
-    for (kind, feature) in [
+    Ok(())
+}
+
+/// The kind of map that is missing, of those that not every kernel has. Asked when maps could not be made, and not before: to
+/// try a socket storage waits for what all processors are doing (`synchronize_rcu`), as long as much of a start.
+pub(super) fn missing_map() -> Option<KernelError> {
+    [
         (MapType::RingBuf, "BPF ring buffers (Linux 5.8)"),
         (MapType::SkStorage, "BPF socket storage (Linux 5.2)"),
-    ] {
-        if matches!(is_map_supported(kind), Ok(false)) {
-            return Err(lacks(feature));
-        }
+    ]
+    .into_iter()
+    .find(|(kind, _)| matches!(is_map_supported(*kind), Ok(false)))
+    .map(|(_, feature)| lacks(feature))
+}
+
+fn lacks(feature: &'static str) -> KernelError {
+    KernelError::Feature {
+        feature,
+        release: rustix::system::uname().release().to_string_lossy().into_owned(),
     }
-    Ok(())
 }
 
 fn effective_capabilities(status: &str) -> Option<u64> {
