@@ -20,7 +20,7 @@ use crate::tables::{Maps, word};
 
 /// The packet passes this program.
 pub const PASS: i32 = 1;
-const DROP: i32 = 0;
+pub(crate) const DROP: i32 = 0;
 
 /// `ETH_P_IP` and `ETH_P_IPV6` (Linux `include/uapi/linux/if_ether.h`), in the network order of `__sk_buff::protocol`.
 const IPV4: u32 = (0x0800_u16).to_be() as u32;

@@ -2,6 +2,7 @@
 //!
 //! - [`egress`]: every packet that a socket below the cgroup sends; the authority
 //! - [`session`]: what egress goes on with where an address asks for a granted server name
+//! - [`hold`]: what stands there until that is loaded
 //! - [`hello`]: the same by hand, for tests
 //! - [`connect`]: `connect` and `sendmsg`, so that a denied call fails at once instead of hanging
 //! - [`maps`], [`tables`], [`skb`], [`socket`], [`pieces`]: what the verdict is reached with
@@ -17,6 +18,7 @@ mod allowed;
 mod connect;
 pub mod egress;
 mod hello;
+mod hold;
 pub mod maps;
 mod pieces;
 mod report;

@@ -397,6 +397,72 @@ fn tables_of_another_capacity_are_replaced_while_the_old_ones_judge() {
     assert_eq!(next.policy().unwrap().unwrap().ranges, table.ranges());
 }
 
+impl Bench {
+    /// In force, with what egress goes on with still to be loaded.
+    fn enforce_first(&self) -> Enforcement {
+        let pins = Arc::new(Pins::open(self.instance.name()).unwrap());
+        let (mut first, found) = Enforcement::load_first(&PORTS, Capacity::default(), &pins).unwrap();
+        assert_eq!((found.policy, found.flows), (Was::Missing, Was::Missing));
+        first.publish(&policy().unwrap(), ENFORCE);
+        assert_eq!(self.attach(&mut first), [LinkFound::Missing; 5]);
+        first
+    }
+
+    /// Nothing judges, and the next start finds nothing.
+    #[track_caller]
+    fn is_as_before(&mut self) {
+        self.connect(FOREIGN).expect("nothing is denied");
+        for name in HOOKS {
+            assert!(!self.pin(name).exists(), "{name} is pinned");
+        }
+        drop(self.enforce());
+        self.is_enforced();
+    }
+}
+
+#[test]
+fn nothing_is_pinned_before_all_is_loaded() {
+    let mut bench = Bench::new();
+    let mut first = bench.enforce_first();
+    assert!(bench.connect(FOREIGN).unwrap_err().contains("not permitted"));
+    for name in HOOKS {
+        assert!(!bench.pin(name).exists(), "{name} is pinned");
+    }
+    first.load_rest().unwrap();
+    assert_eq!(bench.damages(&first), []);
+    bench.is_enforced();
+    drop(first);
+    bench.is_enforced();
+    // What is pinned by now is replaced as a whole.
+    let pins = Arc::new(Pins::open(bench.instance.name()).unwrap());
+    let (mut next, found) = Enforcement::load_first(&PORTS, Capacity::default(), &pins).unwrap();
+    assert_eq!((found.policy, found.flows), (Was::Taken, Was::Taken));
+    assert_eq!(bench.attach(&mut next), [LinkFound::Replaced; 5]);
+    next.load_rest().unwrap();
+    assert_eq!(bench.damages(&next), []);
+    bench.is_enforced();
+}
+
+#[test]
+fn a_first_step_alone_leaves_nothing() {
+    let mut bench = Bench::new();
+    let first = bench.enforce_first();
+    drop(first);
+    bench.is_as_before();
+}
+
+#[test]
+fn a_second_step_that_fails_takes_the_first_one_back() {
+    let mut bench = Bench::new();
+    let mut first = bench.enforce_first();
+    fs::remove_dir_all(bench.instance.pins()).unwrap();
+    let failed = first.load_rest().expect_err("there is no place for the pins");
+    assert!(matches!(failed, KernelError::Pins { .. }), "{failed}");
+    bench.connect(FOREIGN).expect("nothing is denied");
+    drop(first);
+    bench.is_as_before();
+}
+
 #[test]
 fn removing_the_pins_ends_enforcement() {
     let mut bench = Bench::new();

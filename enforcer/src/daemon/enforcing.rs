@@ -114,6 +114,22 @@ impl Enforcing {
         Ok((Self::with(enforcement), found))
     }
 
+    /// As [`Self::load_pinned`], for a start: where nothing is enforced yet, what takes long may be left to
+    /// [`Self::load_rest`], and what is attached before is enforced all the same. Not in audit mode, which holds nothing back.
+    pub(super) fn load_first(policy: &Policy, pins: &Arc<Pins>) -> Result<(Self, MapsFound), KernelError> {
+        if policy.config.mode != Mode::Enforce {
+            return Self::load_pinned(policy, pins);
+        }
+        let enforce = &policy.config.enforce;
+        let (enforcement, found) = Enforcement::load_first(&enforce.ports, enforce.capacity, pins)?;
+        Ok((Self::with(enforcement), found))
+    }
+
+    /// Loads what [`Self::load_first`] has left, once all is attached. Nothing is enforced any more when that fails.
+    pub(super) fn load_rest(&mut self) -> Result<(), KernelError> {
+        self.enforcement.load_rest()
+    }
+
     fn with(enforcement: Enforcement) -> Self {
         Self {
             table: Table::new(enforcement.capacity()),

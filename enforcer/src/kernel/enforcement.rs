@@ -4,6 +4,7 @@ mod attached;
 mod constants;
 mod probe;
 mod settings;
+mod steps;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use enforcer_common::table::Generation;
 
 use self::constants::Constants;
+use self::steps::Unfinished;
 use super::OBJECT;
 use super::by_hand::HelloProbe;
 use super::counters::{CounterReader, Counters};
@@ -21,8 +23,7 @@ use super::direct::DirectMaps;
 use super::error::KernelError;
 use super::events::Events;
 use super::links::Link;
-use super::loading::load_programs;
-use super::parts::{EGRESS, NEXT, map_of, mappable, program, program_names};
+use super::parts::{EGRESS, map_of, mappable, program, program_names};
 use super::pins::{MapsFound, Pinned, Pins, Was};
 use super::preflight;
 use super::sizes::Sizes;
@@ -43,10 +44,16 @@ pub struct Enforcement {
     tables: Tables,
     counters: CounterReader,
     /// Holds what egress goes on with: the kernel empties it when nobody holds it.
-    _programs: ProgramArray<MapData>,
+    programs: ProgramArray<MapData>,
+    /// What the marks of programs that are not loaded yet were made into.
+    direct: Option<DirectMaps>,
     /// In the order of [`POINTS`](super::links::POINTS), all of them or none.
     links: Vec<Link>,
     pinned: Option<Pinned>,
+    unfinished: Option<Unfinished>,
+    are_events_taken: bool,
+    /// How long the kernel took to take the programs.
+    loading: Duration,
 }
 
 impl Drop for Enforcement {
@@ -78,7 +85,9 @@ impl Enforcement {
         let constants = Constants::new(ports, capacity)?;
         preflight::check()?;
         let sizes = Sizes::of(capacity)?;
-        Self::load_into(&mut EbpfLoader::new(), &constants, &sizes)
+        let mut loaded = Self::load_into(&mut EbpfLoader::new(), &constants, &sizes)?;
+        loaded.load_all()?;
+        Ok(loaded)
     }
 
     /// As [`Self::load`], with the maps that are pinned, or with new ones in their place where there are none, or not such
@@ -91,15 +100,34 @@ impl Enforcement {
         capacity: Capacity,
         pins: &Arc<Pins>,
     ) -> Result<(Self, MapsFound), KernelError> {
+        Self::load_on_pins(ports, capacity, pins, false)
+    }
+
+    fn load_on_pins(
+        ports: &[u16],
+        capacity: Capacity,
+        pins: &Arc<Pins>,
+        in_steps: bool,
+    ) -> Result<(Self, MapsFound), KernelError> {
         let constants = Constants::new(ports, capacity)?;
         preflight::check()?;
         let sizes = Sizes::of(capacity)?;
         let prepared = pins.prepare_maps(&sizes)?;
+        let in_steps = in_steps && prepared.are_first() && !pins.enforces();
         let mut loader = EbpfLoader::new();
         for (name, path) in &prepared.paths {
             loader.map_pin_path(name, path);
         }
         let mut loaded = Self::load_into(&mut loader, &constants, &sizes)?;
+        if in_steps {
+            let found = prepared.found();
+            loaded.load_hooks(Unfinished {
+                pins: Arc::clone(pins),
+                prepared,
+            })?;
+            return Ok((loaded, found));
+        }
+        loaded.load_all()?;
         if prepared.revert_ns != 0 {
             loaded.tables.set_revert_ns(prepared.revert_ns);
         }
@@ -111,6 +139,7 @@ impl Enforcement {
         Ok((loaded, found))
     }
 
+    /// Makes the maps. No program is loaded yet.
     fn load_into<'a>(
         loader: &mut EbpfLoader<'a>,
         constants: &'a Constants,
@@ -125,7 +154,7 @@ impl Enforcement {
             source,
         };
         let mut direct = DirectMaps::new(OBJECT).map_err(no_descriptors)?;
-        let mut ebpf = loader
+        let ebpf = loader
             // Of a program that is refused the last words, which say why. Of every step, as is the default, a log of many
             // megabytes is tried again and again until it fits, for minutes.
             .verifier_log_level(VerifierLogLevel::STATS)
@@ -134,34 +163,23 @@ impl Enforcement {
             .load(direct.object())
             .map_err(|error| preflight::missing_map().unwrap_or_else(|| KernelError::Object(error.into())))?;
         direct.resolve(&ebpf).map_err(no_descriptors)?;
-        let mut programs = ProgramArray::try_from(map_of(&ebpf, "PROGRAMS")?)
+        let programs = ProgramArray::try_from(map_of(&ebpf, "PROGRAMS")?)
             .map_err(|error| KernelError::Object(error.into()))?;
-        load_programs(&mut ebpf)?;
-        for (position, name) in NEXT {
-            let next: &mut CgroupSkb = program(&mut ebpf, name)?;
-            let fd = next.fd().map_err(|error| KernelError::Load {
-                program: name,
-                source: error.into(),
-            })?;
-            programs
-                .set(position as u32, fd, 0)
-                .map_err(|error| KernelError::Map {
-                    map: "PROGRAMS",
-                    action: "filled",
-                    source: std::io::Error::other(error),
-                })?;
-        }
         let mut tables = Tables::open(|name| mappable(&ebpf, name), true)?;
         tables.set_version();
         let counters = PerCpuArray::try_from(map_of(&ebpf, "COUNTERS")?)
             .map_err(|error| KernelError::Object(error.into()))?;
         Ok(Self {
             tables,
-            _programs: programs,
+            programs,
+            direct: Some(direct),
             counters: CounterReader::new(counters),
             ebpf,
             links: Vec::new(),
             pinned: None,
+            unfinished: None,
+            are_events_taken: false,
+            loading: Duration::ZERO,
         })
     }
 
@@ -232,12 +250,15 @@ impl Enforcement {
     /// # Errors
     /// [`KernelError`] when it was taken already, or outside of a tokio runtime.
     pub fn take_events(&mut self) -> Result<Events, KernelError> {
-        let events = self
-            .ebpf
-            .take_map("EVENTS")
-            .and_then(|map| RingBuf::try_from(map).ok())
-            .ok_or_else(|| KernelError::Object("the map `EVENTS` was taken before".into()))?;
-        Events::new(events)
+        if self.are_events_taken {
+            return Err(KernelError::Object("the events were taken before".into()));
+        }
+        // What is pinned later still needs the map, so this one is another handle on it.
+        let events = RingBuf::try_from(map_of(&self.ebpf, "EVENTS")?)
+            .map_err(|error| KernelError::Object(error.into()))?;
+        let events = Events::new(events)?;
+        self.are_events_taken = true;
+        Ok(events)
     }
 
     /// Denials per reason since the programs were loaded.
@@ -260,6 +281,12 @@ impl Enforcement {
     /// [`KernelError::Load`] when the kernel refuses the program, or has it already.
     pub fn hello_probe(&mut self) -> Result<HelloProbe, KernelError> {
         HelloProbe::load(&mut self.ebpf)
+    }
+
+    /// How long the kernel took to verify and translate the programs that were loaded last, on all processors.
+    #[must_use]
+    pub fn loading(&self) -> Duration {
+        self.loading
     }
 
     /// How many instructions the kernel verified, one way through a program after the other, before it took each; `None`

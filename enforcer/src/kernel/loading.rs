@@ -5,28 +5,29 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use aya::Ebpf;
 use aya::programs::{Program, ProgramError};
 
 use super::error::KernelError;
-use super::parts::program_names;
 
 /// Those that the verifier takes longest for, the longest last: it is to be begun with.
 const LONG: [&str; 4] = [
     "enforcer_judge",
-    "enforcer_pieces",
     "enforcer_session",
+    "enforcer_pieces",
     "enforcer_egress",
 ];
 
-/// Loads every program that judges. When the kernel refuses one, none of the others is begun any more, and those that were
-/// taken go with `ebpf`.
-pub(super) fn load_programs(ebpf: &mut Ebpf) -> Result<(), KernelError> {
+/// Loads these programs; how long that took. When the kernel refuses one, none of the others is begun any more, and those
+/// that were taken go with `ebpf`.
+pub(super) fn load_programs(ebpf: &mut Ebpf, names: &[&'static str]) -> Result<Duration, KernelError> {
+    let begin = Instant::now();
     let mut left: Vec<(&'static str, &mut Program)> = Vec::new();
     for (found, program) in ebpf.programs_mut() {
-        if let Some(name) = program_names().find(|name| *name == found) {
-            left.push((name, program));
+        if let Some(name) = names.iter().find(|name| **name == found) {
+            left.push((*name, program));
         }
     }
     left.sort_by_key(|(name, _)| LONG.iter().position(|long| long == name));
@@ -55,7 +56,7 @@ pub(super) fn load_programs(ebpf: &mut Ebpf) -> Result<(), KernelError> {
     });
     let refused = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
     match refused {
-        None => Ok(()),
+        None => Ok(begin.elapsed()),
         Some((program, error)) => Err(KernelError::Load {
             program,
             source: error.into(),

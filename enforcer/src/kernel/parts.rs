@@ -17,6 +17,8 @@ pub(super) const NEXT: [(NextProgram, &str); NextProgram::COUNT as usize] = [
     (NextProgram::Pieces, "enforcer_pieces"),
     (NextProgram::Judge, "enforcer_judge"),
 ];
+/// What stands in the place of the first of them until they are loaded.
+pub(super) const HOLD: &str = "enforcer_hold";
 /// The authority.
 pub(super) const EGRESS: &str = POINTS[0].program;
 
@@ -32,8 +34,17 @@ where
 
 /// The names of all programs that judge.
 pub(super) fn program_names() -> impl Iterator<Item = &'static str> {
-    let next = NEXT.iter().map(|(_, name)| *name);
-    POINTS.iter().map(|point| point.program).chain(next)
+    hook_programs().chain(next_programs())
+}
+
+/// Those of the programs that are attached.
+pub(super) fn hook_programs() -> impl Iterator<Item = &'static str> {
+    POINTS.iter().map(|point| point.program)
+}
+
+/// Those of the programs that egress goes on with.
+pub(super) fn next_programs() -> impl Iterator<Item = &'static str> {
+    NEXT.iter().map(|(_, name)| *name)
 }
 
 /// A descriptor of a loaded program.

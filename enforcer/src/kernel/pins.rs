@@ -30,6 +30,7 @@ use super::links::{Link, POINTS, Point};
 use super::sys;
 
 pub use look::{Look, PinnedHook, PinnedPolicy, attached_since, hook_names, look};
+pub(super) use maps::PreparedMaps;
 pub use maps::{MapsFound, Was, confirm};
 pub(super) use pinned::Pinned;
 

@@ -4,22 +4,23 @@ use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
-use enforcer::config::{Existing, Mode, Quic, RuleId};
+use enforcer::config::{Capacity, Existing, Mode, Quic, RuleId};
 use enforcer::endpoints::{Condition, GrantedName, Scope, Scopes};
-use enforcer::kernel::{Attempt, Enforcement, Event, Events, Settings, Told};
+use enforcer::kernel::{Attempt, Enforcement, Event, Events, KernelError, Pins, Settings, Told};
 use enforcer::names::{DomainPattern, NameRule, ServerName};
 use enforcer::policy::table::{Grant, Table};
 use enforcer_common::Reason;
 use enforcer_common::abi::Hook;
 use enforcer_common::packet::segment;
-use enforcer_lab::Cgroup;
 use enforcer_lab::caller::Caller;
 use enforcer_lab::hellos::Hello;
 use enforcer_lab::sockets::hex;
 use enforcer_lab::vectors::{GRANTED_V6, PORTS};
 use enforcer_lab::wire::{Frame, Wire};
+use enforcer_lab::{Cgroup, Instance};
 use ipnet::IpNet;
 use tokio::runtime::Runtime;
 
@@ -163,6 +164,7 @@ pub(crate) struct Bench {
     granted: Vec<Attempt>,
     sockets: u32,
     is_attached: bool,
+    _instance: Option<Instance>,
 }
 
 impl Bench {
@@ -174,12 +176,35 @@ impl Bench {
 
     /// The policy is there, but it is not attached.
     pub(crate) fn unattached(settings: Settings) -> Self {
+        Self::with(Enforcement::load(&PORTS), None, settings)
+    }
+
+    /// It is attached, but what egress goes on with is not loaded.
+    pub(crate) fn first(settings: Settings) -> Self {
+        let instance = Instance::new("start").unwrap();
+        let pins = Arc::new(Pins::open(instance.name()).unwrap());
+        let loaded = Enforcement::load_first(&PORTS, Capacity::default(), &pins);
+        let mut bench = Self::with(loaded.map(|(loaded, _)| loaded), Some(instance), settings);
+        bench.attach();
+        bench
+    }
+
+    /// Loads it.
+    pub(crate) fn load_rest(&mut self) {
+        self.enforcement.load_rest().unwrap();
+    }
+
+    fn with(
+        loaded: Result<Enforcement, KernelError>,
+        instance: Option<Instance>,
+        settings: Settings,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let mut enforcement = Enforcement::load(&PORTS).unwrap_or_else(|error| {
+        let mut enforcement = loaded.unwrap_or_else(|error| {
             panic!(
                 "the programs do not load: {error}: {:?}\nhint: {}",
                 std::error::Error::source(&error),
@@ -206,6 +231,7 @@ impl Bench {
             granted: Vec::new(),
             sockets: 0,
             is_attached: false,
+            _instance: instance,
         }
     }
 

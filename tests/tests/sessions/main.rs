@@ -10,4 +10,5 @@ mod names;
 mod pieces;
 mod policies;
 mod second;
+mod start;
 mod vectors;

@@ -2,7 +2,8 @@
 //!
 //! A service attaches first and asks afterwards: at boot there is no network yet, and whatever runs before the first
 //! answer must be judged. What it judges with is, in this order, the policy that the kernel still holds, the answers of
-//! the last run, and what the configuration grants without any answer. Without an instance the names are asked for
+//! the last run, and what the configuration grants without any answer. Where the kernel holds nothing, what can be judged
+//! without a server name is judged before the programs that read names are loaded. Without an instance the names are asked for
 //! first, and nothing is judged until they are known.
 
 use std::sync::Arc;
@@ -96,7 +97,7 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
     if !is_new {
         control.is_refused(board::replaced_by_saved(&options.file));
     }
-    let (mut enforcing, maps) = Enforcing::load_pinned(&policy, &kept.pins).map_err(failure::of_kernel)?;
+    let (mut enforcing, maps) = Enforcing::load_first(&policy, &kept.pins).map_err(failure::of_kernel)?;
     banner(&policy, &cgroup);
 
     let has_policy = enforcing.adopt().map_err(failure::of_kernel)?;
@@ -156,6 +157,7 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
         .enforcing
         .attach(&daemon.cgroup)
         .map_err(failure::of_kernel)?;
+    daemon.enforcing.load_rest().map_err(failure::of_kernel)?;
     daemon.events = Some(daemon.enforcing.take_events().map_err(failure::of_kernel)?);
     if let Some(kept) = daemon.kept.as_ref().filter(|_| is_new) {
         kept.save_configuration(recorded);

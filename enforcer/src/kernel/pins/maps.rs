@@ -88,6 +88,19 @@ pub(in super::super) struct PreparedMaps {
     was: [Was; GROUPS.len()],
 }
 
+impl PreparedMaps {
+    /// Whether there was none of them.
+    pub(in super::super) fn are_first(&self) -> bool {
+        self.was.iter().all(|was| *was == Was::Missing)
+    }
+
+    /// What was there of them.
+    pub(in super::super) fn found(&self) -> MapsFound {
+        let [policy, flows] = self.was.clone();
+        MapsFound { policy, flows }
+    }
+}
+
 impl Pins {
     /// Looks at what is pinned, and says where each map is, or is to be made.
     pub(in super::super) fn prepare_maps(&self, sizes: &Sizes) -> Result<PreparedMaps, KernelError> {
@@ -131,8 +144,7 @@ impl Pins {
             });
             moved.map_err(|error| folder::failed("put in its place", &place, error))?;
         }
-        let [policy, flows] = prepared.was;
-        Ok(MapsFound { policy, flows })
+        Ok(prepared.found())
     }
 
     /// What a header of this layout says, whatever the other maps are like; 0 where there is none.

@@ -51,10 +51,21 @@ impl Pinned {
     pub(in super::super) fn keep_programs(&self) -> Result<(), KernelError> {
         self.pin_programs()?;
         sys::wait_for_programs();
+        self.sweep();
+        Ok(())
+    }
+
+    /// As [`Self::keep_programs`], where there were none before.
+    pub(in super::super) fn keep_first_programs(&self) -> Result<(), KernelError> {
+        self.pin_programs()?;
+        self.sweep();
+        Ok(())
+    }
+
+    fn sweep(&self) {
         let mut kept = self.pins.map_folders().to_vec();
         kept.push(self.folder.clone());
         self.pins.sweep(&kept);
-        Ok(())
     }
 
     fn pin_programs(&self) -> Result<(), KernelError> {
