@@ -12,7 +12,7 @@ use crate::reason::{REASONS, Reason};
 use crate::table::{BLOCKS, CHUNK, Index, IntervalV4, IntervalV6};
 
 /// Layout of everything in this file and in [`crate::table`]; counts up with every change.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// Most filtered ports.
 pub const PORTS_MAX: usize = 16;
@@ -284,13 +284,16 @@ pub const fn address_words(address: Address) -> (u8, [u64; 2]) {
     }
 }
 
-/// What is counted per reason, per CPU. Nothing resets it. In audit mode, where nothing ends a flow, it counts what an
-/// event tells: a socket and its destination once under each policy.
+/// What is counted per reason, per CPU. Nothing resets it. Each goes up by itself: whoever reads them meanwhile never sees one
+/// that goes back.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Counter {
-    /// Denials, or granted connections, whether or not an event told of them.
+    /// What was dropped or refused, or granted connections, whether or not an event told of them.
     pub denied: u64,
+    /// Denials that audit mode let through. Since nothing ends a flow then, it counts what an event tells: a socket and its
+    /// destination once under each policy.
+    pub audit: u64,
     /// Those of which no event could be sent.
     pub suppressed: u64,
 }
@@ -350,7 +353,7 @@ const _: () = {
     assert!(size_of::<Flow>() == 864);
     assert!(size_of::<NameHead>() == 16);
     assert!(size_of::<NameEntry>() == 24);
-    assert!(size_of::<Counter>() == 16);
+    assert!(size_of::<Counter>() == 24);
     assert!(size_of::<Bucket>() == 16);
     assert!(size_of::<Index>() == 8);
     assert!(size_of::<IntervalV4>() == 8);

@@ -47,7 +47,13 @@ pub(crate) fn tell_if(denial: &Denial, room: impl FnOnce() -> bool) {
         return;
     };
     // SAFETY: the element is alive.
-    unsafe { count(&raw mut (*counter).denied) };
+    unsafe {
+        count(if denial.audit {
+            &raw mut (*counter).audit
+        } else {
+            &raw mut (*counter).denied
+        });
+    };
     // SAFETY: as above.
     let suppress = || unsafe { count(&raw mut (*counter).suppressed) };
     let Some(bucket) = BUCKETS.get_ptr_mut(reason) else {

@@ -19,7 +19,7 @@ use serde_json::Value;
 const PORT: &str = "127.0.0.1:9464";
 const PORT_V6: &str = "[::1]:9464";
 const GET: &str = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
-const DENIED: &str = "enforcer_denials_total{reason=\"address-not-granted\"}";
+const DENIED: &str = "enforcer_denials_total{reason=\"address-not-granted\",verdict=\"denied\"}";
 
 /// Writes the policy, with `enforce` below `[enforce]` and the metrics at `port`.
 fn policy(host: &Operated, enforce: &str, port: &str) {

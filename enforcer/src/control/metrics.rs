@@ -160,9 +160,17 @@ fn of_denials(page: &mut Page, view: &View, status: &Status) {
             family.with(&[("reason", reason.name())], value(count))
         })
     };
-    let help = "Denials by reason, in audit mode what would have been denied. Counted by the kernel, also while no daemon \
-                runs.";
-    page.add(by_reason(Family::counter("denials", help), &|count| count.denied));
+    let help = "Denials by reason and verdict; audit is what would have been denied, and was let through. Counted by the \
+                kernel, also while no daemon runs.";
+    let denials = metered.totals.iter();
+    page.add(
+        denials.fold(Family::counter("denials", help), |family, (reason, count)| {
+            let of = |verdict| [("reason", reason.name()), ("verdict", verdict)];
+            family
+                .with(&of("denied"), count.denied.saturating_sub(count.audit))
+                .with(&of("audit"), count.audit)
+        }),
+    );
     let help =
         "Denials of which no event tells, since there were too many at once; they are among all denials.";
     page.add(by_reason(Family::counter("denials_suppressed", help), &|count| {

@@ -269,12 +269,14 @@ pub(super) fn denials(counters: &Counters) -> Denials {
             explanation: reason.explain().to_owned(),
             hint: reason.hint().to_owned(),
             denied: count.denied,
+            audit: count.audit,
             suppressed: count.suppressed,
         })
         .collect();
     by_reason.sort_by_key(|counted| std::cmp::Reverse(counted.denied));
     Denials {
         total: counters.denied(),
+        audit: counters.audit(),
         suppressed: counters.suppressed(),
         by_reason,
     }

@@ -8,17 +8,18 @@ use enforcer_common::abi::{Counter, GRANTED};
 
 use super::error::KernelError;
 
-/// A [`Counter`] as numbers, `denied` and `suppressed`: aya reads only types that it knows to be plain.
-pub(super) type RawCounter = [u64; 2];
+/// A [`Counter`] as numbers, `denied`, `audit` and `suppressed`: aya reads only types that it knows to be plain.
+pub(super) type RawCounter = [u64; 3];
 
 const _: () = assert!(size_of::<RawCounter>() == size_of::<Counter>());
 
 /// Denials of one reason.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Count {
-    /// Denials, with and without an event. In audit mode: sockets and their destinations that would have been denied,
-    /// each once under each policy.
+    /// Denials, with and without an event, those of audit mode among them.
     pub denied: u64,
+    /// Those of audit mode, which let them through: sockets and their destinations, each once under each policy.
+    pub audit: u64,
     /// Denials without an event, because of the rate limit or a full ring.
     pub suppressed: u64,
 }
@@ -57,10 +58,15 @@ impl CounterReader {
     pub fn read(&self) -> Result<Counters, KernelError> {
         let mut counts = Vec::with_capacity(Reason::ALL.len());
         for reason in Reason::ALL {
-            let [denied, suppressed] = self.sum(*reason as u8)?;
-            counts.push((*reason, Count { denied, suppressed }));
+            let [dropped, audit, suppressed] = self.sum(*reason as u8)?;
+            let count = Count {
+                denied: dropped.saturating_add(audit),
+                audit,
+                suppressed,
+            };
+            counts.push((*reason, count));
         }
-        let [total, suppressed] = self.sum(GRANTED)?;
+        let [total, _, suppressed] = self.sum(GRANTED)?;
         Ok(Counters {
             counts,
             granted: GrantedCount { total, suppressed },
@@ -77,13 +83,25 @@ impl CounterReader {
                 action: "read",
                 source: std::io::Error::other(error),
             })?;
-        Ok(values.iter().fold([0; 2], |sum: RawCounter, value| {
-            [sum[0].saturating_add(value[0]), sum[1].saturating_add(value[1])]
+        Ok(values.iter().fold([0; 3], |mut sum: RawCounter, value| {
+            for (sum, value) in sum.iter_mut().zip(value) {
+                *sum = sum.saturating_add(*value);
+            }
+            sum
         }))
     }
 }
 
 impl Counters {
+    /// With these counts, and nothing granted.
+    #[cfg(test)]
+    pub(crate) fn of(counts: &[(Reason, Count)]) -> Self {
+        Self {
+            counts: counts.to_vec(),
+            granted: GrantedCount::default(),
+        }
+    }
+
     /// Every reason and its count, also those that are zero.
     pub fn iter(&self) -> impl Iterator<Item = (Reason, Count)> {
         self.counts.iter().copied()
@@ -97,6 +115,7 @@ impl Counters {
             let before = before.get(reason);
             let since = Count {
                 denied: beyond(now.denied, before.denied),
+                audit: beyond(now.audit, before.audit),
                 suppressed: beyond(now.suppressed, before.suppressed),
             };
             (reason, since)
@@ -116,6 +135,7 @@ impl Counters {
             match self.counts.iter_mut().find(|(of, _)| *of == reason) {
                 Some((_, sum)) => {
                     sum.denied = sum.denied.saturating_add(count.denied);
+                    sum.audit = sum.audit.saturating_add(count.audit);
                     sum.suppressed = sum.suppressed.saturating_add(count.suppressed);
                 }
                 None => self.counts.push((reason, count)),
@@ -147,6 +167,12 @@ impl Counters {
         self.iter().map(|(_, count)| count.denied).sum()
     }
 
+    /// All denials that audit mode let through.
+    #[must_use]
+    pub fn audit(&self) -> u64 {
+        self.iter().map(|(_, count)| count.audit).sum()
+    }
+
     /// All denials of which no event told.
     #[must_use]
     pub fn suppressed(&self) -> u64 {
@@ -160,7 +186,11 @@ mod tests {
 
     /// Counters with this count of two reasons, and of granted connections.
     fn counters(denied: u64, suppressed: u64) -> Counters {
-        let count = Count { denied, suppressed };
+        let count = Count {
+            denied,
+            audit: suppressed,
+            suppressed,
+        };
         Counters {
             counts: vec![(Reason::ALL[0], count), (Reason::ALL[1], count)],
             granted: GrantedCount {
@@ -183,6 +213,7 @@ mod tests {
             for reason in &Reason::ALL[..2] {
                 let sum = total.get(*reason);
                 assert_eq!((sum.denied, sum.suppressed), expect);
+                assert_eq!(sum.audit, expect.1);
             }
             let granted = total.granted();
             assert_eq!((granted.total, granted.suppressed), expect);

@@ -208,6 +208,7 @@ impl Bench {
                 let before = before.get(reason);
                 let count = Count {
                     denied: count.denied - before.denied,
+                    audit: count.audit - before.audit,
                     suppressed: count.suppressed - before.suppressed,
                 };
                 (reason, count)
@@ -268,7 +269,7 @@ impl Seen {
         assert_eq!(self.arrived(to), 0, "{name}: {self:?}");
         let one = Count {
             denied: 1,
-            suppressed: 0,
+            ..Count::default()
         };
         assert_eq!(self.counts, [(reason, one)], "{name}: {self:?}");
         let [event] = self.events.as_slice() else {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
-use enforcer::kernel::{Event, loaded};
+use enforcer::kernel::{Count, Event, loaded};
 use enforcer_common::Reason::{AddressNotGranted, QuicDenied};
 use enforcer_common::abi::EVENT_BURST;
 use enforcer_common::abi::Hook::{Connect, Egress, Sendmsg};
@@ -23,8 +23,9 @@ fn told_once(seen: &Seen, to: SocketAddr) -> &Event {
     };
     assert!(event.audit);
     assert_eq!(event.attempt.destination, Some(to));
-    let denied: u64 = seen.counts.iter().map(|(_, count)| count.denied).sum();
-    assert_eq!(denied, 1, "{:?}", seen.counts);
+    let sum = |of: fn(&Count) -> u64| seen.counts.iter().map(|(_, count)| of(count)).sum::<u64>();
+    let sums = (sum(|count| count.denied), sum(|count| count.audit));
+    assert_eq!(sums, (1, 1), "{:?}", seen.counts);
     event
 }
 

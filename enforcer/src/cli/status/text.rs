@@ -205,11 +205,19 @@ fn upstream(upstream: &Upstream) -> String {
 }
 
 fn denials_words(denials: &Denials) -> String {
-    match (denials.total, denials.suppressed) {
-        (0, _) => "none".to_owned(),
-        (total, 0) => total.to_string(),
-        (total, suppressed) => format!("{total}, {suppressed} of them without an event of their own"),
+    if denials.total == 0 {
+        return "none".to_owned();
     }
+    let mut words = denials.total.to_string();
+    match denials.audit {
+        0 => {}
+        audit if audit == denials.total => words += ", all let through by audit mode",
+        audit => words += &format!(", {audit} of them let through by audit mode"),
+    }
+    if denials.suppressed > 0 {
+        words += &format!(", {} of them without an event of their own", denials.suppressed);
+    }
+    words
 }
 
 fn granted_words(granted: &GrantedConnections) -> String {

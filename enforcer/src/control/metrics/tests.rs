@@ -3,16 +3,25 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use enforcer_common::Reason;
+
 use super::*;
 use crate::control::history::tests::at;
 use crate::control::model::Kept;
 use crate::control::samples;
 use crate::control::status;
 use crate::control::view::{Metered, Reloads, Told};
+use crate::kernel::counters::{Count, Counters};
 
 fn text_of(change: impl FnOnce(&mut View)) -> String {
     let now = samples::now();
     let mut view = samples::view(now);
+    let count = Count {
+        denied: 8,
+        audit: 5,
+        suppressed: 1,
+    };
+    let totals = Counters::of(&[(Reason::AddressNotGranted, count)]);
     view.metered = Metered {
         told: Told { denied: 3, audit: 0 },
         reloads: Reloads {
@@ -21,6 +30,7 @@ fn text_of(change: impl FnOnce(&mut View)) -> String {
             last: Some(at(420)),
         },
         spans_v6: 5,
+        totals,
         ..Metered::default()
     };
     change(&mut view);
@@ -62,6 +72,18 @@ fn the_numbers_are_those_of_the_view() {
         ("enforcer_names{state=\"stale\"}", 1.0),
         ("enforcer_names{state=\"unasked\"}", 1.0),
         ("enforcer_names{state=\"failed\"}", 1.0),
+        (
+            "enforcer_denials_total{reason=\"address-not-granted\",verdict=\"denied\"}",
+            3.0,
+        ),
+        (
+            "enforcer_denials_total{reason=\"address-not-granted\",verdict=\"audit\"}",
+            5.0,
+        ),
+        (
+            "enforcer_denials_suppressed_total{reason=\"address-not-granted\"}",
+            1.0,
+        ),
         ("enforcer_events_total{verdict=\"denied\"}", 3.0),
         ("enforcer_events_total{verdict=\"audit\"}", 0.0),
         ("enforcer_history_entries", 3.0),

@@ -262,8 +262,11 @@ pub struct Upstream {
 /// What was denied.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Denials {
-    /// All of them; in audit mode what would have been.
+    /// All of them, those of audit mode among them.
     pub total: u64,
+    /// Those of audit mode: what would have been denied, and was let through.
+    #[serde(default)]
+    pub audit: u64,
     /// Those of which no event told, since there were too many.
     pub suppressed: u64,
     /// Each reason that was met, the most frequent first.
@@ -291,6 +294,9 @@ pub struct Counted {
     pub hint: String,
     /// Denials.
     pub denied: u64,
+    /// Those that audit mode let through.
+    #[serde(default)]
+    pub audit: u64,
     /// Those of which no event told.
     pub suppressed: u64,
 }

@@ -46,9 +46,14 @@ fn report(mode: &'static str, tally: &Tally, counts: &[(Reason, u64, u64)]) -> R
         reasons: Vec::new(),
         denials: Vec::new(),
     };
-    let counts = counts
-        .iter()
-        .map(|&(reason, denied, suppressed)| (reason, Count { denied, suppressed }));
+    let counts = counts.iter().map(|&(reason, denied, suppressed)| {
+        let count = Count {
+            denied,
+            suppressed,
+            ..Count::default()
+        };
+        (reason, count)
+    });
     report.fill(tally, counts, Duration::from_secs(1));
     report
 }
