@@ -1,14 +1,11 @@
 //! Every command that asks the daemon, in every state that the daemon can be in: exit status and words. Needs root.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use enforcer_lab::daemon::wait_until;
+use enforcer_lab::fake::{self, Fake};
 use enforcer_lab::held::Held;
 use enforcer_lab::nameserver::Fault;
 use enforcer_lab::operated::{GROUP, Operated, warnings};
@@ -260,17 +257,16 @@ fn names_that_were_never_answered_and_stale_ones_are_named() {
     ];
     each("unanswered", &COMMANDS, never, |arguments| host.asking(arguments));
 
-    answers(None);
-    wait_until("every name is fresh", || {
-        host.status().0["names"]["fresh"].as_u64() >= Some(2)
-    });
-    answers(Some(Fault::ServFail));
-    let is_stale = |status: &Value| {
+    let data_is = |state: &str| {
+        let (status, _) = host.status();
         let list = status["names"]["list"].as_array().unwrap().iter();
         let mut data = list.filter(|name| name["name"] == world::CONTOSO_DATA);
-        data.any(|name| name["state"] == "stale")
+        data.any(|name| name["state"] == state)
     };
-    wait_until("the short answer is stale", || is_stale(&host.status().0));
+    answers(None);
+    wait_until("the short answer is there", || data_is("fresh"));
+    answers(Some(Fault::ServFail));
+    wait_until("the short answer is stale", || data_is("stale"));
     let (status, _) = host.status();
     assert!(warnings(&status).contains(&"stale"), "{status:#}");
     let stale: &[Row<'_>] = &[
@@ -287,69 +283,11 @@ fn names_that_were_never_answered_and_stale_ones_are_named() {
     daemon.kill();
 }
 
-/// Listens where a daemon would, and says `answer` to whoever asks; `None` for one that says nothing.
-struct Fake {
-    stop: Arc<AtomicBool>,
-    socket: std::path::PathBuf,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Fake {
-    fn start(socket: &Path, answer: Option<String>) -> Self {
-        std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
-        let _old = std::fs::remove_file(socket);
-        let listener = UnixListener::bind(socket).unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
-        let thread = {
-            let stop = Arc::clone(&stop);
-            std::thread::spawn(move || {
-                let mut silent = Vec::new();
-                while let Ok((stream, _)) = listener.accept() {
-                    if stop.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    match &answer {
-                        Some(answer) => say(stream, answer),
-                        None => silent.push(stream),
-                    }
-                }
-            })
-        };
-        Self {
-            stop,
-            socket: socket.to_owned(),
-            thread: Some(thread),
-        }
-    }
-}
-
-fn say(mut stream: UnixStream, answer: &str) {
-    let mut request = [0; 4096];
-    // Who only looks whether somebody is there says nothing, and may have gone.
-    let _asked = stream.read(&mut request);
-    let _said = stream.write_all(answer.as_bytes());
-}
-
-impl Drop for Fake {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let _woken = UnixStream::connect(&self.socket);
-        if let Some(thread) = self.thread.take() {
-            thread.join().unwrap();
-        }
-    }
-}
-
 #[test]
 fn a_daemon_of_another_version_and_what_is_none_are_recognised() {
     let host = Operated::new("versions");
-    let speaks = |header: &str, body: &str| {
-        let length = body.len();
-        Some(format!(
-            "HTTP/1.1 200 OK\r\n{header}content-length: {length}\r\n\r\n{body}"
-        ))
-    };
-    let version = |number: u32| format!("enforcer-control-version: {number}\r\n");
+    let speaks = |header: &str, body: &str| Some(fake::answer(header, body));
+    let version = fake::version;
     let other = "use the enforcer that the daemon was started from, or restart the daemon";
     let cases: &[(&str, Option<String>, &[Row<'_>])] = &[
         (
@@ -489,7 +427,7 @@ fn a_user_without_rights_gets_a_clear_no_from_every_command() {
 
     let mut daemon = host.start();
     wait_until("every name is fresh", || {
-        host.status().0["names"]["fresh"].as_u64() >= Some(2)
+        host.status().0["names"]["fresh"].as_u64() >= Some(3)
     });
     each(
         "nobody asks",
