@@ -32,6 +32,12 @@ enum Broken {
     BothHalves,
     /// The word comes before the half is written.
     WordFirst,
+    /// Runs come before the word, the entries that name them behind it.
+    EntriesLate,
+    /// What is written is the half that counts.
+    InPlace,
+    /// One more word follows, for the other half, in which nothing was written.
+    OneWordMore,
     /// A run is put where it lies on that of a block that does not change.
     PlacesOverlap,
 }
@@ -99,6 +105,7 @@ impl Writer {
         let half = (number & 1) as usize;
         let halves = match broken {
             Broken::BothHalves => vec![half, 1 - half],
+            Broken::InPlace => vec![1 - half],
             _ => vec![half],
         };
         let mut steps = Vec::new();
@@ -107,12 +114,20 @@ impl Writer {
                 self.write(half, *block, &mut steps);
             }
         }
-        let at = if broken == Broken::WordFirst {
-            0
-        } else {
-            steps.len()
+        let is_entry = |step: &Step| matches!(step, Step::Index(..));
+        if broken == Broken::EntriesLate {
+            steps.sort_by_key(is_entry);
+        }
+        let at = match broken {
+            Broken::WordFirst => 0,
+            Broken::EntriesLate => steps.iter().take_while(|step| !is_entry(step)).count(),
+            _ => steps.len(),
         };
         steps.insert(at, Step::Word(number));
+        if broken == Broken::OneWordMore {
+            self.generation += 1;
+            steps.push(Step::Word(number + 1));
+        }
         steps
     }
 
@@ -328,16 +343,45 @@ fn whatever_the_interleaving_an_answer_belongs_to_one_whole_policy() {
     assert!(tried > 10_000, "{tried}");
 }
 
+/// Without this rule some lookup sees a policy that never was.
+#[track_caller]
+fn is_needed(broken: Broken) {
+    let (wrong, tried) = all(1, broken);
+    println!("{broken:?} is seen after {tried} interleavings: {wrong:?}");
+    assert!(wrong.is_some(), "nothing notices {broken:?}");
+}
+
 #[test]
-fn every_rule_is_needed() {
-    for broken in [
-        Broken::OnlyThisChange,
-        Broken::BothHalves,
-        Broken::WordFirst,
-        Broken::PlacesOverlap,
-    ] {
-        let (wrong, tried) = all(1, broken);
-        println!("{broken:?} is seen after {tried} interleavings: {wrong:?}");
-        assert!(wrong.is_some(), "nothing notices {broken:?}");
-    }
+fn a_half_gets_what_the_publication_before_has_changed() {
+    is_needed(Broken::OnlyThisChange);
+}
+
+#[test]
+fn one_half_is_written_at_a_time() {
+    is_needed(Broken::BothHalves);
+}
+
+#[test]
+fn the_half_that_counts_is_left_alone() {
+    is_needed(Broken::InPlace);
+}
+
+#[test]
+fn the_word_comes_last() {
+    is_needed(Broken::WordFirst);
+}
+
+#[test]
+fn entries_come_before_the_word() {
+    is_needed(Broken::EntriesLate);
+}
+
+#[test]
+fn every_word_has_its_half_written() {
+    is_needed(Broken::OneWordMore);
+}
+
+#[test]
+fn runs_do_not_overlap() {
+    is_needed(Broken::PlacesOverlap);
 }
