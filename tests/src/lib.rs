@@ -32,6 +32,7 @@ pub mod packets;
 mod programs;
 mod registry;
 pub mod scribe;
+pub mod second_writer;
 pub mod service_tags;
 pub mod sockets;
 pub mod terminal;

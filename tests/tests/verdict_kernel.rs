@@ -1,15 +1,20 @@
 //! The verdict in the running kernel: the same vectors and the same mutations as on the host, through the kernel's
 //! test run. Needs root.
 
-use enforcer::config::Mode;
-use enforcer::kernel::{Enforcement, Settings};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use enforcer::config::{Capacity, Mode};
+use enforcer::kernel::{Enforcement, Pins, Settings};
 use enforcer::policy::table::{HostTables, Table};
 use enforcer_common::Reason;
-use enforcer_common::table::{Generation, Settings as Word};
+use enforcer_common::abi::VERSION;
+use enforcer_common::table::{BLOCKS, Generation, Index, PolicyWord, Settings as Word};
 use enforcer_common::verdict::{Verdict, judge_packet};
-use enforcer_lab::hammer::{Force, hammer};
-use enforcer_lab::packets;
+use enforcer_lab::hammer::{Force, hammer, hammer_and_break};
 use enforcer_lab::vectors::{Expected, PORTS, policy, vectors};
+use enforcer_lab::{Instance, packets, second_writer};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -165,4 +170,41 @@ fn no_lookup_sees_a_mixture_of_two_policies() {
     let hammered = hammer(&mut load(), force).unwrap();
     println!("{hammered:?} during {} publications", force.publications);
     assert!(hammered.lookups > 0);
+}
+
+/// Were the protocol broken, the hammer would see it. `breaks` is given the folder of the maps.
+#[track_caller]
+fn is_seen(label: &str, publications: u32, breaks: impl FnOnce(&Enforcement, &Path) -> Result<()>) {
+    let instance = Instance::new(label).unwrap();
+    let pins = Arc::new(Pins::open(instance.name()).unwrap());
+    let (mut enforcement, _) = Enforcement::load_pinned(&PORTS, Capacity::default(), &pins).unwrap();
+    let force = Force {
+        publications,
+        others: 10_000,
+        own: 60,
+    };
+    let maps = instance.pins().join(format!("abi-{VERSION}"));
+    let seen = hammer_and_break(&mut enforcement, force, |enforcement| breaks(enforcement, &maps));
+    let error = seen.expect_err("a broken protocol went unnoticed");
+    assert!(error.to_string().contains("a policy that never was"), "{error:#}");
+    println!("{error:#}");
+}
+
+/// A writer that changes the half which counts, and has come as far as to take the old entry away.
+#[test]
+fn a_change_in_place_is_seen() {
+    is_seen("in-place", 200, |enforcement, maps| {
+        // 10.0.0.0/16, which the hammer looks into.
+        let entry = enforcement.generation().half().index() * BLOCKS + 0x0a00;
+        second_writer::store(&maps.join("INDEX_V4"), entry as usize * size_of::<Index>(), 0)
+    });
+}
+
+/// A writer that stores the word before the half that it selects is written.
+#[test]
+fn a_half_that_was_never_written_is_seen() {
+    is_seen("word", 0, |enforcement, maps| {
+        let word = PolicyWord::new(enforcement.generation().next(), Word::default());
+        second_writer::store(&maps.join("HEADER"), 0, word.0)
+    });
 }
