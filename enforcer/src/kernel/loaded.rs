@@ -2,8 +2,9 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-use aya::maps::MapInfo;
+use aya::maps::{MapError, MapInfo};
 use aya::programs::{ProgramError, ProgramInfo, loaded_programs};
+use aya::sys::SyscallError;
 
 use super::error::KernelError;
 use super::parts::map_bytes;
@@ -13,6 +14,7 @@ use super::tables::{Loaded, Mappable, Tables};
 /// Program names as the kernel keeps them: 15 bytes.
 const EGRESS: &str = "enforcer_egress";
 const JUDGE: &str = "enforcer_judge";
+
 /// Reads the policy of the enforcer that is attached to this cgroup directory itself; `None` when there is none, or
 /// when it has published nothing yet. With several, the one that was loaded last.
 ///
@@ -28,11 +30,7 @@ pub fn loaded(cgroup: BorrowedFd<'_>) -> Result<Option<Loaded>, KernelError> {
         let program = match program {
             Ok(program) => program,
             // Programs of others come and go while the list is read.
-            Err(ProgramError::SyscallError(error))
-                if error.io_error.kind() == std::io::ErrorKind::NotFound =>
-            {
-                continue;
-            }
+            Err(ProgramError::SyscallError(error)) if is_gone(&error) => continue,
             Err(error) => return Err(system("reading a loaded program", std::io::Error::other(error))),
         };
         if attached.contains(&program.id()) && program.name_as_str() == Some(EGRESS) {
@@ -42,14 +40,19 @@ pub fn loaded(cgroup: BorrowedFd<'_>) -> Result<Option<Loaded>, KernelError> {
         }
     }
     let Some(program) = newest else { return Ok(None) };
-    let mut maps = maps_of(&program)?;
+    // Gone since the list was read: so is its policy.
+    let Some(mut maps) = maps_of(&program)? else {
+        return Ok(None);
+    };
     // The program that it goes on with to judge names knows the rest. There may be several, of other enforcers.
     let header = maps
         .iter()
         .find(|map| map.name_as_str() == Some("HEADER"))
         .map(MapInfo::id);
     for judge in judges {
-        let of_judge = maps_of(&judge)?;
+        let Some(of_judge) = maps_of(&judge)? else {
+            continue;
+        };
         if of_judge.iter().any(|map| Some(map.id()) == header) {
             maps.extend(of_judge);
             break;
@@ -58,20 +61,28 @@ pub fn loaded(cgroup: BorrowedFd<'_>) -> Result<Option<Loaded>, KernelError> {
     Tables::open(|name| open(&maps, name), false)?.read()
 }
 
-/// The maps that a program works with.
-fn maps_of(program: &ProgramInfo) -> Result<Vec<MapInfo>, KernelError> {
-    let system = |action, error| KernelError::System {
-        action,
-        source: std::io::Error::other(error),
+/// The maps that a program works with; `None` when it is gone.
+fn maps_of(program: &ProgramInfo) -> Result<Option<Vec<MapInfo>>, KernelError> {
+    let system = |action, source| KernelError::System { action, source };
+    let ids = match program.map_ids() {
+        Ok(ids) => ids.unwrap_or_default(),
+        Err(ProgramError::SyscallError(error)) if is_gone(&error) => return Ok(None),
+        Err(error) => return Err(system("reading a loaded program", std::io::Error::other(error))),
     };
-    program
-        .map_ids()
-        .map_err(|error| system("reading a loaded program", error.to_string()))?
-        .unwrap_or_default()
-        .into_iter()
-        .map(MapInfo::from_id)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| system("reading a loaded map", error.to_string()))
+    let mut maps = Vec::new();
+    for id in ids {
+        match MapInfo::from_id(id) {
+            Ok(map) => maps.push(map),
+            // A map lives as long as its program.
+            Err(MapError::SyscallError(error)) if is_gone(&error) => return Ok(None),
+            Err(error) => return Err(system("reading a loaded map", std::io::Error::other(error))),
+        }
+    }
+    Ok(Some(maps))
+}
+
+fn is_gone(error: &SyscallError) -> bool {
+    error.io_error.kind() == std::io::ErrorKind::NotFound
 }
 
 fn open(maps: &[MapInfo], name: &'static str) -> Result<Mappable, KernelError> {
