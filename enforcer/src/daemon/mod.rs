@@ -1,8 +1,8 @@
 //! The run loop of `run` and of `exec`: answers in, grants out, denials reported.
 //!
 //! ```text
-//! policy (file) -> answers (resolve) -> enforcing (kernel) -> denial -> tally -> report
-//!                                                                   -> granted -> history, usage
+//! policy (file) -> answers (resolve) -> enforcing (kernel) -> attempt -> denial -> tally -> report
+//!                                                                              -> granted -> history, usage
 //! ```
 //!
 //! [`ending`] ends the sessions behind denials, [`owner`] says whose they were. [`names`] and [`report`] are pure; the rest is the shell that ties the other rooms together.

@@ -9,7 +9,7 @@
 //! - [`preflight`]: what the kernel and the process must be able to do
 //! - [`Ender`]: ends the sockets of denied sessions
 //! - [`direct`]: maps that the programs reach by their address
-//! - [`mapped`], [`object`], [`sys`]: the modules with unsafe code: mappings, and raw bpf(2)
+//! - [`mapped`], [`object`], [`sys`]: the modules with unsafe code: mappings, and raw bpf(2); [`events`] has one line of it
 
 pub mod by_hand;
 pub mod cgroup;
