@@ -475,3 +475,44 @@ fn removing_the_pins_ends_enforcement() {
     assert!(!bench.instance.pins().exists());
     assert!(Pins::open_existing(bench.instance.name()).unwrap().is_none());
 }
+
+/// The programs of a load may never judge: for want of memory, or since the cgroup is gone. What judges goes on, and is what the
+/// next start finds.
+#[test]
+fn a_load_that_comes_to_nothing_leaves_what_judges() {
+    let mut bench = Bench::new();
+    drop(bench.enforce());
+    let pins = Arc::new(Pins::open(bench.instance.name()).unwrap());
+    let load = |capacity| Enforcement::load_pinned(&PORTS, capacity, &pins).unwrap();
+    let (mut current, _) = load(Capacity::default());
+    current.publish(&policy().unwrap(), ENFORCE);
+    bench.attach(&mut current);
+    let other = Capacity::new(2 * Capacity::IPV4_STEP, Capacity::IPV6_STEP).unwrap();
+    let (mut next, found) = load(other);
+    assert!(matches!(found.policy, Was::Unfit(_)), "{found:?}");
+    next.publish(&Table::new(other), ENFORCE);
+    drop(next);
+    bench.is_enforced();
+    assert_eq!(bench.damages(&current), []);
+    drop(current);
+    let ranges = policy().unwrap().ranges();
+    // Then the same after a kill between the two renames.
+    let folder = fs::read_dir(bench.instance.pins())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .find(|name| name.starts_with("abi-"))
+        .unwrap();
+    for is_aside in [false, true] {
+        if is_aside {
+            fs::rename(bench.pin(&folder), bench.pin(&format!("old-{folder}"))).unwrap();
+        }
+        let (next, found) = load(Capacity::default());
+        assert_eq!(
+            (found.policy, found.flows),
+            (Was::Taken, Was::Taken),
+            "{is_aside}"
+        );
+        assert_eq!(next.policy().unwrap().unwrap().ranges, ranges);
+        bench.is_enforced();
+    }
+}

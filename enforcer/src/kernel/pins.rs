@@ -10,8 +10,10 @@
 //!
 //! Whoever has the folder locked (flock(2)) may change it. Every step leaves something that the next start can go on
 //! with, wherever the one before was killed: links run old programs or new ones, maps come into their place whole, by a
-//! rename, and what no name above stands for is swept at the end.
+//! rename, those that they replace stay aside until new programs judge, and what no name above stands for is swept at the
+//! end.
 
+mod aside;
 mod folder;
 mod look;
 mod maps;
@@ -28,6 +30,7 @@ use rustix::fs::FlockOperation;
 use super::error::KernelError;
 use super::links::{Link, POINTS, Point};
 use super::sys;
+use aside::Aside;
 
 pub use look::{Look, PinnedHook, PinnedPolicy, attached_since, hook_names, look};
 pub(super) use maps::PreparedMaps;
@@ -40,6 +43,8 @@ pub struct Pins {
     folder: PathBuf,
     /// Holds the lock; replaced when somebody removed the folder and it is made anew.
     lock: Mutex<OwnedFd>,
+    /// Maps that new ones have taken the place of, with no programs yet that judge by these.
+    aside: Aside,
 }
 
 /// What was pinned for a hook before it was attached.
@@ -101,6 +106,7 @@ impl Pins {
         Ok(Self {
             folder,
             lock: Mutex::new(lock),
+            aside: Aside::default(),
         })
     }
 

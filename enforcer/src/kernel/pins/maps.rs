@@ -17,7 +17,7 @@ use super::super::OBJECT;
 use super::super::error::KernelError;
 use super::super::mapped::Mapped;
 use super::super::sizes::Sizes;
-use super::{Pins, folder};
+use super::{Pins, aside, folder};
 
 /// Maps that belong together: all of them are taken over, or none.
 struct Group {
@@ -105,6 +105,10 @@ impl Pins {
     /// Looks at what is pinned, and says where each map is, or is to be made.
     pub(in super::super) fn prepare_maps(&self, sizes: &Sizes) -> Result<PreparedMaps, KernelError> {
         let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(error.into()))?;
+        for group in &GROUPS {
+            aside::recover(&self.folder, &group.name())
+                .map_err(|error| folder::failed("put back", &self.folder.join(group.name()), error))?;
+        }
         let mut paths = Vec::new();
         let was = GROUPS.each_ref().map(|group| self.look(group, &object, sizes));
         for (group, was) in GROUPS.iter().zip(&was) {
@@ -130,20 +134,15 @@ impl Pins {
         })
     }
 
-    /// Puts the new groups in their place, once all their maps are made.
+    /// Puts the new groups in their place, once all their maps are made. What was there comes back when the programs are
+    /// dropped before they judge.
     pub(in super::super) fn finish_maps(&self, prepared: PreparedMaps) -> Result<MapsFound, KernelError> {
-        for (group, was) in GROUPS.iter().zip(&prepared.was) {
-            if *was == Was::Taken {
-                continue;
-            }
-            let place = self.folder.join(group.name());
-            let old = self.folder.join(format!("old-{}", group.name()));
-            let moved = folder::remove_if_there(&old).and_then(|()| match fs::rename(&place, &old) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => fs::rename(self.folder.join(format!("new-{}", group.name())), &place),
-            });
-            moved.map_err(|error| folder::failed("put in its place", &place, error))?;
-        }
+        let replaced = GROUPS.iter().zip(&prepared.was);
+        let replaced = replaced.filter(|(_, was)| **was != Was::Taken);
+        let names: Vec<String> = replaced.map(|(group, _)| group.name()).collect();
+        self.aside
+            .put_in_place(&self.folder, &names)
+            .map_err(|(place, error)| folder::failed("put in its place", &place, error))?;
         Ok(prepared.found())
     }
 

@@ -27,6 +27,10 @@ pub(in super::super) struct Pinned {
 
 impl Pinned {
     pub(in super::super) fn new(pins: Arc<Pins>, ebpf: &Ebpf) -> Result<Self, KernelError> {
+        Self::of(Arc::clone(&pins), ebpf).inspect_err(|_| pins.aside.take_back(&pins.folder))
+    }
+
+    fn of(pins: Arc<Pins>, ebpf: &Ebpf) -> Result<Self, KernelError> {
         let maps = pins
             .map_pins()
             .map(|(name, path)| Ok((name, path, map_fd(ebpf, name)?)))
@@ -49,6 +53,7 @@ impl Pinned {
 
     /// Pins the programs, and removes those of before once none of them runs any more.
     pub(in super::super) fn keep_programs(&self) -> Result<(), KernelError> {
+        self.pins.aside.settle();
         self.pin_programs()?;
         sys::wait_for_programs();
         self.sweep();
@@ -57,6 +62,7 @@ impl Pinned {
 
     /// As [`Self::keep_programs`], where there were none before.
     pub(in super::super) fn keep_first_programs(&self) -> Result<(), KernelError> {
+        self.pins.aside.settle();
         self.pin_programs()?;
         self.sweep();
         Ok(())
@@ -110,6 +116,13 @@ impl Pinned {
             pin_unless_there(path, fd.as_fd())?;
         }
         self.pin_programs()
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // Of programs that never judged.
+        self.pins.aside.take_back(&self.pins.folder);
     }
 }
 
