@@ -6,13 +6,32 @@
 //! a name that is to be read are left to it, and so is an answer that a new policy has overtaken.
 
 use crate::bytes::Bytes;
+use crate::flow::Flow;
 use crate::packet::{Address, Family, Segment, protocol};
 use crate::table::{Tables, find_once};
 use crate::verdict::{FilteredPorts, Flows};
 
-/// Whether the packet passes without another look. `false` says nothing.
+/// What is known of a packet at once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AtOnce {
+    /// It passes without another look.
+    Passes,
+    /// What is kept with its socket has its segment noted: the session is to be judged.
+    Session,
+    /// Nothing.
+    Unknown,
+}
+
+impl AtOnce {
+    #[inline(always)]
+    const fn passes_if(condition: bool) -> Self {
+        if condition { Self::Passes } else { Self::Unknown }
+    }
+}
+
+/// What is known of a packet at once.
 #[inline(always)]
-pub fn passes_at_once<B, P, T, F>(bytes: &B, family: Family, ports: &P, tables: &T, flows: &mut F) -> bool
+pub fn at_once<B, P, T, F>(bytes: &B, family: Family, ports: &P, tables: &T, flows: &mut F) -> AtOnce
 where
     B: Bytes + ?Sized,
     P: FilteredPorts + ?Sized,
@@ -20,13 +39,13 @@ where
     F: Flows + ?Sized,
 {
     match family {
-        Family::V4 => passes_v4(bytes, ports, tables, flows),
-        Family::V6 => passes_v6(bytes, ports, tables, flows),
+        Family::V4 => at_once_v4(bytes, ports, tables, flows),
+        Family::V6 => at_once_v6(bytes, ports, tables, flows),
     }
 }
 
 #[inline(always)]
-fn passes_v4<B, P, T, F>(bytes: &B, ports: &P, tables: &T, flows: &mut F) -> bool
+fn at_once_v4<B, P, T, F>(bytes: &B, ports: &P, tables: &T, flows: &mut F) -> AtOnce
 where
     B: Bytes + ?Sized,
     P: FilteredPorts + ?Sized,
@@ -35,61 +54,62 @@ where
 {
     /// Version 4, and a header of five words (RFC 791 section 3.1).
     const PLAIN: u32 = 0x45;
-    const HEADER: u32 = 20;
     let Some([start, fragment, middle, _, destination, both]) = bytes.near() else {
-        return false;
+        return AtOnce::Unknown;
     };
     let number = middle >> 16 & 0xff;
     // More fragments, or an offset; and the one header of IPv4 behind which ports may be found.
     if start >> 24 != PLAIN || fragment & 0x3fff != 0 || number == protocol::AUTHENTICATION as u32 {
-        return false;
+        return AtOnce::Unknown;
     }
     // Of a protocol without ports these are other bytes, and then it does not matter what they are.
     if !ports.contains(port(both)) {
-        return true;
+        return AtOnce::Passes;
     }
     let destination = Address::V4(destination);
     // Apart from each other: what one needs kept does not cost the other anything.
     match number {
         TCP => match bytes.near::<9>() {
-            Some([.., control]) => tcp_is_granted(bytes, HEADER, control, destination, tables, flows),
-            None => false,
+            Some([.., control]) => tcp(bytes, HEADER_V4, control, destination, tables, flows),
+            None => AtOnce::Unknown,
         },
-        UDP => udp_is_granted(destination, tables),
-        _ => false,
+        UDP => AtOnce::passes_if(udp_is_granted(destination, tables)),
+        _ => AtOnce::Unknown,
     }
 }
 
 #[inline(always)]
-fn passes_v6<B, P, T, F>(bytes: &B, ports: &P, tables: &T, flows: &mut F) -> bool
+fn at_once_v6<B, P, T, F>(bytes: &B, ports: &P, tables: &T, flows: &mut F) -> AtOnce
 where
     B: Bytes + ?Sized,
     P: FilteredPorts + ?Sized,
     T: Tables,
     F: Flows + ?Sized,
 {
-    const HEADER: u32 = 40;
     let Some([start, next, _, _, _, _, d0, d1, d2, d3, both]) = bytes.near() else {
-        return false;
+        return AtOnce::Unknown;
     };
     let number = next >> 8 & 0xff;
     if start >> 28 != 6 || !matches!(number, TCP | UDP) {
-        return false;
+        return AtOnce::Unknown;
     }
     if !ports.contains(port(both)) {
-        return true;
+        return AtOnce::Passes;
     }
     let join = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
     let destination = Address::V6(join(d0, d1), join(d2, d3));
     if number == UDP {
-        return udp_is_granted(destination, tables);
+        return AtOnce::passes_if(udp_is_granted(destination, tables));
     }
     match bytes.near::<14>() {
-        Some([.., control]) => tcp_is_granted(bytes, HEADER, control, destination, tables, flows),
-        None => false,
+        Some([.., control]) => tcp(bytes, HEADER_V6, control, destination, tables, flows),
+        None => AtOnce::Unknown,
     }
 }
 
+/// Bytes of an IPv4 header without options, and of an IPv6 header.
+const HEADER_V4: u32 = 20;
+const HEADER_V6: u32 = 40;
 const TCP: u32 = protocol::TCP as u32;
 const UDP: u32 = protocol::UDP as u32;
 
@@ -100,18 +120,18 @@ const fn port(both: u32) -> u16 {
     both as u16
 }
 
-/// Whether a segment to a filtered port may go there, by the length of its IP header, the fourth word of its TCP header
+/// What becomes of a segment to a filtered port, by the length of its IP header, the fourth word of its TCP header
 /// (RFC 9293 section 3.1), and what is found for its destination. What few packets need is behind what most need: those to
 /// loopback pay for a look-up, and the others for nothing.
 #[inline(always)]
-fn tcp_is_granted<B, T, F>(
+fn tcp<B, T, F>(
     bytes: &B,
     header: u32,
     control: u32,
     destination: Address,
     tables: &T,
     flows: &mut F,
-) -> bool
+) -> AtOnce
 where
     B: Bytes + ?Sized,
     T: Tables,
@@ -123,23 +143,56 @@ where
     let payload = header + (u32::from(offset) >> 2 & 0x3c);
     let length = bytes.length();
     if offset < LENGTH_MIN || flags & Segment::SYN != 0 || payload > length {
-        return false;
+        return AtOnce::Unknown;
     }
     // Zero when there is nothing that could be read for a server name.
     let readable = (length - payload) | u32::from(flags & Segment::URG);
     match find_once(tables, destination) {
-        Some((_, grant)) if grant.condition() == 0 => true,
-        Some((word, _)) => {
-            readable == 0
-                || flows
-                    .kept()
-                    .is_some_and(|flow| flow.judged == word.generation().0)
-        }
-        None => destination.is_loopback(),
+        Some((_, grant)) if grant.condition() == 0 => AtOnce::Passes,
+        Some(_) if readable == 0 => AtOnce::Passes,
+        Some((word, _)) => match flows.kept() {
+            Some(flow) if flow.judged == word.generation().0 => AtOnce::Passes,
+            Some(flow) => session(bytes, header, payload, flags, destination, flow),
+            None => AtOnce::Unknown,
+        },
+        None => AtOnce::passes_if(destination.is_loopback()),
     }
 }
 
-/// As [`tcp_is_granted`], for a datagram.
+/// Notes a segment with something in it that is to be read for a server name. Its header is read once more: what nearly all
+/// segments pay for is not to grow by what few need.
+#[inline(always)]
+fn session<B: Bytes + ?Sized>(
+    bytes: &B,
+    header: u32,
+    payload: u32,
+    flags: u8,
+    destination: Address,
+    flow: &mut Flow,
+) -> AtOnce {
+    // Urgent data may be all that there is.
+    if flags & Segment::URG != 0 {
+        return AtOnce::Unknown;
+    }
+    let sequence = match header {
+        HEADER_V4 => bytes.near().map(|[.., sequence]: [u32; 7]| sequence),
+        _ => bytes.near().map(|[.., sequence]: [u32; 12]| sequence),
+    };
+    let Some(sequence) = sequence else {
+        return AtOnce::Unknown;
+    };
+    let segment = Segment {
+        sequence,
+        payload,
+        length: bytes.length().wrapping_sub(payload),
+        flags,
+        padding: [0; 3],
+    };
+    flow.note(&segment, header, destination);
+    AtOnce::Session
+}
+
+/// Whether a datagram to a filtered port may go there.
 #[inline(always)]
 fn udp_is_granted<T: Tables>(destination: Address, tables: &T) -> bool {
     match find_once(tables, destination) {

@@ -6,7 +6,7 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::Reason;
 use enforcer_common::abi::{Hook, NextProgram};
-use enforcer_common::at_once::passes_at_once;
+use enforcer_common::at_once::{AtOnce, at_once};
 use enforcer_common::bytes::Bytes;
 use enforcer_common::packet::{self, Family, protocol};
 use enforcer_common::table::GrantWord;
@@ -31,12 +31,15 @@ const IPV6: u32 = (0x86dd_u16).to_be() as u32;
 pub(crate) fn enforcer_egress(program: SkBuffContext) -> i32 {
     let context = program.skb.skb;
     let family = family(context);
-    if let Some(family) = family
-        && passes(&Skb { context }, context, family)
-    {
+    let known = match family {
+        Some(family) => known(&Skb { context }, context, family),
+        None => AtOnce::Unknown,
+    };
+    if matches!(known, AtOnce::Passes) {
         return PASS;
     }
     let outcome = Outcome(match family {
+        _ if matches!(known, AtOnce::Session) => Outcome::SESSION.0,
         Some(Family::V4) => enforcer_packet_v4(context),
         Some(Family::V6) => enforcer_packet_v6(context),
         None => {
@@ -70,11 +73,11 @@ pub(crate) extern "C" fn enforcer_packet_v6(context: *mut __sk_buff) -> u64 {
     judge(&Skb { context }, context, Family::V6).0
 }
 
-/// Whether the packet of a context passes by its bytes without another look; `false` says nothing. In the program itself,
-/// with everything that it takes: to call a function costs as much as to ignore a packet.
+/// What is known at once of the packet of a context, by its bytes. In the program itself, with everything that it takes: to
+/// call a function costs as much as to ignore a packet.
 #[inline(always)]
-pub fn passes<B: Bytes>(bytes: &B, context: *mut __sk_buff, family: Family) -> bool {
-    passes_at_once(bytes, family, &Ports, &Maps, &mut Socket::of(context))
+pub fn known<B: Bytes>(bytes: &B, context: *mut __sk_buff, family: Family) -> AtOnce {
+    at_once(bytes, family, &Ports, &Maps, &mut Socket::of(context))
 }
 
 /// Judges the packet of a context by its bytes.

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use enforcer::policy::table::{HostTables, Table};
 use enforcer_common::Reason;
-use enforcer_common::at_once::passes_at_once;
+use enforcer_common::at_once::{AtOnce, at_once};
 use enforcer_common::flow::Flow;
 use enforcer_common::packet::{self, Family, Packet};
 use enforcer_common::table::{Generation, Settings};
@@ -122,17 +122,24 @@ fn what_is_sent_all_the_time_passes_at_once() {
         tcp4(named, 443),
         payload(tcp4(named, 443)),
     ] {
-        assert!(
-            passes_at_once(
-                packet.bytes.as_slice(),
-                packet.family,
-                PORTS.as_slice(),
-                &tables(0, 1),
-                &mut judged
-            ),
-            "{packet:?}"
+        let known = at_once(
+            packet.bytes.as_slice(),
+            packet.family,
+            PORTS.as_slice(),
+            &tables(0, 1),
+            &mut judged,
         );
+        assert_eq!(known, AtOnce::Passes, "{packet:?}");
     }
+    // A policy later it is to be judged once more.
+    let known = at_once(
+        payload(tcp4(named, 443)).bytes.as_slice(),
+        Family::V4,
+        PORTS.as_slice(),
+        &tables(0, 2),
+        &mut judged,
+    );
+    assert_eq!(known, AtOnce::Session);
 }
 
 proptest! {
@@ -150,10 +157,10 @@ proptest! {
         }
     }
 
-    /// What passes at once would pass anyhow, whatever it is, whatever is kept with its socket, and nothing is kept that
-    /// would have been.
+    /// What passes at once would pass anyhow, and what is a session's at once would be one, whatever it is and whatever is kept
+    /// with its socket; and what is kept then is the same.
     #[test]
-    fn passing_at_once_is_passing(
+    fn what_is_known_at_once_is_so(
         at in any::<prop::sample::Index>(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         length in prop::option::of(0_usize..80),
@@ -171,24 +178,30 @@ proptest! {
             packet = packet.cut(length);
         }
         let (bytes, tables) = (packet.bytes.as_slice(), tables(settings, generation));
-        let (at_once, verdict) = match judged {
+        let (known, verdict) = match judged {
             None => (
-                passes_at_once(bytes, packet.family, PORTS.as_slice(), &tables, &mut ()),
+                at_once(bytes, packet.family, PORTS.as_slice(), &tables, &mut ()),
                 judge_packet(bytes, packet.family, PORTS.as_slice(), &tables, &mut ()).0.verdict,
             ),
             Some(judged) => {
                 let before = Flow { judged, ..Flow::default() };
                 let (mut one, mut other) = (before, before);
-                let at_once = passes_at_once(bytes, packet.family, PORTS.as_slice(), &tables, &mut one);
+                let known = at_once(bytes, packet.family, PORTS.as_slice(), &tables, &mut one);
                 let verdict = judge_packet(bytes, packet.family, PORTS.as_slice(), &tables, &mut other).0.verdict;
-                if at_once {
+                if matches!(known, AtOnce::Unknown) {
+                    prop_assert_eq!(one, before);
+                } else {
                     prop_assert_eq!(one, other);
                 }
-                (at_once, verdict)
+                (known, verdict)
             }
         };
-        let passes = matches!(verdict, Verdict::Ignored | Verdict::Granted);
-        prop_assert!(passes || !at_once, "{:?}", verdict);
+        let holds = match known {
+            AtOnce::Passes => matches!(verdict, Verdict::Ignored | Verdict::Granted),
+            AtOnce::Session => matches!(verdict, Verdict::Session),
+            AtOnce::Unknown => true,
+        };
+        prop_assert!(holds, "{known:?}, and {verdict:?}");
     }
 
     /// A packet that is cut short is judged as before or denied, never let through where it was denied.

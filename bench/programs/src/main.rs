@@ -20,6 +20,7 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::macros::{cgroup_skb, map};
 use aya_ebpf::maps::{HashMap, LpmTrie, lpm_trie};
 use aya_ebpf::programs::SkBuffContext;
+use enforcer_common::at_once::AtOnce;
 use enforcer_common::bytes::Bytes;
 use enforcer_common::packet::{Address, Family, Packet, parse};
 use enforcer_common::verdict::FilteredPorts as _;
@@ -94,7 +95,9 @@ fn bench_enforcer_random_v6(program: SkBuffContext) -> i32 {
 /// As [`egress`] does it.
 #[inline(always)]
 fn in_enforcer<B: Bytes>(bytes: &B, context: *mut __sk_buff, family: Family) -> i32 {
-    if egress::passes(bytes, context, family) || egress::judge(bytes, context, family).passes() {
+    if matches!(egress::known(bytes, context, family), AtOnce::Passes)
+        || egress::judge(bytes, context, family).passes()
+    {
         PASS
     } else {
         DROP
