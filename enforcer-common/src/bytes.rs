@@ -163,6 +163,12 @@ impl<'a, B: Bytes + ?Sized> Reader<'a, B> {
         self.bytes.read_through(offset, self.window)
     }
 
+    /// Bytes in the window.
+    #[inline(always)]
+    pub(crate) const fn held(&self) -> u32 {
+        self.window.length
+    }
+
     /// The eight bytes at a position of the window.
     #[inline(always)]
     pub(crate) fn eight(&self, position: u32) -> u64 {

@@ -36,9 +36,9 @@ pub const CLIENT_HELLO: u8 = 1;
 /// Types of extensions below this are numbered through; beyond it lie few that are in use.
 const SMALL: u16 = 64;
 const SERVER_NAME: u16 = 0;
-const EARLY_DATA: u16 = 42;
+pub(crate) const EARLY_DATA: u16 = 42;
 /// The only name type there is (RFC 6066 section 3).
-const HOST_NAME: u8 = 0;
+pub(crate) const HOST_NAME: u8 = 0;
 
 /// Where something lies.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

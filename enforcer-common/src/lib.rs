@@ -21,6 +21,7 @@ pub mod at_once;
 pub mod bytes;
 pub mod client_hello;
 pub mod flow;
+pub mod greeting;
 pub mod names;
 pub mod packet;
 pub mod reason;

@@ -212,6 +212,17 @@ impl Name {
             self.length = 0;
             return Some(Reason::HelloLengths);
         };
+        self.copy(bytes, position, length);
+        // The verifier knows the length by where the loop ended, and would walk through what follows once for each.
+        if span.length > NAME_MAX {
+            return Some(Reason::NameTooLong);
+        }
+        self.fault(bytes.forgotten(length))
+    }
+
+    /// Copies a name of `length` bytes, 1 to 255, from a position of the window, in lower case.
+    #[inline(always)]
+    pub(crate) fn copy<B: Bytes + ?Sized>(&mut self, bytes: &mut Reader<'_, B>, position: u32, length: u32) {
         self.length = length;
         if self.used != 0 {
             // Nothing of a longer name is to stand behind this one. All of it, since that is one way for the verifier.
@@ -227,11 +238,6 @@ impl Name {
             }
             *word = folded(bytes.eight(position.wrapping_add(start))) & kept_of(length, index);
         }
-        // The verifier knows the length by where the loop ended, and would walk through what follows once for each.
-        if span.length > NAME_MAX {
-            return Some(Reason::NameTooLong);
-        }
-        self.fault(bytes.forgotten(length))
     }
 
     /// Why no rule can grant this name, whatever the policy; `length` is its own.

@@ -8,10 +8,11 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::abi::NextProgram;
 use enforcer_common::flow::Stage;
+use enforcer_common::greeting::{greet, is_first, settles};
 use enforcer_common::names::{Asked, NameTables, Text, find_hashed, is_text, look_up_named};
 use enforcer_common::packet::protocol;
 use enforcer_common::session::{Step, judge, read, read_pieces};
-use enforcer_common::table::{Half, Seen};
+use enforcer_common::table::{Half, Seen, Tables as _};
 use enforcer_common::verdict::{Flows as _, Transport, Verdict};
 
 use crate::allowed::enforcer_allow_session;
@@ -30,8 +31,27 @@ pub(crate) fn enforcer_session(program: SkBuffContext) -> i32 {
     let Some(flow) = socket.kept() else {
         return lost(context);
     };
+    if is_first(flow) {
+        if enforcer_greet(context) != 0 {
+            return go_on(&program, Step::Judge);
+        }
+    } else if settles(&Skb { context }, flow, Maps.word_as_written(0)) {
+        return PASS;
+    }
     let step = read(&Skb { context }, flow, word());
     go_on(&program, step)
+}
+
+/// Reads the first hello of a connection, where it is one as most are; 1 when it is. Apart from what reads the others: the
+/// verifier walks through that once, and not once for every way in which a hello may be another.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_greet(context: *mut __sk_buff) -> u32 {
+    let mut socket = Socket::of(context);
+    let Some(flow) = socket.kept() else {
+        return 0;
+    };
+    u32::from(greet(&Skb { context }, flow))
 }
 
 #[cgroup_skb(egress)]

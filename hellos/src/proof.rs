@@ -4,8 +4,13 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use enforcer_common::bytes::{Reader, Window};
+use enforcer_common::bytes::{Bytes as _, Reader, Window};
 use enforcer_common::client_hello::{Parsed, Types, parse};
+use enforcer_common::flow::Flow;
+use enforcer_common::greeting::{greet, is_first};
+use enforcer_common::packet::{Address, Segment};
+use enforcer_common::session::{self, Step};
+use enforcer_common::table::PolicyWord;
 
 use crate::oracles::{ORACLES, Reading};
 
@@ -47,6 +52,7 @@ pub fn check(bytes: &[u8]) -> Result<(), String> {
     against_oracles(bytes)
         .and_then(|()| never_changes_its_mind(bytes))
         .and_then(|()| is_the_same_anywhere(bytes))
+        .and_then(|()| is_the_same_greeted(bytes))
         .map_err(|fault| format!("{fault}\n{}", hex(bytes)))
 }
 
@@ -139,6 +145,52 @@ fn is_the_same_anywhere(bytes: &[u8]) -> Result<(), String> {
     } else {
         Err(format!("{here:?} at 0 is {there:?} at {BEFORE}"))
     }
+}
+
+/// The flow of a connection whose first segment these bytes are.
+fn first(bytes: &[u8]) -> Flow {
+    const SEQUENCE: u32 = u32::MAX - 3;
+    let mut flow = Flow::default();
+    flow.open(&Segment {
+        sequence: SEQUENCE,
+        ..Segment::default()
+    });
+    let segment = Segment {
+        sequence: SEQUENCE + 1,
+        length: bytes.length(),
+        ..Segment::default()
+    };
+    flow.note(&segment, 0, Address::default());
+    flow
+}
+
+/// Whether these bytes, as the first of a connection, are read in the fewest steps.
+#[must_use]
+pub fn is_greeted(bytes: &[u8]) -> bool {
+    let mut flow = first(bytes);
+    is_first(&flow) && greet(bytes, &mut flow)
+}
+
+/// What is read in the fewest steps is read as by all others; and what is not leaves nothing behind that matters.
+fn is_the_same_greeted(bytes: &[u8]) -> Result<(), String> {
+    let (mut greeted, mut read) = (first(bytes), first(bytes));
+    let is_greeted = greet(bytes, &mut greeted);
+    let step = session::read(bytes, &mut read, PolicyWord::default());
+    if !is_greeted && session::read(bytes, &mut greeted, PolicyWord::default()) != step {
+        return Err("what was not greeted is not read as before".to_owned());
+    }
+    // What is put aside on the way is nobody's.
+    let kept = |flow: &Flow| {
+        let name = flow.name.to_array()[..flow.name.length as usize].to_vec();
+        let mut kept = *flow;
+        (kept.name, kept.window) = Default::default();
+        (kept, name)
+    };
+    let (greeted, read) = (kept(&greeted), kept(&read));
+    if greeted != read || (is_greeted && step != Step::Judge) {
+        return Err(format!("greeted it is {greeted:?}, and read {step:?} {read:?}"));
+    }
+    Ok(())
 }
 
 /// Bytes as a person can paste them.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use enforcer_common::Reason;
 use enforcer_common::client_hello::Parsed;
 use enforcer_hellos::oracles::{self, Reading};
-use enforcer_hellos::proof::{check, name_in, read};
+use enforcer_hellos::proof::{check, is_greeted, name_in, read};
 use enforcer_hellos::recorded::RECORDINGS;
 use enforcer_hellos::vectors::{Expected, NAME, vectors};
 use enforcer_hellos::{Hello, hello};
@@ -119,4 +119,12 @@ fn a_hello_cut_into_records_is_one_that_rustls_joins() {
     let bytes = hello::in_records(&Hello::asking_for(NAME).bytes(), &[40]);
     assert_eq!(oracles::rustls(&bytes), Reading::Names(vec![NAME.into()]));
     assert_eq!(read(&bytes), Parsed::Wrong(Reason::HelloInRecords));
+}
+
+#[test]
+fn what_clients_send_in_one_segment_is_read_in_the_fewest_steps() {
+    assert!(is_greeted(&Hello::asking_for(NAME).bytes()));
+    for (client, bytes) in RECORDINGS {
+        assert!(is_greeted(bytes), "{client}");
+    }
 }
