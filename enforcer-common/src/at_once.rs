@@ -96,8 +96,7 @@ where
     if !ports.contains(port(both)) {
         return AtOnce::Passes;
     }
-    let join = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
-    let destination = Address::V6(join(d0, d1), join(d2, d3));
+    let destination = Address::V6(joined(d0, d1), joined(d2, d3));
     if number == UDP {
         return AtOnce::passes_if(udp_is_granted(destination, tables));
     }
@@ -152,35 +151,38 @@ where
         Some(_) if readable == 0 => AtOnce::Passes,
         Some((word, _)) => match flows.kept() {
             Some(flow) if flow.judged == word.generation().0 => AtOnce::Passes,
-            Some(flow) => session(bytes, header, payload, flags, destination, flow),
+            Some(flow) => session(bytes, header, flow),
             None => AtOnce::Unknown,
         },
         None => AtOnce::passes_if(destination.is_loopback()),
     }
 }
 
-/// Notes a segment with something in it that is to be read for a server name. Its header is read once more: what nearly all
-/// segments pay for is not to grow by what few need.
+/// Notes a segment with something in it that is to be read for a server name. All of it is read once more: what nearly all
+/// segments pay for is not to grow by what few need kept.
 #[inline(always)]
-fn session<B: Bytes + ?Sized>(
-    bytes: &B,
-    header: u32,
-    payload: u32,
-    flags: u8,
-    destination: Address,
-    flow: &mut Flow,
-) -> AtOnce {
+fn session<B: Bytes + ?Sized>(bytes: &B, header: u32, flow: &mut Flow) -> AtOnce {
+    let read = match header {
+        HEADER_V4 => bytes
+            .near()
+            .map(|[_, _, _, _, destination, _, sequence, _, control]| {
+                (Address::V4(destination), sequence, control)
+            }),
+        _ => bytes
+            .near()
+            .map(|[_, _, _, _, _, _, d0, d1, d2, d3, _, sequence, _, control]| {
+                (Address::V6(joined(d0, d1), joined(d2, d3)), sequence, control)
+            }),
+    };
+    let Some((destination, sequence, control)) = read else {
+        return AtOnce::Unknown;
+    };
+    let [_, flags, ..] = control.to_be_bytes();
     // Urgent data may be all that there is.
     if flags & Segment::URG != 0 {
         return AtOnce::Unknown;
     }
-    let sequence = match header {
-        HEADER_V4 => bytes.near().map(|[.., sequence]: [u32; 7]| sequence),
-        _ => bytes.near().map(|[.., sequence]: [u32; 12]| sequence),
-    };
-    let Some(sequence) = sequence else {
-        return AtOnce::Unknown;
-    };
+    let payload = header + (control >> 26 & 0x3c);
     let segment = Segment {
         sequence,
         payload,
@@ -190,6 +192,12 @@ fn session<B: Bytes + ?Sized>(
     };
     flow.note(&segment, header, destination);
     AtOnce::Session
+}
+
+/// Two words as one.
+#[inline(always)]
+const fn joined(high: u32, low: u32) -> u64 {
+    (high as u64) << 32 | low as u64
 }
 
 /// Whether a datagram to a filtered port may go there.
