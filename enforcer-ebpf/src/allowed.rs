@@ -15,7 +15,7 @@ use enforcer_common::table::GrantWord;
 use enforcer_common::verdict::Flows as _;
 
 use crate::maps::EVENTS;
-use crate::report::{Denial, tell_if};
+use crate::report::{Denial, has_turn, send};
 use crate::skb::Skb;
 use crate::socket::Socket;
 
@@ -51,7 +51,10 @@ pub(crate) fn call(hook: Hook, number: u8, port: u16, grant: GrantWord) -> u64 {
 #[inline(never)]
 #[expect(clippy::cast_possible_truncation, reason = "the parts of the word")]
 pub(crate) extern "C" fn enforcer_allow_call(what: u64, high: u64, low: u64) -> u32 {
-    tell(&Denial {
+    if !has_turn(GRANTED, false, has_room) {
+        return 0;
+    }
+    send(&Denial {
         reason: GRANTED,
         hook: what as u8,
         audit: false,
@@ -75,6 +78,10 @@ pub(crate) extern "C" fn enforcer_allow_call(what: u64, high: u64, low: u64) -> 
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn enforcer_allow_session(context: *mut __sk_buff, rule: u32) -> u32 {
+    // Of most nothing is told where many are opened: what only an event needs is not looked for.
+    if !has_turn(GRANTED, false, has_room) {
+        return 0;
+    }
     let packet = Skb { context };
     let mut socket = Socket::of(context);
     let Some(flow) = socket.kept() else {
@@ -87,7 +94,7 @@ pub(crate) extern "C" fn enforcer_allow_session(context: *mut __sk_buff, rule: u
     };
     let (source, _) = packet::addresses(&packet, family).unwrap_or_default();
     let ports: [u8; 4] = packet.read(flow.transport).unwrap_or_default();
-    tell(&Denial {
+    send(&Denial {
         reason: GRANTED,
         hook: Hook::Egress as u8,
         audit: false,
@@ -108,9 +115,8 @@ pub(crate) extern "C" fn enforcer_allow_session(context: *mut __sk_buff, rule: u
     1
 }
 
+/// Whether granted connections have not yet filled their share of the ring buffer.
 #[inline(always)]
-fn tell(granted: &Denial) {
-    tell_if(granted, || {
-        EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) < RING_GRANTED_BYTES
-    });
+fn has_room() -> bool {
+    EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) < RING_GRANTED_BYTES
 }

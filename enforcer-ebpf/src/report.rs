@@ -36,42 +36,58 @@ pub(crate) struct Denial {
 /// Counts the denial and, within the rate limit, sends an event.
 #[inline(always)]
 pub(crate) fn tell(denial: &Denial) {
-    tell_if(denial, || true);
+    if has_turn(denial.reason, denial.audit, || true) {
+        send(denial);
+    }
 }
 
-/// As [`tell`], where an event is sent only if there is `room` for it.
+/// Counts what has this code, apart where audit mode lets it through; whether an event may tell of it, within the rate limit and where there is `room`.
 #[inline(always)]
-pub(crate) fn tell_if(denial: &Denial, room: impl FnOnce() -> bool) {
-    let reason = u32::from(denial.reason);
-    let Some(counter) = COUNTERS.get_ptr_mut(reason) else {
-        return;
+pub(crate) fn has_turn(code: u8, is_audit: bool, room: impl FnOnce() -> bool) -> bool {
+    let code = u32::from(code);
+    let Some(counter) = COUNTERS.get_ptr_mut(code) else {
+        return false;
     };
     // SAFETY: the element is alive.
     unsafe {
-        count(if denial.audit {
+        count(if is_audit {
             &raw mut (*counter).audit
         } else {
             &raw mut (*counter).denied
         });
     };
-    // SAFETY: as above.
-    let suppress = || unsafe { count(&raw mut (*counter).suppressed) };
-    let Some(bucket) = BUCKETS.get_ptr_mut(reason) else {
-        return;
+    let Some(bucket) = BUCKETS.get_ptr_mut(code) else {
+        return false;
     };
     // SAFETY: the element is alive and belongs to this CPU. An interrupt may change it in between, which costs or
     // gives a token, never a count.
     let bucket = unsafe { &mut *bucket };
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
-    if !bucket.take(now) || !room() {
-        bucket.suppressed = bucket.suppressed.wrapping_add(1);
-        suppress();
-        return;
+    if bucket.take(now) && room() {
+        return true;
     }
+    bucket.suppressed = bucket.suppressed.wrapping_add(1);
+    // SAFETY: as above.
+    unsafe { count(&raw mut (*counter).suppressed) };
+    false
+}
+
+/// Sends an event, of which [`has_turn`] has said that it may be.
+#[inline(always)]
+pub(crate) fn send(denial: &Denial) {
+    let code = u32::from(denial.reason);
+    let (Some(counter), Some(bucket)) = (COUNTERS.get_ptr_mut(code), BUCKETS.get_ptr_mut(code)) else {
+        return;
+    };
+    // SAFETY: as there.
+    let bucket = unsafe { &mut *bucket };
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
     let Some(mut entry) = EVENTS.reserve::<Event>(0) else {
         bucket.suppressed = bucket.suppressed.wrapping_add(1);
-        suppress();
+        // SAFETY: the element is alive.
+        unsafe { count(&raw mut (*counter).suppressed) };
         return;
     };
     let (family, destination) = address_words(denial.destination);
