@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -98,10 +99,22 @@ impl Loaded {
     }
 }
 
+/// The copies in the two folders, read at the same time: each may have hundreds of thousands of addresses.
+fn copies(folders: &Folders) -> [Result<Option<Save>, Defect>; 2] {
+    let of_state = || file::load(&folders.state, FORMAT);
+    thread::scope(|scope| {
+        let state = thread::Builder::new().name("reading".to_owned());
+        let state = state.spawn_scoped(scope, of_state);
+        let runtime = file::load(&folders.runtime, FORMAT);
+        let state = state.ok().and_then(|reading| reading.join().ok());
+        [state.unwrap_or_else(of_state), runtime]
+    })
+}
+
 /// Reads what was saved, as it is at `now`.
 #[must_use]
 pub fn load(folders: &Folders, now: &Moment) -> Loaded {
-    let [state, runtime] = [&folders.state, &folders.runtime].map(|folder| file::load(folder, FORMAT));
+    let [state, runtime] = copies(folders);
     let mut loaded = Loaded::default();
     let mut newest: Option<(Save, &Path)> = None;
     for (copy, folder) in [(state, &folders.state), (runtime, &folders.runtime)] {
