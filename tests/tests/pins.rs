@@ -12,8 +12,8 @@ use std::time::Duration;
 use enforcer::config::{Capacity, Existing, Mode, Quic, RuleId};
 use enforcer::endpoints::Condition;
 use enforcer::kernel::{
-    Damage, Enforcement, KernelError, LinkFound, MapsFound, Pins, Settings, Trial, Was, WrongVerdict, pins,
-    self_check,
+    Ahead, Damage, Enforcement, KernelError, LinkFound, MapsFound, Pins, Settings, Trial, Was, WrongVerdict,
+    pins, self_check,
 };
 use enforcer::policy::table::{Grant, Table};
 use enforcer_common::table::Generation;
@@ -401,7 +401,8 @@ impl Bench {
     /// In force, with what egress goes on with still to be loaded.
     fn enforce_first(&self) -> Enforcement {
         let pins = Arc::new(Pins::open(self.instance.name()).unwrap());
-        let (mut first, found) = Enforcement::load_first(&PORTS, Capacity::default(), &pins).unwrap();
+        let (mut first, found) =
+            Enforcement::load_first(&PORTS, Capacity::default(), &pins, Ahead::start()).unwrap();
         assert_eq!((found.policy, found.flows), (Was::Missing, Was::Missing));
         first.publish(&policy().unwrap(), ENFORCE);
         assert_eq!(self.attach(&mut first), [LinkFound::Missing; 5]);
@@ -435,7 +436,8 @@ fn nothing_is_pinned_before_all_is_loaded() {
     bench.is_enforced();
     // What is pinned by now is replaced as a whole.
     let pins = Arc::new(Pins::open(bench.instance.name()).unwrap());
-    let (mut next, found) = Enforcement::load_first(&PORTS, Capacity::default(), &pins).unwrap();
+    let (mut next, found) =
+        Enforcement::load_first(&PORTS, Capacity::default(), &pins, Ahead::start()).unwrap();
     assert_eq!((found.policy, found.flows), (Was::Taken, Was::Taken));
     assert_eq!(bench.attach(&mut next), [LinkFound::Replaced; 5]);
     next.load_rest().unwrap();

@@ -13,8 +13,8 @@ use std::time::Duration;
 use crate::config::Mode;
 use crate::endpoints::GrantedName;
 use crate::kernel::{
-    Cgroup, Counters, Damage, Enforcement, Events, KernelError, LinkFound, Loaded, MapsFound, Pins, Settings,
-    Trial, WrongVerdict, self_check,
+    Ahead, Cgroup, Counters, Damage, Enforcement, Events, KernelError, LinkFound, Loaded, MapsFound, Pins,
+    Settings, Trial, WrongVerdict, self_check,
 };
 use crate::policy::plan::{Actual, Change, Granted};
 use crate::policy::table::{Changed, Range, Table, TableError};
@@ -116,12 +116,16 @@ impl Enforcing {
 
     /// As [`Self::load_pinned`], for a start: where nothing is enforced yet, what takes long may be left to
     /// [`Self::load_rest`], and what is attached before is enforced all the same. Not in audit mode, which holds nothing back.
-    pub(super) fn load_first(policy: &Policy, pins: &Arc<Pins>) -> Result<(Self, MapsFound), KernelError> {
+    pub(super) fn load_first(
+        policy: &Policy,
+        pins: &Arc<Pins>,
+        ahead: Ahead,
+    ) -> Result<(Self, MapsFound), KernelError> {
         if policy.config.mode != Mode::Enforce {
             return Self::load_pinned(policy, pins);
         }
         let enforce = &policy.config.enforce;
-        let (enforcement, found) = Enforcement::load_first(&enforce.ports, enforce.capacity, pins)?;
+        let (enforcement, found) = Enforcement::load_first(&enforce.ports, enforce.capacity, pins, ahead)?;
         Ok((Self::with(enforcement), found))
     }
 

@@ -17,6 +17,7 @@ use enforcer_common::table::Generation;
 use self::constants::Constants;
 use self::steps::Unfinished;
 use super::OBJECT;
+use super::ahead::Ahead;
 use super::by_hand::HelloProbe;
 use super::counters::{CounterReader, Counters};
 use super::direct::DirectMaps;
@@ -100,13 +101,14 @@ impl Enforcement {
         capacity: Capacity,
         pins: &Arc<Pins>,
     ) -> Result<(Self, MapsFound), KernelError> {
-        Self::load_on_pins(ports, capacity, pins, false)
+        Self::load_on_pins(ports, capacity, pins, Ahead::start(), false)
     }
 
     fn load_on_pins(
         ports: &[u16],
         capacity: Capacity,
         pins: &Arc<Pins>,
+        ahead: Ahead,
         in_steps: bool,
     ) -> Result<(Self, MapsFound), KernelError> {
         let constants = Constants::new(ports, capacity)?;
@@ -114,7 +116,7 @@ impl Enforcement {
         let sizes = Sizes::of(capacity)?;
         let prepared = pins.prepare_maps(&sizes)?;
         let in_steps = in_steps && prepared.are_first() && !pins.enforces();
-        let mut loader = EbpfLoader::new();
+        let mut loader: EbpfLoader<'_> = ahead.loader();
         for (name, path) in &prepared.paths {
             loader.map_pin_path(name, path);
         }

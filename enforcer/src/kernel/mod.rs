@@ -11,6 +11,7 @@
 //! - [`direct`]: maps that the programs reach by their address
 //! - [`mapped`], [`object`], [`sys`]: the modules with unsafe code: mappings, and raw bpf(2); [`events`] has one line of it
 
+mod ahead;
 pub mod by_hand;
 pub mod cgroup;
 pub mod counters;
@@ -33,6 +34,7 @@ mod sock_diag;
 mod sys;
 mod tables;
 
+pub use ahead::Ahead;
 pub use cgroup::{Cgroup, CgroupError, ScopedCgroup};
 pub use counters::{Count, CounterReader, Counters, GrantedCount};
 pub use ender::{EndError, Ended, Ender, Victim};

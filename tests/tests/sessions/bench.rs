@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use enforcer::config::{Capacity, Existing, Mode, Quic, RuleId};
 use enforcer::endpoints::{Condition, GrantedName, Scope, Scopes};
-use enforcer::kernel::{Attempt, Enforcement, Event, Events, KernelError, Pins, Settings, Told};
+use enforcer::kernel::{Ahead, Attempt, Enforcement, Event, Events, KernelError, Pins, Settings, Told};
 use enforcer::names::{DomainPattern, NameRule, ServerName};
 use enforcer::policy::table::{Grant, Table};
 use enforcer_common::Reason;
@@ -183,7 +183,7 @@ impl Bench {
     pub(crate) fn first(settings: Settings) -> Self {
         let instance = Instance::new("start").unwrap();
         let pins = Arc::new(Pins::open(instance.name()).unwrap());
-        let loaded = Enforcement::load_first(&PORTS, Capacity::default(), &pins);
+        let loaded = Enforcement::load_first(&PORTS, Capacity::default(), &pins, Ahead::start());
         let mut bench = Self::with(loaded.map(|(loaded, _)| loaded), Some(instance), settings);
         bench.attach();
         bench

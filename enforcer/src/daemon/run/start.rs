@@ -24,7 +24,7 @@ use super::kept::{self, Kept};
 use super::watch::Watch;
 use super::words::{banner, tell_enforcing, tell_found, tell_kept};
 use super::{Daemon, FIRST_ANSWERS, Options, target};
-use crate::kernel::Counters;
+use crate::kernel::{Ahead, Counters};
 use crate::resolve::{SavedAnswers, Snapshot};
 use crate::state::configuration::Recorded;
 
@@ -84,6 +84,7 @@ pub(super) async fn temporary(options: Options, signals: &mut Signals) -> anyhow
 
 /// Takes over what an instance has pinned, or makes it, and enforces before anything is asked.
 pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> {
+    let ahead = Ahead::start();
     let instance = options.instance.unwrap_or_default();
     let (policy, recorded, is_new) = kept::policy(&options.file, &instance)?;
     let Recorded {
@@ -97,7 +98,8 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
     if !is_new {
         control.is_refused(board::replaced_by_saved(&options.file));
     }
-    let (mut enforcing, maps) = Enforcing::load_first(&policy, &kept.pins).map_err(failure::of_kernel)?;
+    let (mut enforcing, maps) =
+        Enforcing::load_first(&policy, &kept.pins, ahead).map_err(failure::of_kernel)?;
     banner(&policy, &cgroup);
 
     let has_policy = enforcing.adopt().map_err(failure::of_kernel)?;

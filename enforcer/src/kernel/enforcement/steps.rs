@@ -13,6 +13,7 @@ use std::sync::Arc;
 use aya::programs::CgroupSkb;
 use enforcer_common::abi::NextProgram;
 
+use super::super::ahead::Ahead;
 use super::super::error::KernelError;
 use super::super::loading::load_programs;
 use super::super::parts::{HOLD, NEXT, hook_programs, next_programs, program, program_names};
@@ -37,8 +38,9 @@ impl Enforcement {
         ports: &[u16],
         capacity: Capacity,
         pins: &Arc<Pins>,
+        ahead: Ahead,
     ) -> Result<(Self, MapsFound), KernelError> {
-        Self::load_on_pins(ports, capacity, pins, true)
+        Self::load_on_pins(ports, capacity, pins, ahead, true)
     }
 
     /// Loads what [`Self::load_first`] has left, and pins everything. Where it has left nothing, it does nothing.
