@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use enforcer::config::Capacity;
 use enforcer_lab::nameserver::{self, NameServer};
 use enforcer_lab::{Cgroup, Folder, Instance, Namespace, enforcer_program};
 use rustix::process::{Pid, Signal, kill_process};
@@ -56,6 +57,24 @@ pub(crate) struct Load {
     pub(crate) each: u32,
     /// Prefixes, in one service tag.
     pub(crate) prefixes: u32,
+}
+
+impl Load {
+    /// Room for so many intervals of IPv4, with some to spare, as whoever sets one would leave.
+    fn intervals(self) -> u32 {
+        let needed = self.names * self.each + self.prefixes;
+        (needed + needed / 16).next_multiple_of(CAPACITY_STEP)
+    }
+
+    /// The capacity that the daemon is configured with.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(crate) fn capacity(self) -> Result<Capacity> {
+        let default = Capacity::default();
+        Capacity::new(self.intervals().max(default.ipv4()), default.ipv6())
+            .context("there are no such tables")
+    }
 }
 
 impl Place {
@@ -118,9 +137,7 @@ impl Place {
     /// # Errors
     /// When the disk is full.
     pub(crate) fn configure(&self, load: Load) -> Result<PathBuf> {
-        let needed = load.names * load.each + load.prefixes;
-        // With some room, as whoever sets one would leave.
-        let capacity = (needed + needed / 16).next_multiple_of(CAPACITY_STEP);
+        let capacity = load.intervals();
         let mut text = format!(
             "mode = \"enforce\"\n[resolver]\nservers = [\"{SERVER}\"]\n[enforce]\ncgroup = \"{}\"\n",
             self.cgroup.path().display()
