@@ -135,7 +135,6 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
         answers,
         enforcing,
     };
-    daemon.learn(&snapshot);
     let update = if daemon.holds {
         warn!(
             "there are no saved answers: the policy that was found in the kernel stays in force until every name has one"
@@ -160,6 +159,8 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
         .attach(&daemon.cgroup)
         .map_err(failure::of_kernel)?;
     daemon.enforcing.load_rest().map_err(failure::of_kernel)?;
+    // Only what is told of needs it, and of nothing is told yet; to save the answers again takes a processor of its own.
+    daemon.learn(&snapshot);
     daemon.events = Some(daemon.enforcing.take_events().map_err(failure::of_kernel)?);
     if let Some(kept) = daemon.kept.as_ref().filter(|_| is_new) {
         kept.save_configuration(recorded);
