@@ -33,7 +33,7 @@ use super::tables::{Loaded, Tables};
 use crate::config::Capacity;
 use crate::policy::table::Table;
 
-pub use self::probe::{Probe, RunTime};
+pub use self::probe::Probe;
 pub use self::settings::Settings;
 
 /// The programs, loaded, with a policy or without one, attached or not.

@@ -38,7 +38,7 @@ pub use ahead::Ahead;
 pub use cgroup::{Cgroup, CgroupError, ScopedCgroup};
 pub use counters::{Count, CounterReader, Counters, GrantedCount};
 pub use ender::{EndError, Ended, Ender, Victim};
-pub use enforcement::{Enforcement, Probe, RunTime, Settings};
+pub use enforcement::{Enforcement, Probe, Settings};
 pub use error::KernelError;
 pub use events::{Attempt, Event, Events, Told};
 pub use loaded::loaded;
