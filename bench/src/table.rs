@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::growth::STEEP;
+use crate::growth::{STEEP, STEEP_ON_TOP};
 use crate::report::{Figure, Report, digits};
 use crate::section::Section;
 use crate::statistics;
@@ -38,8 +38,13 @@ pub(crate) fn text(report: &Report) -> String {
         out.push_str(&aligned(&rows));
     }
     if !report.growth.is_empty() {
-        let _ = writeln!(out, "\nGrowth: the exponent over size (1 is proportional)\n");
-        let mut rows = vec![header(&["section", "what", "whose", "sizes", "exponent", ""])];
+        let _ = writeln!(
+            out,
+            "\nGrowth: the exponent over size (1 is proportional), and that of what comes on top of the smallest\n"
+        );
+        let mut rows = vec![header(&[
+            "section", "what", "whose", "sizes", "exponent", "on top", "",
+        ])];
         rows.extend(report.growth.iter().map(|growth| {
             vec![
                 growth.section.to_string(),
@@ -47,8 +52,11 @@ pub(crate) fn text(report: &Report) -> String {
                 growth.subject.clone(),
                 format!("{} to {}", growth.from, growth.to),
                 format!("{:.2}", growth.exponent),
+                growth
+                    .on_top
+                    .map_or_else(String::new, |exponent| format!("{exponent:.2}")),
                 if growth.is_steep() {
-                    format!("above {STEEP}")
+                    format!("above {STEEP}, on top {STEEP_ON_TOP}")
                 } else {
                     String::new()
                 },
