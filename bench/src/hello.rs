@@ -12,8 +12,7 @@
 //! reading anything. A check runs once a connection, between everything else that a connection takes of the processor's
 //! caches: repeated without that, the same programs take a part of the time.
 //!
-//! Throughput is that of one open connection in short slices, one process after the other: one under the enforcer and two
-//! without any, of which the second shows what the machine itself makes of equal things.
+//! What an open session pays in throughput is measured in `throughput.rs`.
 
 mod client;
 mod host;
@@ -31,10 +30,6 @@ use crate::targets::{EMPTY, ENFORCER, FLOOR};
 
 pub(crate) use self::client::{is_client, run_client};
 
-/// Throughput of an open session under the enforcer, as a part of that without.
-pub(crate) const THROUGHPUT: &str = "throughput of an open session, of that without";
-/// The same of two that are alike: what the machine makes of equal things.
-pub(crate) const THROUGHPUT_AGAIN: &str = "throughput, of that without: nothing again";
 /// The check of one connection.
 pub(crate) const CHECK: &str = "ClientHello check, a connection";
 /// A part of it.
@@ -44,11 +39,10 @@ const NOTHING_READ: &str = "ClientHello check, a connection: nothing read";
 /// What a packet of a connection takes that nobody looks at.
 const STATISTICS: &str = "a packet of a connection, of it the statistics";
 
-/// Connections of one sample, to each of the two addresses, samples, and slices of each process.
+/// Connections of one sample, to each of the two addresses, and samples.
 struct Counts {
     connections: u32,
     rounds: usize,
-    slices: usize,
 }
 
 /// How long a slice is.
@@ -58,12 +52,8 @@ const SAMPLES: usize = 15;
 
 impl Counts {
     fn of(sizes: &Sizes) -> Self {
-        let (connections, rounds, slices) = if sizes.quick { (5, 3, 3) } else { (200, 15, 60) };
-        Self {
-            connections,
-            rounds,
-            slices,
-        }
+        let (connections, rounds) = if sizes.quick { (5, 3) } else { (200, 15) };
+        Self { connections, rounds }
     }
 }
 
@@ -85,9 +75,6 @@ pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
         let samples = established(&mut host, to)?;
         add(report, what, ENFORCER, Unit::Nanoseconds, samples);
     }
-    let [enforced, again] = throughput(&mut host, &counts)?;
-    add(report, THROUGHPUT, ENFORCER, Unit::Percent, enforced);
-    add(report, THROUGHPUT_AGAIN, ENFORCER, Unit::Percent, again);
     Ok(())
 }
 
@@ -142,23 +129,6 @@ fn established(host: &mut Host, to: Ipv4Addr) -> Result<Vec<f64>> {
     // Once without looking.
     watched.send(SLICE_MS)?;
     (0..SAMPLES).map(|_| Ok(watched.send(SLICE_MS)?.each())).collect()
-}
-
-/// Percent of the throughput without the enforcer, in the same round: of a session under it, and of another without.
-fn throughput(host: &mut Host, counts: &Counts) -> Result<[Vec<f64>; 2]> {
-    let mut senders = host.senders(NAMED)?;
-    let (mut enforced, mut again) = (Vec::new(), Vec::new());
-    for round in 0..counts.slices {
-        let mut rates = [0.0; 3];
-        for turn in 0..rates.len() {
-            let at = (round + turn) % rates.len();
-            rates[at] = senders[at].send(SLICE_MS)?;
-        }
-        let [under, without, without_again] = rates;
-        enforced.push(100.0 * under / without);
-        again.push(100.0 * without_again / without);
-    }
-    Ok([enforced, again])
 }
 
 fn add(report: &mut Report, what: &str, subject: &str, unit: Unit, samples: Vec<f64>) {

@@ -12,6 +12,7 @@ mod hello;
 mod machine;
 mod names;
 mod object;
+mod order;
 mod policy;
 mod prefixes;
 mod process;
@@ -28,6 +29,7 @@ mod statistics;
 mod svg;
 mod table;
 mod targets;
+mod throughput;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -69,6 +71,9 @@ enum Helper {
     /// Sends until it is refused
     #[command(hide = true)]
     Knock,
+    /// Holds both ends of a session, and sends when it is told to
+    #[command(hide = true)]
+    Session,
 }
 
 fn main() -> ExitCode {
@@ -85,6 +90,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.helper {
         Some(Helper::Send(send)) => send::sender::run(send).map(|()| true),
         Some(Helper::Knock) => start::knock::run().map(|()| true),
+        Some(Helper::Session) => throughput::session::run().map(|()| true),
         None => run(&arguments),
     };
     match outcome {

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::raw;
 
@@ -57,6 +58,13 @@ pub(crate) fn thread_time(name: &str) -> Duration {
         })
         .sum();
     Duration::from_nanos(nanoseconds)
+}
+
+/// The processor time of the calling thread.
+pub(crate) fn own_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 fn field(text: &str, name: &str) -> Option<u64> {

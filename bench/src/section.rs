@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 use crate::report::Report;
 use crate::sizes::Sizes;
-use crate::{change, hello, names, program, replace, send, start};
+use crate::{change, hello, names, program, replace, send, start, throughput};
 
 /// A part of the bench that can be run alone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -73,7 +73,10 @@ impl Section {
             Self::Send => send::run(report, sizes),
             Self::Replace => replace::run(report, sizes),
             Self::Change => change::run(report, sizes),
-            Self::Hello => hello::run(report, sizes),
+            Self::Hello => {
+                hello::run(report, sizes)?;
+                throughput::run(report, sizes)
+            }
             Self::Names => names::run(report, sizes),
             Self::Start => start::run(report, sizes),
         }

@@ -7,7 +7,6 @@
 //! nobody looks once more: what that pair differs by is the error, and a run in which it is too large is thrown away.
 
 mod least;
-mod order;
 pub(crate) mod sender;
 mod stage;
 mod watcher;
@@ -16,10 +15,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use self::order::order;
 use self::sender::Destinations;
 use self::stage::Stage;
 use self::watcher::Watcher;
+use crate::order::order;
 use crate::report::{Figure, Report, Unit};
 use crate::sizes::Sizes;
 use crate::statistics;

@@ -7,6 +7,7 @@ use crate::hello;
 use crate::program::ABOVE;
 use crate::report::{Report, Target, Unit, digits};
 use crate::start;
+use crate::throughput::{self, THROUGHPUT};
 
 /// Whose figures are held against the targets.
 pub(crate) const ENFORCER: &str = "enforcer";
@@ -133,7 +134,8 @@ fn change(report: &Report, targets: &mut Vec<Target>) {
     ));
 }
 
-/// Section 5. Where two equal things differ by more than the target allows, throughput is not held against anything.
+/// Section 5. Where two equal things differ by too much, throughput is not held against anything. Its floor is the empty
+/// program: nothing that looks at packets can take less.
 fn hello(report: &Report, targets: &mut Vec<Target>) {
     let at = |what| report.median(5, what, ENFORCER, None);
     let check = at_most(
@@ -148,14 +150,15 @@ fn hello(report: &Report, targets: &mut Vec<Target>) {
         floor.map(|floor| Unit::Nanoseconds.show(floor)),
     ));
     let least = 98.0;
-    let is_believable =
-        at(hello::THROUGHPUT_AGAIN).is_some_and(|percent| (percent - 100.0).abs() <= 100.0 - least);
-    let reached = at(hello::THROUGHPUT).filter(|_| is_believable);
-    targets.push(Target {
+    let throughput = |whose| report.median(5, THROUGHPUT, whose, None);
+    let reached = throughput(ENFORCER).filter(|_| throughput::is_believable(report));
+    let target = Target {
         wanted: format!(">= {}", Unit::Percent.show(least)),
         met: reached.map(|percent| percent >= least),
-        ..at_most(hello::THROUGHPUT, Unit::Percent, least, reached)
-    });
+        ..at_most(THROUGHPUT, Unit::Percent, least, reached)
+    };
+    let floor = throughput(EMPTY).map(|empty| Unit::Percent.show(empty));
+    targets.push(beside_floor(target, floor));
 }
 
 /// Sections 6 and 7.
@@ -317,6 +320,27 @@ mod tests {
             (hot.shown.as_str(), hot.reached, hot.met),
             ("10.0 ns (floor: 7.50 ns)", Some(10.0), Some(false))
         );
+    }
+
+    #[test]
+    fn throughput_is_judged_where_equal_things_are_equal() {
+        for (again, met) in [(99.5, Some(true)), (98.9, None), (101.1, None)] {
+            let mut report = Report::default();
+            let mut add = |whose, percent| {
+                report.add(Figure::new(5, THROUGHPUT, whose, None, Unit::Percent).with([percent]));
+            };
+            add(throughput::AGAIN, again);
+            add(ENFORCER, 98.5);
+            add(EMPTY, 99.0);
+            let targets = of(&report);
+            let found = target(&targets, "throughput");
+            assert_eq!(found.met, met, "{again}: {found:?}");
+            assert_eq!(
+                found.shown.contains("(floor: 99.0 %)"),
+                met.is_some(),
+                "{found:?}"
+            );
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use enforcer::policy::table::{Grant, Table};
 use enforcer_lab::{Cgroup, Instance, Namespace};
 use rustix::net::{Shutdown, shutdown};
 
-use super::client::{Client, NAME};
+use super::client::NAME;
 use super::watched::{self, By, Floors, Watched};
 
 /// Granted under the names of the policy.
@@ -30,12 +30,11 @@ pub(super) const PORT: u16 = 443;
 pub(super) struct Host {
     watched: Vec<Watched>,
     _floors: Floors,
-    enforcement: Enforcement,
+    _enforcement: Enforcement,
     _instance: Instance,
-    under: Cgroup,
-    beside: Cgroup,
+    _under: Cgroup,
     _server: Server,
-    namespace: Namespace,
+    _namespace: Namespace,
 }
 
 pub(super) const fn at(address: Ipv4Addr) -> SocketAddr {
@@ -50,7 +49,6 @@ impl Host {
         ))?;
         let server = Server::start(&namespace)?;
         let under = Cgroup::new("hello")?;
-        let beside = Cgroup::new("hello-beside")?;
         let instance = Instance::new("hello")?;
         let pins = Arc::new(Pins::open(instance.name())?);
         let (mut enforcement, _) = Enforcement::load_pinned(&[PORT], Capacity::default(), &pins)?;
@@ -70,35 +68,17 @@ impl Host {
         Ok(Self {
             watched: all,
             _floors: floors,
-            enforcement,
+            _enforcement: enforcement,
             _instance: instance,
-            under,
-            beside,
+            _under: under,
             _server: server,
-            namespace,
+            _namespace: namespace,
         })
     }
 
     /// What is under somebody's program.
     pub(super) fn watched(&mut self, by: By) -> &mut Watched {
         &mut self.watched[by as usize]
-    }
-
-    /// Three clients with an open connection each: one under the enforcer, two beside it.
-    pub(super) fn senders(&mut self, to: Ipv4Addr) -> Result<[Client; 3]> {
-        let mut clients = [
-            Client::start(&self.namespace, &self.under)?,
-            Client::start(&self.namespace, &self.beside)?,
-            Client::start(&self.namespace, &self.beside)?,
-        ];
-        for client in &mut clients {
-            client.call(&format!("open {}", at(to)))?;
-            client.send(10)?;
-        }
-        // Nothing is denied: it would be throughput of nothing.
-        let denied = self.enforcement.counters()?.denied();
-        anyhow::ensure!(denied == 0, "{denied} packets were denied");
-        Ok(clients)
     }
 }
 

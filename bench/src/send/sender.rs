@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::prefixes::Prefixes;
+use crate::process::own_time;
 use crate::statistics::{median, nanoseconds};
 
 /// Packets between two looks at the clock: few enough that what else happens on the machine, a timer or an interrupt, falls
@@ -113,17 +113,11 @@ fn slice_of(slice: Duration, mut send: impl FnMut() -> std::io::Result<()>) -> R
     let until = Instant::now() + slice;
     let mut batches = Vec::new();
     while Instant::now() < until {
-        let begin = thread_time();
+        let begin = own_time();
         for _ in 0..BATCH {
             send().context("a granted packet is refused")?;
         }
-        batches.push(nanoseconds(thread_time().saturating_sub(begin)) / f64::from(BATCH));
+        batches.push(nanoseconds(own_time().saturating_sub(begin)) / f64::from(BATCH));
     }
     median(&batches).context("a slice in which nothing was sent")
-}
-
-fn thread_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }

@@ -7,7 +7,7 @@
 /// Whose turn it is at each place of this round, of `takers`, an even number: a square of Williams, balanced for what the
 /// turn before leaves (E. J. Williams, "Experimental designs balanced for the estimation of residual effects of
 /// treatments", 1949).
-pub(super) fn order(takers: usize, round: usize) -> impl Iterator<Item = usize> {
+pub(crate) fn order(takers: usize, round: usize) -> impl Iterator<Item = usize> {
     debug_assert!(takers.is_multiple_of(2), "an odd number needs two squares");
     // 0, 1, n - 1, 2, n - 2, ...: all steps from one to the next are different.
     (0..takers).map(move |place| {
