@@ -99,8 +99,11 @@ pub(crate) fn corrupt(sizes: &Sizes, line: &Shared) {
         .script(|zone| zone.fault_everywhere(Some(Fault::Silence)));
     for folder in [stage.state(), stage.runtime()] {
         for damage in DAMAGES {
+            // In both: what was damaged last is written anew beside the daemon, and a kill before that takes the other copy
+            // with it, so that there is none.
             wait_until("saved answers", || {
-                files(&folder).iter().any(|file| file.ends_with("answers"))
+                let has_answers = |folder: &Path| files(folder).iter().any(|file| file.ends_with("answers"));
+                has_answers(&stage.state()) && has_answers(&stage.runtime())
             });
             stage.kill(&mut daemon);
             let whole: Vec<_> = files(&folder)
