@@ -148,7 +148,7 @@ impl Files for Folder {
 /// Reads the configuration at `path`, whatever is wrong with what it says.
 ///
 /// It may be a pipe, as in `enforcer check <(generate)`: whoever names one waits for it. What a configuration refers to
-/// may not, or a reload could wait for ever.
+/// may not, nor may that of a daemon ([`read_regular`]), or a reload could wait for ever.
 ///
 /// # Errors
 /// The file itself can not be read.
@@ -156,12 +156,16 @@ pub fn load(path: &Path) -> Result<Parsed, LoadError> {
     Ok(config::parse(path, &read(path)?, &Folder::of(path)))
 }
 
-/// The text of the configuration at `path`, which may be a pipe as for [`load`].
+fn read(path: &Path) -> Result<String, LoadError> {
+    read_text(File::open(path).map_err(from_io)?, FILE_BYTES_MAX)
+}
+
+/// The text of the configuration at `path`, a regular file: a daemon waits for no writer of a pipe, and reads its file again.
 ///
 /// # Errors
-/// The file can not be read.
-pub fn read(path: &Path) -> Result<String, LoadError> {
-    read_text(File::open(path).map_err(from_io)?, FILE_BYTES_MAX)
+/// The file can not be read, or is none.
+pub fn read_regular(path: &Path) -> Result<String, LoadError> {
+    read_text(open_regular(path)?, FILE_BYTES_MAX)
 }
 
 fn open_regular(path: &Path) -> Result<File, LoadError> {

@@ -221,6 +221,20 @@ fn an_endpoints_file_that_is_no_file_keeps_nobody_waiting() {
 }
 
 #[test]
+fn a_daemon_waits_for_no_writer_of_a_pipe() {
+    let (folder, _file) = written("");
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let mut command = Command::cargo_bin("enforcer").expect("cargo builds the binary for its tests");
+    // As above.
+    command.timeout(std::time::Duration::from_secs(30));
+    command.args(["run", "--temporary", "--config"]);
+    let shown = stderr(&command.arg(&pipe).assert().code(1));
+    assert!(shown.contains("it is no regular file"), "{shown}");
+}
+
+#[test]
 fn a_configuration_may_come_out_of_a_pipe() {
     let mut command = Command::cargo_bin("enforcer").expect("cargo builds the binary for its tests");
     command

@@ -101,13 +101,12 @@ impl Recorded {
     }
 }
 
-/// Reads the configuration at `path` as [`config_file::load`] does, and keeps what it was made of. To be saved when it
-/// has no errors.
+/// Reads the configuration at `path`, a regular file, and keeps what it was made of. To be saved when it has no errors.
 ///
 /// # Errors
 /// The file itself can not be read.
 pub fn read(path: &Path) -> Result<(Parsed, Recorded), LoadError> {
-    Ok(read_again(path, config_file::read(path)?))
+    Ok(read_again(path, config_file::read_regular(path)?))
 }
 
 /// As [`read`], with the `text` that was read before: what it refers to is read as it is now.

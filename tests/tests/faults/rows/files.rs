@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use enforcer_lab::daemon::{Daemon, wait_until};
 use enforcer_lab::load;
 use enforcer_lab::nameserver::Fault;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::stage::{JUDGES, Stage};
 use crate::{Shared, Sizes};
@@ -24,18 +25,19 @@ pub(crate) fn reload(sizes: &Sizes, line: &Shared) {
         let mut noise = vec![0; dice.usize(1..4000)];
         dice.fill(&mut noise);
         let good = load::RULES;
-        match number % 6 {
+        match number % 7 {
             0 => stage.write_bytes(&noise),
             1 => stage.write_bytes(&good.as_bytes()[..dice.usize(20..good.len() - 4)]),
             2 => stage.write_bytes(b"[[registry]]\nlogin_servr = \"contoso.azurecr.io\"\n"),
             3 => stage.write_bytes(b""),
             4 => stage.write_bytes(good.replace("enforce", "enfroce").as_bytes()),
+            5 => stage.write_pipe(),
             _ => fs::remove_file(stage.config()).unwrap(),
         }
         daemon.reload();
         daemon.wait_for("the policy from before stays in force");
         stage.count(|line| line.reloads += 1);
-        if number % 6 == 2 {
+        if number % 7 == 2 {
             daemon.wait_for("policy.toml:2:1: error: ");
         }
         if number % 10 == 0 {
@@ -228,6 +230,12 @@ impl Stage {
         let new = self.lab.folder().join("policy.toml.new");
         fs::write(&new, bytes).unwrap();
         fs::rename(new, self.config()).unwrap();
+    }
+
+    /// Puts a pipe in the place of the configuration, into which nobody writes.
+    fn write_pipe(&self) {
+        fs::remove_file(self.config()).unwrap();
+        mknodat(CWD, self.config(), FileType::Fifo, Mode::RUSR, 0).unwrap();
     }
 
     /// Starts a daemon behind a script, in whose mounts it lives.
