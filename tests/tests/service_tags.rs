@@ -3,13 +3,16 @@
 //! It is also what holds the row of `docs/operators.md` about files that the configuration refers to.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use enforcer_lab::daemon::{Daemon, LIMIT};
 use enforcer_lab::service_tags::{EVERYTHING, ExpectedTag, generate_with, text_of};
 use enforcer_lab::{Cgroup, Lab, probe_program, run_for, world};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 /// A client whose processes are in a cgroup, with a file of service tags.
 struct Host {
@@ -45,6 +48,30 @@ impl Host {
         Daemon::start(&self.lab, Path::new("policy.toml"))
     }
 
+    /// A daemon to which the mode of a file matters, as to the service: root alone may read everything.
+    fn start_without_override(&self) -> Daemon {
+        let own = Daemon::command(&self.lab, Path::new("policy.toml")).unwrap();
+        let mut command = self.lab.client_command("setpriv").unwrap();
+        command
+            .args([
+                "--bounding-set=-dac_override,-dac_read_search",
+                "--inh-caps=-all",
+                "--",
+            ])
+            .arg(own.get_program())
+            .args(own.get_args())
+            .arg("--temporary")
+            .envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut daemon = Daemon::spawn(command).unwrap();
+        daemon.wait_for("enforcing on");
+        daemon
+    }
+
+    /// Which of the two addresses of the tests below are reached.
+    fn reached(&self) -> [bool; 2] {
+        [CONTOSO, FABRIKAM].map(|address| self.connects(address))
+    }
+
     /// One connect of a process in the cgroup; whether it worked.
     fn connects(&self, address: &str) -> bool {
         let mut command = self.lab.client_command(probe_program().unwrap()).unwrap();
@@ -72,6 +99,9 @@ fn text(change_number: u64, addresses: &[&str]) -> String {
     ];
     text_of(&tags, change_number)
 }
+
+const CONTOSO: &str = world::CONTOSO_ADDRESSES[0];
+const FABRIKAM: &str = world::FABRIKAM_ADDRESSES[0];
 
 const BY_TAG: &str =
     "[[allow]]\nservice_tag = \"azurecontainerregistry.australiaeast\"\nfile = \"tags.json\"\n";
@@ -120,6 +150,78 @@ fn a_file_of_service_tags_is_followed_and_a_broken_one_is_not() {
 }
 
 #[test]
+fn a_file_of_service_tags_is_followed_however_it_is_changed() {
+    const APPLIED: &str = "tags.json` changed: it is applied";
+    const NOT_USED: &str = "tags.json` changed and can not be used";
+    let host = Host::new();
+    let path = host.tags(&text(1, &[CONTOSO]));
+    host.policy(BY_TAG);
+    let mut daemon = host.start_without_override();
+    assert_eq!(host.reached(), [true, false]);
+
+    // Written in place, at once.
+    fs::write(&path, text(2, &[FABRIKAM])).unwrap();
+    daemon.wait_for(APPLIED);
+    daemon.wait_for("1 added, 1 removed");
+    assert_eq!(host.reached(), [false, true]);
+
+    // Written in place, with a pause in the middle.
+    let new = text(3, &[CONTOSO, FABRIKAM]);
+    let (begin, rest) = new.split_at(new.len() / 2);
+    let mut file = fs::File::create(&path).unwrap();
+    file.write_all(begin.as_bytes()).unwrap();
+    daemon.wait_for(NOT_USED);
+    daemon.wait_for("the text ends too early");
+    assert_eq!(host.reached(), [false, true]);
+    file.write_all(rest.as_bytes()).unwrap();
+    drop(file);
+    daemon.wait_for(APPLIED);
+    daemon.wait_for("1 added, 0 removed");
+    assert_eq!(host.reached(), [true, true]);
+
+    // A link in its place, and another link in the place of that.
+    let link = |version: &str, addresses: &[&str]| {
+        let target = host.lab.write_config(version, &text(4, addresses)).unwrap();
+        let new = path.with_file_name("tags.link");
+        symlink(&target, &new).unwrap();
+        fs::rename(new, &path).unwrap();
+        target
+    };
+    link("version-4.json", &[CONTOSO]);
+    daemon.wait_for(APPLIED);
+    daemon.wait_for("0 added, 1 removed");
+    assert_eq!(host.reached(), [true, false]);
+    let target = link("version-5.json", &[FABRIKAM]);
+    daemon.wait_for(APPLIED);
+    daemon.wait_for("1 added, 1 removed");
+    assert_eq!(host.reached(), [false, true]);
+
+    // Not to be read any more, and then again.
+    let mode = |mode| fs::set_permissions(&target, fs::Permissions::from_mode(mode)).unwrap();
+    mode(0);
+    daemon.wait_for(NOT_USED);
+    daemon.wait_for("permission denied");
+    assert_eq!(host.reached(), [false, true]);
+    mode(0o644);
+    daemon.wait_for(APPLIED);
+    assert_eq!(host.reached(), [false, true]);
+
+    // Something else in its place.
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    daemon.wait_for("it is a directory");
+    fs::remove_dir(&path).unwrap();
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR, 0).unwrap();
+    daemon.wait_for("it is no regular file");
+    assert_eq!(host.reached(), [false, true]);
+    host.tags(&text(6, &[CONTOSO]));
+    daemon.wait_for(APPLIED);
+    daemon.wait_for("1 added, 1 removed");
+    assert_eq!(host.reached(), [true, false]);
+    daemon.stop();
+}
+
+#[test]
 fn an_answer_outside_of_its_service_tag_is_refused_and_told() {
     let host = Host::new();
     let contoso = world::CONTOSO_ADDRESSES[0];
@@ -153,6 +255,11 @@ fn an_answer_outside_of_its_service_tag_is_refused_and_told() {
     ));
     daemon.wait_for("tags.json` changed: it is applied");
     daemon.wait_for("policy generation");
+    assert!(host.connects(contoso) && host.connects(data));
+    // It breaks, and goes on being the bound that it was.
+    host.tags("[]");
+    daemon.wait_for("tags.json` changed and can not be used");
+    daemon.wait_for("the file is not one JSON object");
     assert!(host.connects(contoso) && host.connects(data));
     daemon.stop();
 }
