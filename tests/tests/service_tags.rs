@@ -102,6 +102,7 @@ fn text(change_number: u64, addresses: &[&str]) -> String {
 
 const CONTOSO: &str = world::CONTOSO_ADDRESSES[0];
 const FABRIKAM: &str = world::FABRIKAM_ADDRESSES[0];
+const IPV6: &str = world::CONTOSO_ADDRESSES[2];
 
 const BY_TAG: &str =
     "[[allow]]\nservice_tag = \"azurecontainerregistry.australiaeast\"\nfile = \"tags.json\"\n";
@@ -109,8 +110,7 @@ const BY_TAG: &str =
 #[test]
 fn a_file_of_service_tags_is_followed_and_a_broken_one_is_not() {
     let host = Host::new();
-    let (contoso, fabrikam) = (world::CONTOSO_ADDRESSES[0], world::FABRIKAM_ADDRESSES[0]);
-    let tags = host.tags(&text(352, &[contoso]));
+    let tags = host.tags(&text(352, &[CONTOSO]));
     host.policy(BY_TAG);
     let mut daemon = host.start();
     assert_eq!(
@@ -122,30 +122,30 @@ fn a_file_of_service_tags_is_followed_and_a_broken_one_is_not() {
         1,
         "its caution"
     );
-    assert!(host.connects(contoso) && !host.connects(fabrikam));
+    assert!(host.connects(CONTOSO) && !host.connects(FABRIKAM) && !host.connects(IPV6));
 
     // The configuration is being edited meanwhile, and is not what is applied.
     host.lab
         .write_config("policy.toml", "[[allow]]\nname = \"a.exam")
         .unwrap();
-    host.tags(&text(353, &[contoso, fabrikam]));
+    host.tags(&text(353, &[CONTOSO, FABRIKAM, IPV6]));
     daemon.wait_for("tags.json` changed: it is applied");
     daemon.wait_for("change number 353");
-    daemon.wait_for("1 added, 0 removed");
-    assert!(host.connects(contoso) && host.connects(fabrikam));
+    daemon.wait_for("2 added, 0 removed");
+    assert!(host.connects(CONTOSO) && host.connects(FABRIKAM) && host.connects(IPV6));
 
-    host.tags(&text(354, &[contoso]).replace("/32", "/33"));
+    host.tags(&text(354, &[CONTOSO]).replace("/32", "/33"));
     daemon.wait_for("tags.json` changed and can not be used");
     let problem = daemon.wait_for("values[1].properties.addressPrefixes[0]");
     assert!(problem["message"].to_string().contains("tags.json:"), "{problem}");
-    assert!(host.connects(contoso) && host.connects(fabrikam));
+    assert!(host.connects(CONTOSO) && host.connects(FABRIKAM));
     fs::remove_file(&tags).unwrap();
     daemon.wait_for("there is no such file");
-    assert!(host.connects(contoso) && host.connects(fabrikam));
+    assert!(host.connects(CONTOSO) && host.connects(FABRIKAM));
 
-    host.tags(&text(355, &[fabrikam]));
-    daemon.wait_for("0 added, 1 removed");
-    assert!(!host.connects(contoso) && host.connects(fabrikam));
+    host.tags(&text(355, &[FABRIKAM]));
+    daemon.wait_for("0 added, 2 removed");
+    assert!(!host.connects(CONTOSO) && host.connects(FABRIKAM) && !host.connects(IPV6));
     daemon.stop();
 }
 
