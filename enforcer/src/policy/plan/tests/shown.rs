@@ -253,6 +253,26 @@ fn a_plan_says_when_server_names_are_off() {
 }
 
 #[test]
+fn a_plan_says_of_which_service_tags_it_is() {
+    let summary = TagFileSummary {
+        file: "tags.json".into(),
+        change_number: Some(352),
+        cloud: Some("Public".to_owned()),
+        tags: 2,
+    };
+    let mut plan = example_plan(Actual::Nothing);
+    plan.service_tag_files = vec![tag_file(&summary)];
+    let line = "\nservice tags tags.json: change number 352, cloud Public, 2 tags\n";
+    assert!(plan.to_string().contains(line), "{plan}");
+    let json = serde_json::to_value(&plan).unwrap();
+    let file = &json["service_tag_files"][0];
+    assert_eq!(
+        (&file["change_number"], &file["cloud"]),
+        (&352.into(), &"Public".into())
+    );
+}
+
+#[test]
 fn only_what_a_rule_needs_counts_as_unresolved() {
     let plan = example_plan(Actual::Nothing);
     assert_eq!(plan.unresolved(), [&name("gone.example.com")]);
