@@ -9,6 +9,7 @@ mod daemon;
 mod graphs;
 mod growth;
 mod hello;
+mod helper;
 mod machine;
 mod names;
 mod object;

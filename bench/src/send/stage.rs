@@ -1,18 +1,17 @@
 //! Where the packets are sent: a namespace with a device that drops them, the process that sends, and everybody who looks.
 
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use enforcer_lab::{Cgroup, Folder, Namespace};
 
 use super::least::Least;
 use super::sender::{Arguments, Destinations};
 use super::watcher::Watcher;
 use crate::command;
+use crate::helper::Helper;
 use crate::policy::{PORT, Policy};
 use crate::prefixes::Prefixes;
 use crate::raw;
@@ -26,7 +25,7 @@ const DEVICES: [&str; 2] = ["dummy", "ifb"];
 pub(super) struct Stage {
     /// The kind of the device.
     pub(super) device: &'static str,
-    sender: Sender,
+    sender: Helper,
     policy: Policy,
     empty: OwnedFd,
     /// The same for calls that name their destination.
@@ -65,7 +64,7 @@ impl Stage {
         let egress =
             raw::egress_program(cgroup_fd.as_fd()).context("the attached program cannot be found")?;
         policy.enforcement.detach();
-        let sender = Sender::start(&host, &cgroup, size)?;
+        let sender = Helper::start(&Arguments::new(size, SEED, PORT).as_words(), &host, &cgroup)?;
         let stage = Self {
             device,
             sender,
@@ -169,7 +168,12 @@ impl Stage {
     /// # Errors
     /// When a packet is refused: all are granted.
     pub(super) fn slice(&mut self, destinations: Destinations, slice: Duration) -> Result<f64> {
-        self.sender.slice(destinations, slice)
+        let answer = self
+            .sender
+            .call(&format!("{} {}", destinations.order(), slice.as_millis()))?;
+        answer
+            .parse()
+            .with_context(|| format!("the sender says `{answer}`"))
     }
 
     fn nft(&self, name: &str) -> Result<()> {
@@ -192,51 +196,4 @@ fn add_device(host: &Namespace) -> Result<&'static str> {
         .with_context(|| format!("the kernel has no device of the kinds {}", DEVICES.join(", ")))?;
     host.ip("link set drop0 up\naddress add 10.255.0.1/32 dev drop0\nroute add default dev drop0")?;
     Ok(kind)
-}
-
-/// The process that sends.
-struct Sender {
-    child: Child,
-    orders: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Sender {
-    fn start(host: &Namespace, cgroup: &Cgroup, size: u32) -> Result<Self> {
-        let own = std::env::current_exe().context("this program does not know where it is")?;
-        let mut command = Command::new(own);
-        command
-            .args(Arguments::new(size, SEED, PORT).as_words())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        cgroup.hold(&mut command)?;
-        host.hold(&mut command)?;
-        let mut child = command.spawn().context("the sender cannot be started")?;
-        let (Some(orders), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
-            bail!("the sender has no pipes");
-        };
-        Ok(Self {
-            child,
-            orders,
-            answers: BufReader::new(answers),
-        })
-    }
-
-    fn slice(&mut self, destinations: Destinations, slice: Duration) -> Result<f64> {
-        writeln!(self.orders, "{} {}", destinations.order(), slice.as_millis())
-            .context("the sender has ended")?;
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer)?;
-        answer
-            .trim()
-            .parse()
-            .with_context(|| format!("the sender says `{}`", answer.trim()))
-    }
-}
-
-impl Drop for Sender {
-    fn drop(&mut self) {
-        let _ended = self.child.kill();
-        let _status = self.child.wait();
-    }
 }

@@ -1,9 +1,8 @@
 //! The process that holds both ends of the session: this very program, started once more. It reads orders, a line each with
 //! how long to move bytes, and answers each with the processor time of one turn, in nanoseconds.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -11,6 +10,7 @@ use enforcer_hellos::Hello;
 use enforcer_lab::{Cgroup, Namespace};
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 
+use crate::helper::Helper;
 use crate::policy::PORT;
 use crate::process::own_time;
 use crate::statistics::{median, nanoseconds};
@@ -98,60 +98,26 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// The process as the bench sees it; dropping it ends it.
-pub(super) struct Session {
-    child: Child,
-    orders: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
+/// The process as the bench sees it.
+pub(super) struct Session(Helper);
 
 impl Session {
     /// Starts it on a host and in a cgroup, and waits until its session is open.
     pub(super) fn open(host: &Namespace, cgroup: &Cgroup) -> Result<Self> {
-        let own = std::env::current_exe().context("this program does not know where it is")?;
-        let mut command = Command::new(own);
-        command
-            .arg("session")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        cgroup.hold(&mut command)?;
-        host.hold(&mut command)?;
-        let mut child = command.spawn().context("the session cannot be started")?;
-        let (Some(orders), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
-            bail!("the session has no pipes");
-        };
-        let mut session = Self {
-            child,
-            orders,
-            answers: BufReader::new(answers),
-        };
-        match session.answer()?.as_str() {
-            "open" => Ok(session),
+        let mut helper = Helper::start(&["session"], host, cgroup)?;
+        match helper.answer()?.as_str() {
+            "open" => Ok(Self(helper)),
             other => bail!("the session says `{other}`"),
         }
     }
 
     /// Moves bytes for this long.
     pub(super) fn slice(&mut self, slice: Duration) -> Result<Times> {
-        writeln!(self.orders, "{}", slice.as_millis()).context("the session has ended")?;
-        let answer = self.answer()?;
+        let answer = self.0.call(&slice.as_millis().to_string())?;
         let times = answer
             .split_once(' ')
             .and_then(|(sending, whole)| Some((sending.parse().ok()?, whole.parse().ok()?)));
         let (sending, whole) = times.with_context(|| format!("the session says `{answer}`"))?;
         Ok(Times { sending, whole })
-    }
-
-    fn answer(&mut self) -> Result<String> {
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer)?;
-        Ok(answer.trim().to_owned())
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        let _ended = self.child.kill();
-        let _status = self.child.wait();
     }
 }
