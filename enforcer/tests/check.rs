@@ -235,6 +235,19 @@ fn a_daemon_waits_for_no_writer_of_a_pipe() {
 }
 
 #[test]
+fn a_confirmation_takes_a_time_that_is_longer_than_nothing() {
+    for (time, expected) in [
+        ("5", "a time with its unit"),
+        ("0s", "a time longer than nothing"),
+    ] {
+        let mut command = Command::cargo_bin("enforcer").expect("cargo builds the binary for its tests");
+        command.args(["run", "--config", "no-such-file", "--confirm", time]);
+        let shown = stderr(&command.assert().code(2));
+        assert!(shown.contains(expected), "{shown}");
+    }
+}
+
+#[test]
 fn a_configuration_may_come_out_of_a_pipe() {
     let mut command = Command::cargo_bin("enforcer").expect("cargo builds the binary for its tests");
     command

@@ -128,9 +128,12 @@ fn block_on<F: Future>(future: F) -> anyhow::Result<F::Output> {
 
 /// A time with its unit: `30s`, `5m`.
 fn duration(text: &str) -> Result<Duration, String> {
-    crate::config::parse_duration(text)
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| "a time with its unit is expected, for example 90s or 5m".to_owned())
+    let duration = crate::config::parse_duration(text)
+        .ok_or("a time with its unit is expected, for example 90s or 5m")?;
+    if duration.is_zero() {
+        return Err("a time longer than nothing is expected, for example 90s or 5m".to_owned());
+    }
+    Ok(duration)
 }
 
 /// A time limit in seconds, with or without its unit: `10`, `10s`, `0.5s`.

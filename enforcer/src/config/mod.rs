@@ -212,7 +212,8 @@ impl fmt::Display for TagFileSummary {
         if let Some(cloud) = &self.cloud {
             write!(out, ", cloud {cloud}")?;
         }
-        write!(out, ", {} tags", self.tags)
+        let tags = if self.tags == 1 { "tag" } else { "tags" };
+        write!(out, ", {} {tags}", self.tags)
     }
 }
 
