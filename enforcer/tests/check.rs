@@ -316,6 +316,12 @@ fn a_file_that_can_not_be_read_says_why() {
         assert!(shown.contains(&format!("because: {why}")), "{shown}");
         assert!(shown.contains("hint: "), "{shown}");
     }
+    // Whoever named it has no say over the terminal.
+    let shown = stderr(&check(&folder.path().join("a\u{1b}[31m.toml"), &[]).code(1));
+    assert!(
+        !shown.contains('\u{1b}') && shown.contains("a\\u{1b}[31m.toml"),
+        "{shown}"
+    );
     // One byte less is read.
     let (_other, full) = written(vec![b'#'; 1 << 20]);
     check(&full, &[]).code(3);

@@ -96,19 +96,32 @@ pub(super) fn print(data: fmt::Arguments<'_>) -> anyhow::Result<()> {
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     let mut causes = error.chain();
     if let Some(first) = causes.next() {
-        tell(format_args!("{ERROR}error:{ERROR:#} {first}"));
+        tell(format_args!("{ERROR}error:{ERROR:#} {}", plain(first)));
     }
     for cause in causes {
-        tell(format_args!("  because: {cause}"));
+        tell(format_args!("  because: {}", plain(cause)));
     }
     for hint in error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<Failure>())
         .map(|failure| &failure.hint)
     {
-        tell(format_args!("{HINT}hint:{HINT:#} {hint}"));
+        tell(format_args!("{HINT}hint:{HINT:#} {}", plain(hint)));
     }
     ExitCode::FAILURE
+}
+
+/// Words of an error for a terminal: a path in them, which others may have named, is not to steer it.
+fn plain(words: impl fmt::Display) -> String {
+    let mut out = String::new();
+    for character in words.to_string().chars() {
+        if character.is_control() && character != '\n' {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out
 }
 
 /// Prints a warning to stderr.
