@@ -32,13 +32,17 @@ pub(crate) fn run(host: &Namespace, program: &str, arguments: &[&str], input: Op
             std::fs::File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
         command.stdin(file);
     }
-    host.hold(&mut command)?;
     let before = raw::children_in_kernel();
-    let begin = Instant::now();
-    let output = command
-        .output()
-        .with_context(|| format!("`{program}` cannot be started; `cargo xtask setup` installs it"))?;
-    let whole = begin.elapsed();
+    // The thread is in the namespace, not the child on its way: what a child has to do before it is the program makes the
+    // system copy this process for it, and every page that is written afterwards costs a fault. Those would be in the
+    // next figure of the enforcer, whose daemon copies itself for nobody.
+    let (output, whole) = host.run(|| {
+        let begin = Instant::now();
+        let output = command.output();
+        (output, begin.elapsed())
+    })?;
+    let output =
+        output.with_context(|| format!("`{program}` cannot be started; `cargo xtask setup` installs it"))?;
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr);
         bail!(
