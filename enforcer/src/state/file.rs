@@ -155,7 +155,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, ReadError> {
     Ok(Some(bytes))
 }
 
-fn replace(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), WriteError> {
+pub(super) fn replace(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), WriteError> {
     make_folder(folder)?;
     // Another process may be writing a file of this name: it has a temporary file of its own.
     let temporary = folder.join(format!("{}{}.new", leftover_prefix(name), process::id()));
@@ -195,7 +195,7 @@ fn leftover_prefix(name: &str) -> String {
 }
 
 /// Takes away what killed processes left. What can not be taken away is in nobody's way.
-fn remove_leftovers(folder: &Path, name: &str) {
+pub(super) fn remove_leftovers(folder: &Path, name: &str) {
     let prefix = leftover_prefix(name);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(&prefix) {

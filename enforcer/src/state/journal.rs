@@ -1,8 +1,9 @@
 //! What became known since the answers were last written whole: one record a change, each behind the other.
 //!
 //! An address is granted only once a restart would find it. To write all answers for each change of one name would cost
-//! the whole policy each time, so the change alone is added to the end of this file, in one write(2), and the file begins
-//! anew when the answers are written whole.
+//! the whole policy each time, so the change alone is added to the end of this file, in one write(2). When the answers are
+//! written whole, the file is left with what was added while they were. Records that the answers have do no harm: they are
+//! older, and do not count.
 //!
 //! It is not synced: what is in the page cache survives the process, and the folder it is in does not survive the machine.
 //! Where that is otherwise, a power cut leaves a tail that the checksums refuse. A record is in the form of a file of its
@@ -11,7 +12,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -65,21 +66,12 @@ impl Journal {
     /// A [`WriteError`]; then what it held may still be there, and is older than the answers.
     pub fn begin(folder: &Path) -> Result<Self, WriteError> {
         let path = folder.join(FORMAT.name);
-        let open = || -> std::io::Result<(File, (u64, u64))> {
-            let file = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-                .open(&path)?;
-            let metadata = file.metadata()?;
-            if !metadata.is_file() {
-                return Err(std::io::Error::other("it is no regular file"));
-            }
+        let begun = open(&path).and_then(|(file, id)| {
             file.set_len(0)?;
-            Ok((file, (metadata.dev(), metadata.ino())))
-        };
-        match open() {
+            Ok((file, id))
+        });
+        file::remove_leftovers(folder, FORMAT.name);
+        match begun {
             Ok((file, id)) => Ok(Self {
                 path,
                 file,
@@ -88,6 +80,38 @@ impl Journal {
             }),
             Err(error) => Err(file::write_error(path, &error)),
         }
+    }
+
+    /// Bytes of whole records.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The journal of `folder`, which this is, without its first `length` bytes: those of records that the answers have by
+    /// now. Whoever reads finds the one or the other.
+    ///
+    /// # Errors
+    /// A [`WriteError`]; it may be as it was then, or as it should be.
+    pub fn without(mut self, folder: &Path, length: u64) -> Result<Self, WriteError> {
+        let rest = self.length.saturating_sub(length);
+        let cut = || -> std::io::Result<Vec<u8>> {
+            if rest == 0 {
+                self.file.set_len(0)?;
+                return Ok(Vec::new());
+            }
+            let mut bytes = vec![0; usize::try_from(rest).map_err(std::io::Error::other)?];
+            self.file.read_exact_at(&mut bytes, length)?;
+            Ok(bytes)
+        };
+        let bytes = cut().map_err(|error| file::write_error(self.path.clone(), &error))?;
+        if rest != 0 {
+            file::replace(folder, FORMAT.name, &bytes)?;
+            let (file, id) =
+                open(&self.path).map_err(|error| file::write_error(self.path.clone(), &error))?;
+            (self.file, self.id) = (file, id);
+        }
+        self.length = rest;
+        Ok(self)
     }
 
     /// Adds `record` to the end.
@@ -112,6 +136,22 @@ impl Journal {
         self.length = length;
         Ok(Appended::Kept(length))
     }
+}
+
+/// The file to add to, made where it is missing, and which it is.
+fn open(path: &Path) -> std::io::Result<(File, (u64, u64))> {
+    let file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
+    Ok((file, (metadata.dev(), metadata.ino())))
 }
 
 /// The whole records of the journal in `folder`, in their order, and what is wrong with the others.

@@ -1,9 +1,11 @@
 //! Saves what the daemon knows, beside it: nothing here keeps the daemon waiting, not even a disk that hangs.
 //!
 //! Each folder has a thread of its own with room for one save: a newer one replaces the one that waits. The thread of the
-//! runtime folder adds each change to a [journal](super::journal) besides. What goes wrong is told when it begins, when it
+//! runtime folder adds each change to a [journal](super::journal) besides, and has all answers written by a thread beside it
+//! while it does: who waits for a change waits for that one record. What goes wrong is told when it begins, when it
 //! changes and when it is over; enforcement does not depend on any of it.
 
+mod folding;
 mod mailbox;
 mod news;
 mod pace;
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use self::folding::Work;
 use self::news::Copies;
 use self::worker::{Added, Changes, Mailbox, Stamped, Target, Worker};
 use super::answers;
@@ -90,6 +93,7 @@ impl Saver {
             folder: place.folder(folders).to_owned(),
             journal: None,
             fold_at: 0,
+            folded: 0,
         };
         Self::start_with(folders, loaded, tell, Place::BOTH.map(target))
     }
@@ -254,18 +258,45 @@ struct FolderTarget {
     journal: Option<Journal>,
     /// The journal is folded when it has so many bytes: as many as make it no more than twice the work of writing them.
     fold_at: u64,
+    /// Bytes that it had when all answers began to be written.
+    folded: u64,
+}
+
+fn write(folder: &Path, stamped: &Stamped) -> Result<usize, WriteError> {
+    let Stamped {
+        snapshot,
+        at,
+        number,
+        moment,
+    } = stamped;
+    answers::save_snapshot(folder, *number, moment, snapshot, *at)
+}
+
+impl FolderTarget {
+    /// Answers of so many bytes are written.
+    fn has_written(&mut self, bytes: usize) {
+        self.fold_at = (2 * bytes as u64).clamp(FOLD_MIN, FOLD_MAX);
+    }
 }
 
 impl Target for FolderTarget {
     fn answers(&mut self, stamped: &Stamped) -> Result<(), WriteError> {
-        let Stamped {
-            snapshot,
-            at,
-            number,
-            moment,
-        } = stamped;
-        let bytes = answers::save_snapshot(&self.folder, *number, moment, snapshot, *at)?;
-        self.fold_at = (2 * bytes as u64).clamp(FOLD_MIN, FOLD_MAX);
+        let bytes = write(&self.folder, stamped)?;
+        self.has_written(bytes);
+        Ok(())
+    }
+
+    fn fold(&mut self, stamped: &Stamped) -> Work {
+        self.folded = self.journal.as_ref().map_or(0, Journal::length);
+        let (folder, stamped) = (self.folder.clone(), stamped.clone());
+        Box::new(move || write(&folder, &stamped))
+    }
+
+    fn folded(&mut self, bytes: usize) -> Result<(), WriteError> {
+        self.has_written(bytes);
+        if let Some(journal) = self.journal.take() {
+            self.journal = Some(journal.without(&self.folder, self.folded)?);
+        }
         Ok(())
     }
 

@@ -104,6 +104,10 @@ pub(super) struct Slot {
     /// Since when the thread has been writing.
     pub(super) busy: Option<Instant>,
     pub(super) is_slow_told: bool,
+    /// Since when a thread beside it has been writing.
+    pub(super) folds: Option<Instant>,
+    /// That one has ended.
+    pub(super) is_folded: bool,
     /// How the thread sleeps, while it does.
     pub(super) sleep: Option<Sleep>,
     /// What the thread is writing was waited for in vain.
@@ -172,6 +176,11 @@ impl Mailbox {
         slot.is_late = slot.busy.is_some();
     }
 
+    /// The thread beside the thread has ended.
+    pub(super) fn fold_has_ended(&self) {
+        self.change(|slot| slot.is_folded = true);
+    }
+
     pub(super) fn close(&self) {
         self.change(|slot| slot.is_closed = true);
     }
@@ -182,12 +191,11 @@ impl Mailbox {
         slot.configuration.is_some() || slot.is_configuration_held
     }
 
-    /// Whether what is being written takes longer than [`SLOW`], the first time that this is asked.
+    /// Whether anything that is being written takes longer than [`SLOW`], the first time that this is asked.
     pub(super) fn is_newly_slow(&self, now: Instant) -> bool {
         let mut slot = self.lock();
-        let is_slow = slot
-            .busy
-            .is_some_and(|since| now.saturating_duration_since(since) >= SLOW);
+        let mut since = [slot.busy, slot.folds].into_iter().flatten();
+        let is_slow = since.any(|since| now.saturating_duration_since(since) >= SLOW);
         is_slow && !std::mem::replace(&mut slot.is_slow_told, true)
     }
 

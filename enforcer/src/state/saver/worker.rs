@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::folding::{Folding, Work};
 use super::mailbox::{Sleep, Slot};
 use super::news::{Copies, Item};
 use super::pace::Pace;
@@ -23,6 +24,10 @@ pub(super) const SLOW: Duration = Duration::from_secs(30);
 pub(super) trait Target: Send + 'static {
     /// Writes all of them.
     fn answers(&mut self, stamped: &Stamped) -> Result<(), WriteError>;
+    /// What writes all of them in a thread of its own. What changes from here on is noted meanwhile.
+    fn fold(&mut self, stamped: &Stamped) -> Work;
+    /// Forgets what was noted before the last [`Self::fold`], which has written so many bytes.
+    fn folded(&mut self, bytes: usize) -> Result<(), WriteError>;
     /// Begins to note what changes from here on, and forgets what was noted.
     fn begin_journal(&mut self) -> Result<(), WriteError>;
     /// Notes a change.
@@ -45,6 +50,7 @@ pub(super) enum Added {
 struct Waiters {
     flushes: Vec<oneshot::Sender<Flushed>>,
     keeps: Vec<oneshot::Sender<bool>>,
+    is_folded: bool,
 }
 
 /// The thread.
@@ -68,6 +74,8 @@ pub(super) struct Worker<T> {
     journal_error: Option<WriteError>,
     /// Whether the journal is to be folded into the answers.
     is_full: bool,
+    /// While that is done beside this thread.
+    folding: Option<Folding>,
     configuration: Option<SavedConfiguration>,
 }
 
@@ -95,26 +103,38 @@ impl<T: Target> Worker<T> {
             has_journal: false,
             journal_error: None,
             is_full: false,
+            folding: None,
             configuration: None,
         }
     }
 
     /// Runs until the mailbox is closed.
     pub(super) fn run(mut self) {
-        while let Some(Waiters { flushes, keeps }) = self.wait() {
+        while let Some(waiters) = self.wait() {
+            let Waiters {
+                flushes,
+                keeps,
+                is_folded,
+            } = waiters;
             self.keep();
+            if is_folded {
+                self.end_fold();
+            }
             // Where writing fails, changes that come by the second do not each try it again.
             let must_keep = !keeps.is_empty() && !self.unkept.is_empty() && !self.pace.is_failing();
             let is_asked = !flushes.is_empty() || must_keep;
-            let flushed = (is_asked || self.is_due(Instant::now())).then(|| self.write());
+            let is_due = is_asked || self.is_due(Instant::now());
+            let is_begun = is_due && !is_asked && self.begin_fold();
+            let flushed = (is_due && !is_begun).then(|| self.write());
             let is_kept = self.unkept.is_empty();
             let was_slow = {
                 let mut slot = self.mailbox.lock();
                 slot.busy = None;
+                slot.folds = self.folding.as_ref().map(|folding| folding.began);
                 slot.is_late = false;
                 slot.is_unkept = !is_kept;
                 slot.is_configuration_held = self.configuration.is_some();
-                std::mem::take(&mut slot.is_slow_told)
+                self.folding.is_none() && std::mem::take(&mut slot.is_slow_told)
             };
             if was_slow {
                 (self.tell)(self.copies.quick_again(self.place));
@@ -129,6 +149,7 @@ impl<T: Target> Worker<T> {
                 let _ = keep.send(is_kept);
             }
         }
+        self.end_fold();
     }
 
     /// Waits until there is something to do, and takes what has come; `None` at the end.
@@ -143,11 +164,12 @@ impl<T: Target> Worker<T> {
             let now = Instant::now();
             let can_keep = self.has_journal && !self.unkept.is_empty();
             let is_asked = !slot.flushes.is_empty() || !slot.keeps.is_empty();
-            if can_keep || is_asked || self.is_due(now) {
+            if can_keep || is_asked || slot.is_folded || self.is_due(now) {
                 slot.busy = Some(now);
                 return Some(Waiters {
                     flushes: std::mem::take(&mut slot.flushes),
                     keeps: std::mem::take(&mut slot.keeps),
+                    is_folded: std::mem::take(&mut slot.is_folded),
                 });
             }
             let due = self.due().flatten();
@@ -190,9 +212,10 @@ impl<T: Target> Worker<T> {
 
     /// When to write what can not be added to the journal: `None` when there is nothing, `Some(None)` at once.
     fn due(&self) -> Option<Option<Instant>> {
-        let answers = self.answers.as_ref().map(|_| {
-            // What the journal has needs not be written once more before its time.
-            let is_kept = self.has_journal && self.unkept.is_empty();
+        // What the journal has needs not be written once more before its time.
+        let is_kept = self.has_journal && self.unkept.is_empty();
+        let can_wait = is_kept && self.folding.is_some();
+        let answers = self.answers.as_ref().filter(|_| !can_wait).map(|_| {
             if self.is_full && !self.pace.is_failing() {
                 return None;
             }
@@ -242,21 +265,74 @@ impl<T: Target> Worker<T> {
         })
     }
 
+    /// Has everything written beside this thread, where the journal has all that is new: nobody waits for that, and what
+    /// changes until it is written goes to the journal. Whether it is so.
+    fn begin_fold(&mut self) -> bool {
+        let is_kept = self.has_journal && self.unkept.is_empty();
+        let Some(stamped) = self.answers.clone() else {
+            return false;
+        };
+        if !is_kept || self.folding.is_some() || self.configuration.is_some() {
+            return false;
+        }
+        let work = self.target.fold(&stamped);
+        match Folding::start(work, stamped, self.is_change, &self.mailbox) {
+            Ok(folding) => {
+                self.is_change = false;
+                self.folding = Some(folding);
+                true
+            }
+            // It is written by this thread then.
+            Err(_) => false,
+        }
+    }
+
+    /// Waits until what is written beside this thread is written, if anything is.
+    fn end_fold(&mut self) {
+        let Some(folding) = self.folding.take() else {
+            return;
+        };
+        let (number, moment) = (folding.stamped.number, folding.stamped.moment.clone());
+        let (began, was_change) = (folding.began, folding.is_change);
+        let result = folding.join();
+        self.mailbox.lock().is_folded = false;
+        let noted = result.clone().map(drop);
+        let noted = self.note(Item::Answers, noted, Some(&moment));
+        self.pace.tried(noted.is_ok(), began, Instant::now());
+        let Ok(bytes) = result else {
+            self.is_change |= was_change;
+            return;
+        };
+        self.is_full = false;
+        self.answers = self.answers.take().filter(|newest| newest.number != number);
+        if let Err(error) = self.target.folded(bytes) {
+            // The journal still has all of it, and is begun anew once everything is written.
+            self.has_journal = false;
+            self.is_change = true;
+            self.journal_error = Some(error);
+        }
+    }
+
     fn write(&mut self) -> Flushed {
+        self.end_fold();
         let began = Instant::now();
         let configuration = match &self.configuration {
-            Some(configuration) => self.target.configuration(configuration),
+            Some(configuration) => {
+                let result = self.target.configuration(configuration);
+                self.note(Item::Configuration, result, None)
+            }
             None => Ok(()),
         };
-        let configuration = self.note(Item::Configuration, configuration, self.configuration.is_some());
         if configuration.is_ok() {
             self.configuration = None;
         }
         let answers = match &self.answers {
-            Some(stamped) => self.target.answers(stamped),
+            Some(stamped) => {
+                let result = self.target.answers(stamped);
+                self.note(Item::Answers, result, Some(&stamped.moment))
+            }
             None => Ok(()),
         };
-        let answers = self.note(Item::Answers, answers, self.answers.is_some());
         if answers.is_ok() && self.answers.take().is_some() {
             self.is_change = false;
             self.is_full = false;
@@ -288,16 +364,16 @@ impl<T: Target> Worker<T> {
         }
     }
 
-    /// Tells what is new about how writing ended.
-    fn note(&self, item: Item, result: Result<(), WriteError>, was_written: bool) -> Result<(), String> {
+    /// Tells what is new about how writing ended, of answers as they were at `moment`.
+    fn note(
+        &self,
+        item: Item,
+        result: Result<(), WriteError>,
+        moment: Option<&Moment>,
+    ) -> Result<(), String> {
         let result = result.map_err(|error| error.to_string());
         let news = match &result {
-            Ok(()) if was_written => {
-                let saved = self.answers.as_ref().filter(|_| item == Item::Answers);
-                self.copies
-                    .written(self.place, item, saved.map(|stamped| &stamped.moment))
-            }
-            Ok(()) => None,
+            Ok(()) => self.copies.written(self.place, item, moment),
             Err(error) => self.copies.failed(self.place, item, error, &self.boot.later()),
         };
         self.tell(news);
