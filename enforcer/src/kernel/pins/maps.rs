@@ -17,6 +17,7 @@ use super::super::OBJECT;
 use super::super::error::KernelError;
 use super::super::mapped::Mapped;
 use super::super::sizes::Sizes;
+use super::super::sys;
 use super::{Pins, aside, folder};
 
 /// Maps that belong together: all of them are taken over, or none.
@@ -50,6 +51,16 @@ const GROUPS: [Group; 2] = [
         version: flow::VERSION,
         maps: &["FLOWS", "PIECES_0", "PIECES_1", "PIECES_2", "PIECES_3"],
     },
+];
+
+/// Maps of which every page is cleared when they are made: they take the kernel as long as a good part of a program.
+const LARGE: [&str; 6] = [
+    "INDEX_V4",
+    "TABLE_V4",
+    "INDEX_V6",
+    "TABLE_V6",
+    "NAME_TABLE",
+    "NAME_TEXT",
 ];
 
 impl Group {
@@ -102,7 +113,8 @@ impl PreparedMaps {
 }
 
 impl Pins {
-    /// Looks at what is pinned, and says where each map is, or is to be made.
+    /// Looks at what is pinned, and says where each map is, or is to be made. The large ones are made, while the loader is
+    /// still being made beside.
     pub(in super::super) fn prepare_maps(&self, sizes: &Sizes) -> Result<PreparedMaps, KernelError> {
         let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(error.into()))?;
         for group in &GROUPS {
@@ -119,6 +131,7 @@ impl Pins {
                 folder::remove_if_there(&new)
                     .and_then(|()| fs::create_dir(&new))
                     .map_err(|error| folder::failed("made", &new, error))?;
+                make_large(group, &new, &object, sizes);
                 new
             };
             paths.extend(group.maps.iter().map(|name| (*name, folder.join(name))));
@@ -194,6 +207,22 @@ impl Pins {
                 group.version
             )),
             None => Was::Missing,
+        }
+    }
+}
+
+/// Makes and pins those of a group that take long. What does not succeed is made with the others, or it is said why not.
+fn make_large(group: &Group, folder: &Path, object: &Object, sizes: &Sizes) {
+    sys::raise_memlock();
+    for name in group.maps.iter().filter(|name| LARGE.contains(name)) {
+        let Some(mut map) = object.maps.get(*name).cloned() else {
+            continue;
+        };
+        if let Some(entries) = sizes.of_map(name) {
+            map.set_max_entries(entries);
+        }
+        if let Ok(made) = MapData::create(map, name, None) {
+            let _pinned = made.pin(folder.join(name));
         }
     }
 }
