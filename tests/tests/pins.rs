@@ -12,8 +12,8 @@ use std::time::Duration;
 use enforcer::config::{Capacity, Existing, Mode, Quic, RuleId};
 use enforcer::endpoints::Condition;
 use enforcer::kernel::{
-    Ahead, Damage, Enforcement, KernelError, LinkFound, MapsFound, Pins, Settings, Trial, Was, WrongVerdict,
-    pins, self_check,
+    Ahead, Damage, Enforcement, Image, KernelError, LinkFound, MapsFound, Pins, Settings, Trial, Was,
+    WrongVerdict, pins, self_check,
 };
 use enforcer::policy::table::{Grant, Table};
 use enforcer_common::table::Generation;
@@ -442,6 +442,55 @@ fn nothing_is_pinned_before_all_is_loaded() {
     assert_eq!(bench.attach(&mut next), [LinkFound::Replaced; 5]);
     next.load_rest().unwrap();
     assert_eq!(bench.damages(&next), []);
+    bench.is_enforced();
+}
+
+#[test]
+fn a_table_that_is_put_back_is_enforced_as_it_was() {
+    let mut bench = Bench::new();
+    let before = bench.enforce();
+    let image = Image::from_bytes(&before.image().unwrap().unwrap().to_bytes()).unwrap();
+    let expected = before.policy().unwrap().unwrap();
+    drop(before);
+    let open = || Arc::new(Pins::open(bench.instance.name()).unwrap());
+    // Not where there is a policy already.
+    let (mut next, _) = Enforcement::load_first(&PORTS, image.capacity(), &open(), Ahead::start()).unwrap();
+    assert!(!next.is_unfinished());
+    assert!(matches!(next.put_back(&image), Err(KernelError::Map { .. })));
+    assert_eq!(next.policy().unwrap().unwrap(), expected);
+    drop(next);
+    let pins = Pins::open_existing(bench.instance.name()).unwrap().unwrap();
+    pins.remove().unwrap();
+    assert!(!pins::is_anything_pinned(bench.instance.name()));
+
+    // Nor in tables of another size, which stay without any.
+    let pins = open();
+    let other = Capacity::new(2 * Capacity::IPV4_STEP, Capacity::IPV6_STEP).unwrap();
+    let (mut next, _) = Enforcement::load_first(&PORTS, other, &pins, Ahead::start()).unwrap();
+    assert!(matches!(next.put_back(&image), Err(KernelError::Map { .. })));
+    assert_eq!(next.policy().unwrap(), None);
+    drop(next);
+    assert!(!pins::is_anything_pinned(bench.instance.name()));
+
+    let (mut next, _) = Enforcement::load_first(&PORTS, image.capacity(), &pins, Ahead::start()).unwrap();
+    assert!(next.is_unfinished());
+    next.put_back(&image).unwrap();
+    let found = next.policy().unwrap().unwrap();
+    assert_eq!(
+        (found.settings, &found.ranges, &found.names),
+        (expected.settings, &expected.ranges, &expected.names)
+    );
+    bench.attach(&mut next);
+    let refused = bench.connect(FOREIGN).expect_err("a foreign address is denied");
+    assert!(refused.contains("not permitted"), "{refused}");
+    next.verify_rest().unwrap();
+    assert!(next.is_unfinished() && !bench.pin("egress").exists());
+    next.load_rest().unwrap();
+    assert!(!next.is_unfinished() && pins::is_anything_pinned(bench.instance.name()));
+    bench.is_enforced();
+    // Another one goes on from there as ever.
+    let generation = next.generation();
+    assert!(next.publish(&policy().unwrap(), ENFORCE) > generation);
     bench.is_enforced();
 }
 

@@ -89,7 +89,8 @@ impl Daemon {
 
     fn save(&self, address: &str) -> Result<()> {
         self.saver.save(snapshot(address));
-        Ok(self.runtime.block_on(self.saver.flush(LIMIT))?)
+        self.runtime.block_on(self.saver.flush(LIMIT))?;
+        Ok(())
     }
 
     /// What was told since this was called last.

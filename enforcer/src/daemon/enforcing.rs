@@ -13,8 +13,8 @@ use std::time::Duration;
 use crate::config::Mode;
 use crate::endpoints::GrantedName;
 use crate::kernel::{
-    Ahead, Cgroup, Counters, Damage, Enforcement, Events, KernelError, LinkFound, Loaded, MapsFound, Pins,
-    Settings, Trial, WrongVerdict, self_check,
+    Ahead, Cgroup, Counters, Damage, Enforcement, Events, Image, KernelError, LinkFound, Loaded, MapsFound,
+    Pins, Settings, Trial, WrongVerdict, self_check,
 };
 use crate::policy::plan::{Actual, Change, Granted};
 use crate::policy::table::{Changed, Range, Table, TableError};
@@ -127,6 +127,43 @@ impl Enforcing {
         let enforce = &policy.config.enforce;
         let (enforcement, found) = Enforcement::load_first(&enforce.ports, enforce.capacity, pins, ahead)?;
         Ok((Self::with(enforcement), found))
+    }
+
+    /// As [`Self::load_first`] for a policy of which only what was in force is known; `None` where something is pinned, which
+    /// counts then.
+    pub(super) fn load_image(
+        ports: &[u16],
+        image: &Image,
+        pins: &Arc<Pins>,
+        ahead: Ahead,
+    ) -> Result<Option<(Self, MapsFound)>, KernelError> {
+        let (mut enforcement, found) = Enforcement::load_first(ports, image.capacity(), pins, ahead)?;
+        if !enforcement.is_unfinished() {
+            return Ok(None);
+        }
+        enforcement.put_back(image)?;
+        Ok(Some((Self::with(enforcement), found)))
+    }
+
+    /// What is in force, when it is what `policy` grants with `answers` and nothing else.
+    pub(super) fn image(&self, policy: &Policy, answers: &Arc<Snapshot>) -> Option<Image> {
+        let Published { settings, from } = self.published.as_ref()?;
+        let From::Policy {
+            edition,
+            answers: with,
+        } = from
+        else {
+            return None;
+        };
+        let is_this =
+            *edition == policy.edition() && *settings == policy.settings() && Arc::ptr_eq(with, answers);
+        // Without it the next start is a longer one, and nothing else.
+        is_this.then(|| self.enforcement.image().ok().flatten()).flatten()
+    }
+
+    /// Has the kernel verify what [`Self::load_rest`] loads.
+    pub(super) fn verify_rest(&mut self) -> Result<(), KernelError> {
+        self.enforcement.verify_rest()
     }
 
     /// Loads what [`Self::load_first`] has left, once all is attached. Nothing is enforced any more when that fails.

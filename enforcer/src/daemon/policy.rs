@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::cli::{self, Failure};
 use crate::config::{Config, Parsed, Problem, Rule, RuleId, ServerNames, Upstream};
-use crate::endpoints::{self, Endpoint, GrantedName, Target};
+use crate::endpoints::{self, Endpoint, GrantedName, Target, filtered_upstreams};
 use crate::kernel::Settings;
 use crate::names::ServerName;
 use crate::policy::grants::{NameGrants, grants};
@@ -198,6 +198,13 @@ impl Policy {
         } else {
             Ok(self.config.resolver.servers.clone())
         }
+    }
+
+    /// Whether addresses are granted that the system's name servers have, and nobody else knows.
+    pub(super) fn grants_by_system(&self) -> bool {
+        let is_of_system = self.config.resolver.servers.is_empty();
+        let mut granted = filtered_upstreams(&self.upstreams, &self.config.enforce.ports);
+        is_of_system && granted.next().is_some()
     }
 
     /// The upstreams, ready to be asked.

@@ -6,6 +6,7 @@
 
 mod board;
 pub(crate) mod changes;
+mod early;
 mod health;
 mod kept;
 mod reload;
@@ -188,7 +189,9 @@ impl Daemon {
             return info!("{signal}: detaching, nothing is judged from here on");
         };
         self.notifier.stopping("stopped; the policy stays in force");
-        kept.flush().await;
+        if kept.flush().await {
+            self.keep_table(kept).await;
+        }
         info!(
             "{signal}: the daemon ends, the policy stays in force with the addresses of now; `enforcer detach` would end it"
         );

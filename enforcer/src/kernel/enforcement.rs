@@ -29,7 +29,7 @@ use super::pins::{MapsFound, Pinned, Pins, Was};
 use super::preflight;
 use super::sizes::Sizes;
 use super::sys;
-use super::tables::{Loaded, Tables};
+use super::tables::{Image, Loaded, Tables};
 use crate::config::Capacity;
 use crate::policy::table::Table;
 
@@ -126,6 +126,7 @@ impl Enforcement {
             loaded.load_hooks(Unfinished {
                 pins: Arc::clone(pins),
                 prepared,
+                is_verified: false,
             })?;
             return Ok((loaded, found));
         }
@@ -224,6 +225,23 @@ impl Enforcement {
     /// As for [`loaded`](super::loaded()).
     pub fn policy(&self) -> Result<Option<Loaded>, KernelError> {
         self.tables.read()
+    }
+
+    /// The policy in force, word by word; `None` before the first. To be saved for [`Self::put_back`].
+    ///
+    /// # Errors
+    /// [`KernelError::Map`] when the tables can not be mapped.
+    pub fn image(&self) -> Result<Option<Image>, KernelError> {
+        self.tables.image()
+    }
+
+    /// Puts a policy into force that was in force once, under the same layout: its settings, addresses and names, at one
+    /// store. Only where there is none yet.
+    ///
+    /// # Errors
+    /// [`KernelError::Map`] when there is one, when it is for tables of another size, or when they can not be mapped.
+    pub fn put_back(&mut self, image: &Image) -> Result<Generation, KernelError> {
+        self.tables.put_back(image)
     }
 
     /// When enforcement ends by itself, time since boot (`CLOCK_BOOTTIME`); `None` for never.

@@ -45,4 +45,4 @@ pub use loaded::loaded;
 pub(crate) use object::{OBJECT, let_go_of_object};
 pub use pins::{Damage, LinkFound, MapsFound, Pins, Was};
 pub use self_check::{Trial, WrongVerdict, self_check};
-pub use tables::Loaded;
+pub use tables::{Image, Loaded};

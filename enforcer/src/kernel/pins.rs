@@ -251,6 +251,24 @@ impl Drop for Pins {
     }
 }
 
+/// Whether something of an instance is pinned, or may be: what a process was about to pin when it was killed is not.
+#[must_use]
+pub fn is_anything_pinned(instance: &str) -> bool {
+    match folder::existing(instance) {
+        Ok(found) => found.is_some_and(|folder| is_anything_in(&folder)),
+        Err(_) => true,
+    }
+}
+
+/// The same of a folder.
+#[must_use]
+pub fn is_anything_in(folder: &Path) -> bool {
+    let is_new = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.file_name().as_encoded_bytes().starts_with(b"new-"))
+    };
+    fs::read_dir(folder).map_or(true, |mut entries| !entries.all(is_new))
+}
+
 /// The number of a program.
 pub(super) fn program_id(program: BorrowedFd<'_>) -> Option<u32> {
     sys::program_id(program).ok()

@@ -1,5 +1,6 @@
 //! The tables of a policy in their maps: written by the daemon that holds them, read by anybody who may.
 
+mod image;
 mod publish;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,8 @@ use crate::config::Capacity;
 use crate::endpoints::GrantedName;
 use crate::policy::table::{Range, decode, decode_names};
 use publish::Halves;
+
+pub use image::Image;
 
 /// How often a policy that changes under the reader is read again.
 const ATTEMPTS: u32 = 8;

@@ -215,6 +215,16 @@ pub fn save(folder: &Path, save: &Save) -> Result<(), WriteError> {
     file::save(folder, FORMAT, save).map(drop)
 }
 
+/// Which copy is in `folder`, without reading it: see [`file::mark`].
+pub(super) fn mark(folder: &Path) -> Option<String> {
+    file::mark(folder, FORMAT)
+}
+
+/// Whether there is a copy in `folder`, of whatever content.
+pub(super) fn is_there(folder: &Path) -> bool {
+    folder.join(FORMAT.name).symlink_metadata().is_ok()
+}
+
 /// Which of two saves is the later one.
 fn compare(one: &Save, other: &Save, now: &Moment) -> Ordering {
     now.compare(&one.moment, &other.moment)

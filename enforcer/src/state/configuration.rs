@@ -142,7 +142,7 @@ enum PathForm {
     Bytes(Vec<u8>),
 }
 
-fn write_path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn write_path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     let form = match path.to_str() {
         Some(text) => PathForm::Text(text.to_owned()),
         None => PathForm::Bytes(path.as_os_str().as_bytes().to_vec()),
@@ -150,7 +150,7 @@ fn write_path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Err
     form.serialize(serializer)
 }
 
-fn read_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+pub(super) fn read_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
     Ok(match PathForm::deserialize(deserializer)? {
         PathForm::Text(text) => text.into(),
         PathForm::Bytes(bytes) => OsString::from_vec(bytes).into(),

@@ -113,6 +113,36 @@ pub fn load<T: DeserializeOwned>(folder: &Path, format: Format) -> Result<Option
     content.map_err(|why| Defect { path, why })
 }
 
+/// Which content the file that is named as its `format` has: its first line and its length, which the line promises. `None`
+/// when there is no such file, or it is of another format or length.
+pub(super) fn mark(folder: &Path, format: Format) -> Option<String> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = options.open(folder.join(format.name)).ok()?;
+    let length = file.metadata().ok().filter(fs::Metadata::is_file)?.len();
+    let mut start = Vec::new();
+    file.take(form::HEADER_BYTES_MAX as u64)
+        .read_to_end(&mut start)
+        .ok()?;
+    let line = form::first_line(format, &start)?;
+    let promised: u64 = line.split(' ').nth(3)?.parse().ok()?;
+    (length == line.len() as u64 + 1 + promised).then(|| line.to_owned())
+}
+
+/// As [`save`], of bytes as they are.
+///
+/// # Errors
+/// A [`WriteError`].
+pub(super) fn save_bytes(folder: &Path, format: Format, content: &[u8]) -> Result<(), WriteError> {
+    let bytes = form::encode_bytes(format, content).map_err(|error| WriteError::File {
+        path: folder.join(format.name),
+        why: error.to_string(),
+    })?;
+    replace(folder, format.name, &bytes)
+}
+
 /// Removes the file that is named as its `format`. Whether there was one.
 ///
 /// # Errors

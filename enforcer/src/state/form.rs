@@ -1,12 +1,12 @@
-//! The text of a saved file: one line that says what it is, then JSON.
+//! The text of a saved file: one line that says what it is, then JSON; of a table, a line of JSON and words.
 //!
 //! ```text
 //! enforcer answers 1 1234 89abcdef
 //! {"save":17,...}
 //! ```
 //!
-//! Format, version, bytes of the JSON, and their CRC-32 (IEEE 802.3) in hexadecimal. There is one spelling of the line, so
-//! that a changed bit in it is seen; one in the JSON changes the checksum. Whoever can write to the folder can make a
+//! Format, version, bytes of what follows, and their CRC-32 (IEEE 802.3) in hexadecimal. There is one spelling of the line,
+//! so that a changed bit in it is seen; one behind it changes the checksum. Whoever can write to the folder can make a
 //! file that is right: the checksum is against accidents.
 
 use serde::Serialize;
@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 /// Most bytes of a file: a configuration is saved with the files of service tags that it refers to.
 pub const FILE_BYTES_MAX: usize = 64 << 20;
 /// A first line is never as long.
-const HEADER_BYTES_MAX: usize = 128;
+pub(super) const HEADER_BYTES_MAX: usize = 128;
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -78,12 +78,19 @@ pub enum FormError {
 /// [`FormError::TooLarge`], or what can not be written as JSON as [`FormError::Content`].
 pub fn encode(format: Format, content: &impl Serialize) -> Result<Vec<u8>, FormError> {
     let json = serde_json::to_vec(content).map_err(|error| FormError::Content(error.to_string()))?;
-    let mut bytes = header(format, json.len(), crc32fast::hash(&json)).into_bytes();
-    bytes.extend_from_slice(&json);
-    if bytes.len() > FILE_BYTES_MAX {
+    encode_bytes(format, &json)
+}
+
+/// As [`encode`], for what is not JSON.
+///
+/// # Errors
+/// [`FormError::TooLarge`]
+pub fn encode_bytes(format: Format, content: &[u8]) -> Result<Vec<u8>, FormError> {
+    let header = header(format, content.len(), crc32fast::hash(content));
+    if header.len() + content.len() > FILE_BYTES_MAX {
         return Err(FormError::TooLarge);
     }
-    Ok(bytes)
+    Ok([header.as_bytes(), content].concat())
 }
 
 /// What the bytes of a file say: all of it, or why nothing of it counts.
@@ -91,6 +98,14 @@ pub fn encode(format: Format, content: &impl Serialize) -> Result<Vec<u8>, FormE
 /// # Errors
 /// A [`FormError`].
 pub fn decode<T: DeserializeOwned>(format: Format, bytes: &[u8]) -> Result<T, FormError> {
+    from_json(decode_bytes(format, bytes)?)
+}
+
+/// As [`decode`], for what is not JSON: the bytes behind the first line, all of them as they were written.
+///
+/// # Errors
+/// A [`FormError`].
+pub fn decode_bytes(format: Format, bytes: &[u8]) -> Result<&[u8], FormError> {
     if bytes.len() > FILE_BYTES_MAX {
         return Err(FormError::TooLarge);
     }
@@ -98,15 +113,29 @@ pub fn decode<T: DeserializeOwned>(format: Format, bytes: &[u8]) -> Result<T, Fo
         .iter()
         .take(HEADER_BYTES_MAX)
         .position(|byte| *byte == b'\n');
-    let (line, json) = bytes.split_at(end.ok_or(FormError::NoHeader)? + 1);
+    let (line, content) = bytes.split_at(end.ok_or(FormError::NoHeader)? + 1);
     let promised = read_header(format, line)?;
-    if promised.length != json.len() {
+    if promised.length != content.len() {
         return Err(FormError::Length {
-            found: json.len(),
+            found: content.len(),
             expected: promised.length,
         });
     }
-    promised.content(json)
+    promised.checked(content)
+}
+
+/// What a content says that has its checksum.
+pub(super) fn from_json<T: DeserializeOwned>(content: &[u8]) -> Result<T, FormError> {
+    serde_json::from_slice(content).map_err(|error| FormError::Content(error.to_string()))
+}
+
+/// The first line of a file, without its end, when it is that of this format: it tells two contents apart. Whether the
+/// content is what it promises is not looked at.
+pub(super) fn first_line(format: Format, bytes: &[u8]) -> Option<&str> {
+    let mut start = bytes.iter().take(HEADER_BYTES_MAX);
+    let line = &bytes[..=start.position(|byte| *byte == b'\n')?];
+    read_header(format, line).ok()?;
+    std::str::from_utf8(line).ok().map(str::trim_end)
 }
 
 /// What the first of several contents says that were written one behind the other, and the bytes behind it.
@@ -131,7 +160,7 @@ pub fn decode_first<T: DeserializeOwned>(format: Format, bytes: &[u8]) -> Result
     let (json, rest) = rest
         .split_at_checked(promised.length)
         .ok_or(FormError::Unfinished)?;
-    Ok((promised.content(json)?, rest))
+    Ok((from_json(promised.checked(json)?)?, rest))
 }
 
 /// What the first line says of what follows it.
@@ -141,11 +170,12 @@ struct Promised {
 }
 
 impl Promised {
-    fn content<T: DeserializeOwned>(&self, json: &[u8]) -> Result<T, FormError> {
-        if self.checksum != crc32fast::hash(json) {
-            return Err(FormError::Checksum);
+    fn checked<'a>(&self, content: &'a [u8]) -> Result<&'a [u8], FormError> {
+        if self.checksum == crc32fast::hash(content) {
+            Ok(content)
+        } else {
+            Err(FormError::Checksum)
         }
-        serde_json::from_slice(json).map_err(|error| FormError::Content(error.to_string()))
     }
 }
 

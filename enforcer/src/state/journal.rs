@@ -11,7 +11,7 @@
 //! process did not finish was not granted either, and is no defect.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -166,6 +166,14 @@ pub fn load(folder: &Path) -> (Vec<Record>, Option<Defect>) {
         }
         Ok(None) => (Vec::new(), None),
         Err(why) => (Vec::new(), Some(Defect { path, why })),
+    }
+}
+
+/// Whether there is nothing in the journal of `folder`, or none.
+pub(super) fn is_empty(folder: &Path) -> bool {
+    match fs::symlink_metadata(folder.join(FORMAT.name)) {
+        Ok(metadata) => metadata.is_file() && metadata.len() == 0,
+        Err(error) => error.kind() == ErrorKind::NotFound,
     }
 }
 

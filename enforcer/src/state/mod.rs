@@ -1,5 +1,5 @@
-//! What outlives the daemon on disk: the last good answers, the last good configuration, the `confirmed` mark, and what was
-//! used of what is granted.
+//! What outlives the daemon on disk: the last good answers, the last good configuration, the table that was in force, the
+//! `confirmed` mark, and what was used of what is granted.
 //!
 //! ```text
 //! Snapshot -> SavedAnswers -> form (text, checksum) -> file (atomic) -> state folder    survives a reboot
@@ -23,6 +23,7 @@ pub mod form;
 pub mod instance;
 pub mod journal;
 pub mod saver;
+pub mod table;
 pub mod usage;
 
 pub use answers::Loaded;

@@ -162,11 +162,11 @@ impl Saver {
     }
 
     /// Waits until everything given so far is written, but no longer than `limit`. One folder that has the answers is
-    /// enough.
+    /// enough; whether both have them.
     ///
     /// # Errors
     /// Neither folder has them, or the state folder lacks a configuration; in words for a log.
-    pub async fn flush(&self, limit: Duration) -> Result<(), FlushError> {
+    pub async fn flush(&self, limit: Duration) -> Result<bool, FlushError> {
         let deadline = tokio::time::Instant::now() + limit;
         let waiting = self.mailboxes.each_ref().map(|mailbox| mailbox.flush());
         let mut failures = Vec::new();
@@ -194,7 +194,7 @@ impl Saver {
             }
         }
         if is_answers_saved && !is_configuration_lost {
-            return Ok(());
+            return Ok(failures.is_empty());
         }
         failures.dedup();
         Err(FlushError(failures))

@@ -297,7 +297,7 @@ impl Daemon {
 }
 
 /// `CLOCK_BOOTTIME`, which no one can set.
-fn since_boot() -> Duration {
+pub(super) fn since_boot() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Duration::new(
         now.tv_sec.try_into().unwrap_or_default(),

@@ -28,9 +28,15 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Takes the instance, and what its last process saved.
-    pub(super) fn open(instance: &Instance) -> anyhow::Result<(Self, Option<SavedAnswers>)> {
-        let pins = Arc::new(Pins::open(instance.as_str()).map_err(failure::of_kernel)?);
+    /// Takes the instance, unless its pins are taken, and what its last process saved.
+    pub(super) fn open(
+        instance: &Instance,
+        pins: Option<Arc<Pins>>,
+    ) -> anyhow::Result<(Self, Option<SavedAnswers>)> {
+        let pins = match pins {
+            Some(pins) => pins,
+            None => Arc::new(Pins::open(instance.as_str()).map_err(failure::of_kernel)?),
+        };
         let folders = Folders::of(instance);
         let mut loaded = answers::load(&folders, &Moment::now());
         for defect in &loaded.defects {
@@ -72,11 +78,17 @@ impl Kept {
         self.saver.save_configuration(recorded);
     }
 
-    /// Waits for the disk, but not for long.
-    pub(super) async fn flush(&self) {
-        if let Err(failed) = self.saver.flush(FLUSH_LIMIT).await {
+    /// Waits for the disk, but not for long. Whether everything is where it belongs.
+    pub(super) async fn flush(&self) -> bool {
+        self.saver.flush(FLUSH_LIMIT).await.unwrap_or_else(|failed| {
             warn!("{failed}");
-        }
+            false
+        })
+    }
+
+    /// Where everything is saved.
+    pub(super) fn folders(&self) -> &Folders {
+        &self.folders
     }
 
     /// Whether somebody has confirmed that the enforcement does not lock him out.

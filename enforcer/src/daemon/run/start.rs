@@ -2,7 +2,8 @@
 //!
 //! A service attaches first and asks afterwards: at boot there is no network yet, and whatever runs before the first
 //! answer must be judged. What it judges with is, in this order, the policy that the kernel still holds, the answers of
-//! the last run, and what the configuration grants without any answer. Where the kernel holds nothing, what can be judged
+//! the last run, and what the configuration grants without any answer. What took all of that into account is put back as it
+//! was, where nothing of it has changed ([`super::early`]). Where the kernel holds nothing, what can be judged
 //! without a server name is judged before the programs that read names are loaded. Without an instance the names are asked for
 //! first, and nothing is judged until they are known.
 
@@ -19,6 +20,7 @@ use super::super::memory::Tidying;
 use super::super::policy::Policy;
 use super::super::signals::{self, Signals};
 use super::board::{self, Control};
+use super::early::Early;
 use super::health::Health;
 use super::kept::{self, Kept};
 use super::watch::Watch;
@@ -84,25 +86,41 @@ pub(super) async fn temporary(options: Options, signals: &mut Signals) -> anyhow
 
 /// Takes over what an instance has pinned, or makes it, and enforces before anything is asked.
 pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> {
-    let ahead = Ahead::start();
-    let instance = options.instance.unwrap_or_default();
+    let mut ahead = Some(Ahead::start());
+    let instance = options.instance.clone().unwrap_or_default();
+    let mut early = Early::start(&instance, &options, &mut ahead);
     let (policy, recorded, is_new) = kept::policy(&options.file, &instance)?;
     let Recorded {
         saved: recorded,
         stamps,
     } = recorded;
     let cgroup = target(&policy).map_err(failure::of_cgroup)?;
-    let (kept, saved) = Kept::open(&instance)?;
+    let (kept, saved) = Kept::open(&instance, early.as_ref().map(|early| Arc::clone(&early.pins)))?;
     let group = policy.config.control.group.as_deref();
     let mut control = Control::start(Some(&instance), group);
     if !is_new {
         control.is_refused(board::replaced_by_saved(&options.file));
     }
-    let (mut enforcing, maps) =
-        Enforcing::load_first(&policy, &kept.pins, ahead).map_err(failure::of_kernel)?;
+    let config = &policy.config;
+    let early = match early.take() {
+        Some(early) => early
+            .finish(config.mode, &config.enforce)
+            .map_err(failure::of_kernel)?,
+        None => None,
+    };
+    let (mut enforcing, maps, links) = match early {
+        Some(early) => (early.enforcing, early.maps, Some(early.links)),
+        None => {
+            let ahead = ahead.unwrap_or_else(Ahead::start);
+            let (enforcing, maps) =
+                Enforcing::load_first(&policy, &kept.pins, ahead).map_err(failure::of_kernel)?;
+            (enforcing, maps, None)
+        }
+    };
     banner(&policy, &cgroup);
 
-    let has_policy = enforcing.adopt().map_err(failure::of_kernel)?;
+    // What was put back counts until it is known what should be in force, and no longer.
+    let has_policy = enforcing.adopt().map_err(failure::of_kernel)? && links.is_none();
     control.found(enforcing.generation());
     let counted = enforcing.counters().map_err(failure::of_kernel)?;
     control.count(&counted);
@@ -154,10 +172,13 @@ pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> 
         }
     };
     daemon.limit(daemon.policy.config.mode);
-    let links = daemon
-        .enforcing
-        .attach(&daemon.cgroup)
-        .map_err(failure::of_kernel)?;
+    let links = match links {
+        Some(links) => links,
+        None => daemon
+            .enforcing
+            .attach(&daemon.cgroup)
+            .map_err(failure::of_kernel)?,
+    };
     daemon.enforcing.load_rest().map_err(failure::of_kernel)?;
     // Only what is told of needs it, and of nothing is told yet; to save the answers again takes a processor of its own.
     daemon.learn(&snapshot);

@@ -25,6 +25,8 @@ use crate::config::Capacity;
 pub(super) struct Unfinished {
     pub(super) pins: Arc<Pins>,
     pub(super) prepared: PreparedMaps,
+    /// Whether the kernel has the programs that are for the second step.
+    pub(super) is_verified: bool,
 }
 
 impl Enforcement {
@@ -43,11 +45,41 @@ impl Enforcement {
         Self::load_on_pins(ports, capacity, pins, ahead, true)
     }
 
+    /// Whether [`Self::load_first`] has left something to load.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished.is_some()
+    }
+
+    /// Does what takes long of [`Self::load_rest`], and nothing that anybody could tell.
+    ///
+    /// # Errors
+    /// [`KernelError::Load`]; then what was attached is detached, and [`Self::load_rest`] has nothing more to do.
+    pub fn verify_rest(&mut self) -> Result<(), KernelError> {
+        let Some(unfinished) = self.unfinished.as_mut().filter(|left| !left.is_verified) else {
+            return Ok(());
+        };
+        let next: Vec<_> = next_programs().collect();
+        match load_programs(&mut self.ebpf, &next) {
+            Ok(took) => {
+                unfinished.is_verified = true;
+                self.loading = took;
+                Ok(())
+            }
+            Err(error) => {
+                self.unfinished = None;
+                self.detach();
+                Err(error)
+            }
+        }
+    }
+
     /// Loads what [`Self::load_first`] has left, and pins everything. Where it has left nothing, it does nothing.
     ///
     /// # Errors
     /// As for [`Self::load_pinned`]; then what was attached is detached.
     pub fn load_rest(&mut self) -> Result<(), KernelError> {
+        self.verify_rest()?;
         let Some(unfinished) = self.unfinished.take() else {
             return Ok(());
         };
@@ -75,13 +107,11 @@ impl Enforcement {
     }
 
     fn finish(&mut self, unfinished: Unfinished) -> Result<(), KernelError> {
-        let next: Vec<_> = next_programs().collect();
-        self.loading = load_programs(&mut self.ebpf, &next)?;
         self.put_next()?;
         // No packet comes to it any more.
         let hold: &mut CgroupSkb = program(&mut self.ebpf, HOLD)?;
         hold.unload().map_err(|error| KernelError::Object(error.into()))?;
-        let Unfinished { pins, prepared } = unfinished;
+        let Unfinished { pins, prepared, .. } = unfinished;
         pins.finish_maps(prepared)?;
         let pinned = Pinned::new(pins, &self.ebpf)?;
         for link in &self.links {

@@ -35,6 +35,19 @@ impl<T: Element> Windows<T> {
         }
     }
 
+    /// The same array as words, whatever its elements are made of.
+    ///
+    /// # Errors
+    /// [`KernelError::Map`] when there are no descriptors left.
+    pub(in super::super) fn words(&self) -> Result<Windows<u64>, KernelError> {
+        let fd = self.fd.try_clone().map_err(|source| KernelError::Map {
+            map: self.map,
+            action: "opened once more",
+            source,
+        })?;
+        Ok(Windows::new(self.map, fd, self.count * (size_of::<T>() / 8)))
+    }
+
     /// Elements.
     pub(in super::super) const fn count(&self) -> usize {
         self.count

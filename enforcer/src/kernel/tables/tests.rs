@@ -11,6 +11,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create
 use super::*;
 use crate::config::RuleId;
 use crate::endpoints::{Condition, Scopes};
+use crate::names::{NameRule, ServerName};
 use crate::policy::table::{Changed, Grant, Table};
 
 fn memory(capacity: Capacity) -> HashMap<&'static str, (OwnedFd, u64)> {
@@ -222,4 +223,76 @@ fn what_can_not_be_mapped_leaves_the_policy_from_before() {
         .unwrap();
     table.exchange(&[], &grants(&["198.51.100.7/32"])).unwrap();
     assert!(publish(&mut tables, &table).is_err(), "IPv6 as well");
+}
+
+/// Whichever half it was in, and whatever the other one holds.
+#[test]
+fn a_policy_that_was_taken_out_is_the_same_when_it_is_put_back() {
+    let capacity = Capacity::new(Capacity::IPV4_STEP, Capacity::IPV6_STEP).unwrap();
+    let memory_before = memory(capacity);
+    let mut before = open(&memory_before);
+    assert_eq!(before.image().unwrap(), None);
+    let settings = Settings {
+        mode: crate::config::Mode::Audit,
+        ..Settings::default()
+    };
+    let names = ["a.example.com", "b.example.net"].map(|name| GrantedName {
+        name: NameRule::Name(ServerName::parse(name).unwrap()),
+        scopes: Scopes::from_bits(0b101),
+    });
+    let mut table = Table::new(capacity);
+    for (nets, names) in [
+        (&["192.0.2.0/25", "10.0.0.0/8", "2001:db8::/64"][..], &names[..]),
+        (&["192.0.2.0/25", "255.255.255.255/32"], &names[1..]),
+        (&[], &[]),
+    ] {
+        let mut grants = grants(nets);
+        for grant in &mut grants {
+            grant.condition = Condition::NameIn(Scopes::from_bits(0b100));
+        }
+        table.fill(&grants, names).unwrap();
+        before.publish(&table, settings).unwrap();
+        let image = before.image().unwrap().unwrap();
+        let image = Image::from_bytes(&image.to_bytes()).unwrap();
+        let expected = before.read().unwrap().unwrap();
+
+        let memory = memory(capacity);
+        let mut after = open(&memory);
+        let generation = after.put_back(&image).unwrap();
+        let found = after.read().unwrap().unwrap();
+        assert_eq!(
+            found,
+            Loaded {
+                generation,
+                ..expected
+            }
+        );
+        assert_eq!(after.image().unwrap().unwrap(), image);
+        assert!(after.put_back(&image).is_err(), "there is one already");
+        // What comes next is written whole.
+        after.publish(&table, settings).unwrap();
+        assert_eq!(after.read().unwrap().unwrap().ranges, table.ranges());
+    }
+}
+
+#[test]
+fn a_policy_of_another_size_is_not_put_back() {
+    let of = |steps| Capacity::new(steps * Capacity::IPV4_STEP, Capacity::IPV6_STEP).unwrap();
+    let large = memory(of(2));
+    let mut large = open(&large);
+    let mut table = Table::new(of(2));
+    table.fill(&grants(&["192.0.2.0/25"]), &[]).unwrap();
+    large.publish(&table, Settings::default()).unwrap();
+    let mut bytes = large.image().unwrap().unwrap().to_bytes();
+    let small = memory(of(1));
+    let mut small = open(&small);
+    assert!(small.put_back(&Image::from_bytes(&bytes).unwrap()).is_err());
+    // One that says to be of this size, and has a run behind the end of a table: the first of INDEX_V4.
+    bytes[4..8].copy_from_slice(&of(1).ipv4().to_le_bytes());
+    small.put_back(&Image::from_bytes(&bytes).unwrap()).unwrap();
+    let other = memory(of(1));
+    let mut other = open(&other);
+    bytes[16..20].copy_from_slice(&BLOCKS.to_le_bytes());
+    assert!(other.put_back(&Image::from_bytes(&bytes).unwrap()).is_err());
+    assert_eq!(other.read().unwrap(), None, "nothing is in force by it");
 }
