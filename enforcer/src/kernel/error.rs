@@ -63,6 +63,21 @@ pub enum KernelError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A program could not be attached, and what had been attached before it could not be brought back.
+    #[error(
+        "the program `{program}` could not be attached, and the hooks {} could not be given their old programs back: they \
+         judge by the new ones, the others by the old ones",
+        left.join(", ")
+    )]
+    HalfAttached {
+        /// The program.
+        program: &'static str,
+        /// The hooks that run new programs.
+        left: Vec<&'static str>,
+        /// The kernel's words.
+        #[source]
+        source: io::Error,
+    },
     /// A map could not be mapped or read.
     #[error("the map `{map}` could not be {action}")]
     Map {
@@ -148,6 +163,9 @@ impl KernelError {
             }
             Self::Attach { .. } => {
                 "another program may hold the cgroup exclusively: `bpftool cgroup tree` shows who is attached"
+            }
+            Self::HalfAttached { .. } => {
+                "restart enforcer once what the kernel says is mended: it attaches all of them anew"
             }
             Self::Map { .. } | Self::System { .. } => {
                 "look at the limits of the process (memlock, open files) and at dmesg"

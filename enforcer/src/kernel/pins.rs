@@ -62,6 +62,33 @@ pub enum LinkFound {
     Unusable,
 }
 
+/// A hook that was attached, and what it takes to undo that.
+pub(super) struct Put {
+    pub(super) link: Link,
+    pub(super) found: LinkFound,
+    before: Before,
+}
+
+impl Put {
+    /// Of a link that nothing was there before.
+    pub(super) fn new(link: Link) -> Self {
+        Self {
+            link,
+            found: LinkFound::Missing,
+            before: Before::Nothing,
+        }
+    }
+}
+
+/// What judged at a hook before.
+enum Before {
+    /// This program, in the same link; `None` where nobody can get hold of it.
+    Program(Option<OwnedFd>),
+    /// Another link, which is still open.
+    Link(Link),
+    Nothing,
+}
+
 /// What somebody has done to what was attached and pinned.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Damage {
@@ -140,31 +167,74 @@ impl Pins {
     /// Lets `program` judge at a hook of a cgroup: in the link that is pinned for it, or in a new one.
     ///
     /// # Errors
-    /// The kernel's error number.
+    /// The kernel's error number; then the hook judges as before.
     pub(super) fn attach(
         &self,
         point: &'static Point,
         program: BorrowedFd<'_>,
         cgroup: BorrowedFd<'_>,
-    ) -> io::Result<(Link, LinkFound)> {
+    ) -> io::Result<Put> {
         let id = rustix::fs::fstat(cgroup)?.st_ino;
-        let found = match Link::open(point, &self.folder.join(point.name)) {
-            Ok(link) if link.is_on(id) => match link.update(program) {
-                Ok(()) => return Ok((link, LinkFound::Replaced)),
-                Err(_) => LinkFound::Unusable,
-            },
+        let path = self.folder.join(point.name);
+        let (found, before) = match Link::open(point, &path) {
+            Ok(link) if link.is_on(id) => {
+                let before = self.program_of(&link);
+                match link.update(program) {
+                    Ok(()) => {
+                        return Ok(Put {
+                            link,
+                            found: LinkFound::Replaced,
+                            before: Before::Program(before),
+                        });
+                    }
+                    Err(_) => (LinkFound::Unusable, Before::Link(link)),
+                }
+            }
             Ok(link) => match link.info() {
-                Ok(info) if info.cgroup == 0 => LinkFound::Detached,
-                Ok(_) => LinkFound::Elsewhere,
-                Err(_) => LinkFound::Unusable,
+                Ok(info) if info.cgroup == 0 => (LinkFound::Detached, Before::Nothing),
+                Ok(_) => (LinkFound::Elsewhere, Before::Link(link)),
+                Err(_) => (LinkFound::Unusable, Before::Link(link)),
             },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => LinkFound::Missing,
-            Err(_) => LinkFound::Unusable,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (LinkFound::Missing, Before::Nothing),
+            Err(_) => (LinkFound::Unusable, Before::Nothing),
         };
         // Beside the old one, which goes only when the new one is in its place.
         let link = Link::create(point, program, cgroup)?;
-        self.put(&link)?;
-        Ok((link, found))
+        self.put(&link).inspect_err(|_| link.detach())?;
+        Ok(Put { link, found, before })
+    }
+
+    /// Has a hook judge as before [`Self::attach`].
+    ///
+    /// # Errors
+    /// The kernel's error number; then it judges by the program that was attached.
+    pub(super) fn take_back(&self, put: &Put) -> io::Result<()> {
+        match &put.before {
+            Before::Program(Some(program)) => put.link.update(program.as_fd()),
+            Before::Program(None) => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "its old program is not pinned",
+            )),
+            Before::Link(link) => {
+                self.put(link)?;
+                put.link.detach();
+                Ok(())
+            }
+            Before::Nothing => {
+                put.link.detach();
+                folder::remove_if_there(&self.folder.join(put.link.point.name))
+            }
+        }
+    }
+
+    /// The program that a link runs, when it is pinned: by its number alone nobody without CAP_SYS_ADMIN gets hold of it.
+    fn program_of(&self, link: &Link) -> Option<OwnedFd> {
+        let runs = link.info().ok()?.program;
+        let folders = fs::read_dir(&self.folder).ok()?.filter_map(Result::ok);
+        let pinned = folders.map(|folder| folder.path().join(link.point.program));
+        pinned
+            .filter_map(|path| sys::open_pinned(&path).ok())
+            .find(|program| program_id(program.as_fd()) == Some(runs))
     }
 
     /// Pins a link under its name, unless it is there.

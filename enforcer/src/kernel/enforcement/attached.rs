@@ -8,7 +8,7 @@ use aya::programs::ProgramFd;
 use super::super::error::KernelError;
 use super::super::links::{Link, POINTS, Point};
 use super::super::parts::program_fd;
-use super::super::pins::{Damage, LinkFound, program_id};
+use super::super::pins::{Damage, LinkFound, Put, program_id};
 use super::Enforcement;
 
 impl Enforcement {
@@ -16,8 +16,19 @@ impl Enforcement {
     /// through. What is pinned there already has its program replaced in place, and goes on judging all the time.
     ///
     /// # Errors
-    /// [`KernelError::Attach`] with the program that could not be attached; what was pinned and attached stays.
+    /// [`KernelError::Attach`] with the program that could not be attached: what was attached before judges as before.
+    /// [`KernelError::HalfAttached`] where some of it could not be brought back to that.
     pub fn attach(&mut self, cgroup: BorrowedFd<'_>, path: &Path) -> Result<Vec<LinkFound>, KernelError> {
+        self.attach_all(cgroup, path, true)
+    }
+
+    /// As [`Self::attach`]; what could be attached before one could not be stays, unless it `takes_back`.
+    fn attach_all(
+        &mut self,
+        cgroup: BorrowedFd<'_>,
+        path: &Path,
+        takes_back: bool,
+    ) -> Result<Vec<LinkFound>, KernelError> {
         let failed = |point: &Point, source: std::io::Error| KernelError::Attach {
             program: point.program,
             cgroup: path.to_owned(),
@@ -27,31 +38,56 @@ impl Enforcement {
             let source = std::io::Error::other("this set of programs is attached already");
             return Err(failed(&POINTS[0], source));
         }
-        let mut found = Vec::new();
+        let mut done = Vec::new();
         for point in &POINTS {
             let program = program_fd(&self.ebpf, point.program)?;
             let attached = match &self.pinned {
-                None => Link::create(point, program.as_fd(), cgroup).map(|link| (link, LinkFound::Missing)),
+                None => Link::create(point, program.as_fd(), cgroup).map(Put::new),
                 Some(pinned) => pinned.pins.attach(point, program.as_fd(), cgroup),
             };
             match attached {
-                Ok((link, was)) => {
-                    self.links.push(link);
-                    found.push(was);
-                }
+                Ok(put) => done.push(put),
                 Err(source) => {
-                    if self.pinned.is_none() {
-                        self.detach();
-                    }
-                    self.links.clear();
-                    return Err(failed(point, source));
+                    let left = if takes_back {
+                        self.take_back(done)
+                    } else {
+                        Vec::new()
+                    };
+                    return Err(if left.is_empty() {
+                        failed(point, source)
+                    } else {
+                        KernelError::HalfAttached {
+                            program: point.program,
+                            left,
+                            source,
+                        }
+                    });
                 }
             }
         }
+        let found = done.iter().map(|put| put.found).collect();
+        self.links = done.into_iter().map(|put| put.link).collect();
         if let Some(pinned) = &self.pinned {
             pinned.keep_programs()?;
         }
         Ok(found)
+    }
+
+    /// Undoes what was attached, the authority last. The hooks for which that fails.
+    fn take_back(&self, done: Vec<Put>) -> Vec<&'static str> {
+        let mut left = Vec::new();
+        for put in done.into_iter().rev() {
+            match &self.pinned {
+                None => put.link.detach(),
+                Some(pinned) => {
+                    if pinned.pins.take_back(&put).is_err() {
+                        left.push(put.link.point.name);
+                    }
+                }
+            }
+        }
+        left.reverse();
+        left
     }
 
     /// Detaches, the authority last. Pins of links stay where they are and hold nothing any more.
@@ -91,7 +127,7 @@ impl Enforcement {
             }
         }
         let old = std::mem::take(&mut self.links);
-        let outcome = self.attach(cgroup, path).map(drop);
+        let outcome = self.attach_all(cgroup, path, false).map(drop);
         if outcome.is_err() {
             self.links = old;
         }
