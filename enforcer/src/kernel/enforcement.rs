@@ -24,6 +24,7 @@ use super::direct::DirectMaps;
 use super::error::KernelError;
 use super::events::Events;
 use super::links::Link;
+use super::object::parsed;
 use super::parts::{EGRESS, map_of, mappable, program, program_names};
 use super::pins::{MapsFound, Pinned, Pins, Was};
 use super::preflight;
@@ -85,7 +86,7 @@ impl Enforcement {
     pub fn load_with(ports: &[u16], capacity: Capacity) -> Result<Self, KernelError> {
         let constants = Constants::new(ports, capacity)?;
         preflight::check()?;
-        let sizes = Sizes::of(capacity)?;
+        let sizes = Sizes::of(capacity, &parsed()?)?;
         let mut loaded = Self::load_into(&mut EbpfLoader::new(), &constants, &sizes)?;
         loaded.load_all()?;
         Ok(loaded)
@@ -113,8 +114,9 @@ impl Enforcement {
     ) -> Result<(Self, MapsFound), KernelError> {
         let constants = Constants::new(ports, capacity)?;
         preflight::check()?;
-        let sizes = Sizes::of(capacity)?;
-        let prepared = pins.prepare_maps(&sizes)?;
+        let object = parsed()?;
+        let sizes = Sizes::of(capacity, &object)?;
+        let prepared = pins.prepare_maps(&object, &sizes)?;
         let in_steps = in_steps && prepared.are_first() && !pins.enforces();
         let mut loader: EbpfLoader<'_> = ahead.loader();
         for (name, path) in &prepared.paths {

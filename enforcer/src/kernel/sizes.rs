@@ -6,7 +6,6 @@ use std::path::Path;
 use aya_obj::Object;
 use enforcer_common::table::{IntervalV4, IntervalV6};
 
-use super::OBJECT;
 use super::cgroup::hierarchy;
 use super::error::KernelError;
 use crate::config::Capacity;
@@ -32,10 +31,9 @@ impl Sizes {
     /// # Errors
     /// [`KernelError::Memory`] when the maps would take more than half of the machine's memory, or of what the cgroup of
     /// this process may have; [`KernelError::Object`] when the object is of another layout.
-    pub(super) fn of(capacity: Capacity) -> Result<Self, KernelError> {
-        let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(error.into()))?;
-        let sizes = Self::in_object(capacity, &object)?;
-        let needed = sizes.bytes(&object);
+    pub(super) fn of(capacity: Capacity, object: &Object) -> Result<Self, KernelError> {
+        let sizes = Self::in_object(capacity, object)?;
+        let needed = sizes.bytes(object);
         let cgroups = hierarchy().ok().and_then(|(_, mounted_at)| mounted_at);
         match limit(Path::new("/proc"), cgroups.as_deref()) {
             Some(limit) if needed > limit.bytes / PART => Err(KernelError::Memory {
@@ -134,6 +132,7 @@ fn own_cgroup(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::OBJECT;
 
     #[test]
     fn the_lowest_limit_counts() {

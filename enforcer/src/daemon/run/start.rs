@@ -86,7 +86,7 @@ pub(super) async fn temporary(options: Options, signals: &mut Signals) -> anyhow
 
 /// Takes over what an instance has pinned, or makes it, and enforces before anything is asked.
 pub(super) async fn service(options: Options) -> anyhow::Result<Option<Daemon>> {
-    let mut ahead = Some(Ahead::start());
+    let mut ahead = Some(Ahead::alone());
     let instance = options.instance.clone().unwrap_or_default();
     let mut early = Early::start(&instance, &options, &mut ahead);
     let (policy, recorded, is_new) = kept::policy(&options.file, &instance)?;

@@ -13,7 +13,6 @@ use enforcer_common::abi::{Header, VERSION};
 use enforcer_common::flow;
 use enforcer_common::table::Generation;
 
-use super::super::OBJECT;
 use super::super::error::KernelError;
 use super::super::mapped::Mapped;
 use super::super::sizes::Sizes;
@@ -115,14 +114,17 @@ impl PreparedMaps {
 impl Pins {
     /// Looks at what is pinned, and says where each map is, or is to be made. The large ones are made, while the loader is
     /// still being made beside.
-    pub(in super::super) fn prepare_maps(&self, sizes: &Sizes) -> Result<PreparedMaps, KernelError> {
-        let object = Object::parse(OBJECT).map_err(|error| KernelError::Object(error.into()))?;
+    pub(in super::super) fn prepare_maps(
+        &self,
+        object: &Object,
+        sizes: &Sizes,
+    ) -> Result<PreparedMaps, KernelError> {
         for group in &GROUPS {
             aside::recover(&self.folder, &group.name())
                 .map_err(|error| folder::failed("put back", &self.folder.join(group.name()), error))?;
         }
         let mut paths = Vec::new();
-        let was = GROUPS.each_ref().map(|group| self.look(group, &object, sizes));
+        let was = GROUPS.each_ref().map(|group| self.look(group, object, sizes));
         for (group, was) in GROUPS.iter().zip(&was) {
             let folder = if *was == Was::Taken {
                 self.folder.join(group.name())
@@ -131,7 +133,7 @@ impl Pins {
                 folder::remove_if_there(&new)
                     .and_then(|()| fs::create_dir(&new))
                     .map_err(|error| folder::failed("made", &new, error))?;
-                make_large(group, &new, &object, sizes);
+                make_large(group, &new, object, sizes);
                 new
             };
             paths.extend(group.maps.iter().map(|name| (*name, folder.join(name))));
