@@ -227,10 +227,23 @@ impl Policy {
     /// # Errors
     /// The addresses or the server names do not fit the kernel's tables.
     pub fn desired(&self, answers: &Snapshot) -> Result<Desired, TableError> {
-        let mut table = Table::new(self.config.enforce.capacity);
-        table.fill(&self.grants(answers), &self.names)?;
+        let table = self.table(answers)?;
         let ranges = table.ranges();
         Ok(Desired { table, ranges })
+    }
+
+    /// That what is granted with these answers fits the kernel's tables.
+    ///
+    /// # Errors
+    /// As for [`Self::desired`].
+    pub(super) fn fits(&self, answers: &Snapshot) -> Result<(), TableError> {
+        self.table(answers).map(drop)
+    }
+
+    fn table(&self, answers: &Snapshot) -> Result<Table, TableError> {
+        let mut table = Table::new(self.config.enforce.capacity);
+        table.fill(&self.grants(answers), &self.names)?;
+        Ok(table)
     }
 
     /// What is granted with these answers.

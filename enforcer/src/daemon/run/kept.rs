@@ -123,7 +123,7 @@ pub(super) fn policy(file: &Path, instance: &Instance) -> anyhow::Result<(Policy
     let (problems, outcome) = Policy::load_recorded(file);
     let outcome = outcome.and_then(|(policy, recorded)| {
         // What is too large without any answer will not fit with them either.
-        policy.desired(&Snapshot::default())?;
+        policy.fits(&Snapshot::default())?;
         Ok((policy, recorded))
     });
     let failed = match outcome {

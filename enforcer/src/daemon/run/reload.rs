@@ -168,7 +168,7 @@ impl Daemon {
         let (new, old) = (&policy.config.enforce, &self.policy.config.enforce);
         let only_fewer = new.ports.iter().all(|port| old.ports.contains(port));
         // What does not fit must fail before anything has changed.
-        policy.desired(snapshot)?;
+        policy.fits(snapshot)?;
         let (mut enforcing, maps) = Enforcing::load_pinned(policy, pins)?;
         // Without a policy in the maps, which are new where their capacity is, everything would be denied.
         let has_policy = enforcing.adopt()?;
