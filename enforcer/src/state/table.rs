@@ -134,7 +134,8 @@ pub enum KeepError {
 }
 
 /// Saves the table that is in force with the newest answers, which both folders have, and with the configuration that the
-/// state folder has, which is `path` with `text`. `left` is how long the first address in it may still be granted.
+/// state folder has, which is `path` with `text`. `left` is how long, from `moment` on, the first address in it may still be
+/// granted.
 ///
 /// # Errors
 /// [`KeepError`]; then there is no table.
@@ -142,7 +143,7 @@ pub fn save(
     folders: &Folders,
     (path, text): (&Path, &str),
     scope: Scope,
-    left: Option<Duration>,
+    (moment, left): (Moment, Option<Duration>),
     image: &[u8],
 ) -> Result<(), KeepError> {
     let saved = super::configuration::load(folders).ok().flatten();
@@ -164,7 +165,7 @@ pub fn save(
             .map(|path| Referred { path })
             .collect(),
         answers: [state, runtime],
-        moment: Moment::now(),
+        moment,
         left_ms: left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
         scope,
     };

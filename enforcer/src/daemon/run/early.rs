@@ -183,7 +183,10 @@ impl Daemon {
         let folders = kept.folders().clone();
         let (path, text) = (self.file.clone(), self.text.clone());
         let scope = scope_of(&self.policy.config.enforce);
-        let left = left(&self.told, tokio::time::Instant::now().into_std());
+        let left = (
+            Moment::now(),
+            left(&self.told, tokio::time::Instant::now().into_std()),
+        );
         let (tell, told) = tokio::sync::oneshot::channel();
         let save = move || {
             let outcome = table::save(&folders, (&path, &text), scope, left, &image.to_bytes());

@@ -61,7 +61,13 @@ impl Host {
     }
 
     fn save(&self, left: Option<Duration>) -> Result<(), KeepError> {
-        save(&self.folders, (&self.config(), TEXT), scope(), left, IMAGE)
+        save(
+            &self.folders,
+            (&self.config(), TEXT),
+            scope(),
+            (Moment::now(), left),
+            IMAGE,
+        )
     }
 
     fn load_at(&self, now: &Moment) -> Result<Option<SavedTable>, Unusable> {
