@@ -227,6 +227,15 @@ impl Place {
         }
     }
 
+    /// Takes away what only an orderly end of the daemon saves.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn forget_table(&self) -> Result<()> {
+        let state = self.folder.path().join("state").join(self.instance.name());
+        std::fs::remove_file(state.join("table")).context("the daemon has saved no table")
+    }
+
     /// Ends what the daemon has left in force.
     ///
     /// # Errors

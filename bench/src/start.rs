@@ -3,9 +3,10 @@
 //! It enforces from the first refusal on: nothing gets out any more that the policy does not grant. It says that it is ready
 //! when the programs that read server names are loaded as well; until then, what asks for a name waits.
 //!
-//! A first run learns the names and is stopped, which saves them. Then the name server is gone, and every start goes on
-//! from what is known: once with nothing in the kernel, and once with what the run before left pinned there. While the
-//! first kind starts, a process in the cgroup sends until it is refused. The floor of both is the time that the kernel takes
+//! A first run learns the names and is stopped, which saves them, and the table that was in force. Then the name server is gone,
+//! and every start goes on from what is known: with nothing in the kernel, with what the run before left pinned there, and
+//! with nothing but answers, as after a power cut. While the first and the last kind start, a process in the cgroup sends
+//! until it is refused. The floor of both is the time that the kernel takes
 //! to verify the programs that have to be there by then, measured in turns with the starts.
 
 mod floor;
@@ -101,6 +102,7 @@ fn of_load(report: &mut Report, sizes: &Sizes, load: Load, rss: &str) -> Result<
     let mut refused_floor = times(REFUSED, FLOOR);
     let mut cold = times(READY, ENFORCER);
     let mut cold_floor = times(READY, FLOOR);
+    let mut cut = times("start to the first refusal, after a power cut", ENFORCER);
     let mut pinned = times("start to ready, saved answers and pins", ENFORCER);
     for _ in 0..sizes.samples {
         let knocking = Knocking::start(&place)?;
@@ -112,11 +114,17 @@ fn of_load(report: &mut Report, sizes: &Sizes, load: Load, rss: &str) -> Result<
         pinned.samples.push(nanoseconds(daemon.ready));
         daemon.stop()?;
         place.detach()?;
+        place.forget_table()?;
+        let knocking = Knocking::start(&place)?;
+        let daemon = place.start(&config, false)?;
+        cut.samples.push(nanoseconds(knocking.refused()?));
+        daemon.stop()?;
+        place.detach()?;
         let floor = floor::take(load.capacity()?)?;
         refused_floor.samples.push(nanoseconds(floor.hooks));
         cold_floor.samples.push(nanoseconds(floor.all));
     }
-    for figure in [refused, refused_floor, cold, cold_floor, pinned] {
+    for figure in [refused, refused_floor, cut, cold, cold_floor, pinned] {
         report.add(figure);
     }
     Ok(())
