@@ -10,6 +10,9 @@ use crate::state::file::ReadError;
 const TEXT: &str = "[[registry]]\nendpoints = \"contoso.json\"\n";
 const IMAGE: &[u8] = b"the words of a table";
 
+/// What somebody does to a host, in words and in deed.
+type Change = (&'static str, fn(&Host));
+
 /// A configuration in force, and what is saved of it and of the answers.
 struct Host {
     outer: tempfile::TempDir,
@@ -116,7 +119,7 @@ fn what_nothing_has_changed_about_is_put_back() {
 
 #[test]
 fn another_configuration_has_no_table() {
-    let changes: [(&str, fn(&Host)); 7] = [
+    let changes: [Change; 7] = [
         ("its text", |host| {
             fs::write(host.config(), format!("{TEXT}\n")).unwrap()
         }),
@@ -154,7 +157,7 @@ fn another_configuration_has_no_table() {
 
 #[test]
 fn other_answers_have_no_table() {
-    let changes: [(&str, fn(&Host)); 7] = [
+    let changes: [Change; 7] = [
         ("newer ones", |host| host.answer(2)),
         ("newer ones in the state folder", |host| {
             Host::answer_in(&host.folders.state, 2);
@@ -260,7 +263,7 @@ fn every_flipped_bit_and_every_length_is_refused() {
 
 #[test]
 fn a_table_whose_parts_are_not_saved_is_not_saved_and_takes_the_old_one_away() {
-    let changes: [(&str, fn(&Host)); 5] = [
+    let changes: [Change; 5] = [
         ("no answers that last", |host| {
             fs::remove_file(host.folders.state.join("answers")).unwrap();
         }),
