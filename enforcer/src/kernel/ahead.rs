@@ -49,9 +49,8 @@ impl Ahead {
             return Self::start();
         }
         let loader = EbpfLoader::new();
-        // It may always be raised again to what it was (getrlimit(2)), since the hard limit has not changed.
-        let restored = setrlimit(Resource::Nofile, limit);
-        debug_assert!(restored.is_ok(), "the soft limit below the hard one");
+        // It may always be raised again to what it was (getrlimit(2)), and without it nothing here can go on.
+        setrlimit(Resource::Nofile, limit).expect("a soft limit may be raised while the hard one stays");
         Self(Making::Made(Box::new(Loader(loader))))
     }
 
