@@ -20,8 +20,8 @@ pub const CHUNK: u32 = 1 << 17;
 pub const BLOCKS: u32 = 1 << 16;
 /// Lookups that may be overtaken by a new generation before the reader gives up.
 pub const RETRIES: u32 = 3;
-/// Halvings that find one of up to 2^16 intervals, the most that a block of IPv4 can have.
-const HALVINGS_V4: u32 = 16;
+/// The most intervals that a block of IPv4 can have.
+const INTERVALS_OF_BLOCK_V4: u32 = 1 << 16;
 /// Halvings for IPv6, where a block may hold all of the table: [`INTERVALS_V6_MAX`].
 const HALVINGS_V6: u32 = 17;
 /// Most intervals that the IPv6 half of a table may have.
@@ -470,56 +470,41 @@ impl Seen {
 
 #[inline(always)]
 fn find_v4<T: Tables + ?Sized>(tables: &T, half: Half, address: u32, seen: &mut Seen) -> Lookup {
-    let index = match block_v4(tables, half, address, seen) {
-        Ok(index) => index,
-        Err(lookup) => return lookup,
-    };
-    match tables.chunk_v4(half, index.first) {
-        Some((chunk, first)) => search_v4(tables, chunk, Index { first, ..index }, address, seen),
-        None => Lookup::CONTRADICTION,
-    }
+    find_v4_in(tables, half, address, seen, |at| tables.chunk_v4(half, at))
 }
 
-/// Where the intervals of an IPv4 address's block are.
-///
-/// # Errors
-/// What its block alone says of it.
+/// Finds an IPv4 address in a half of the table; `chunk` finds, as [`Tables::chunk_v4`] does, where the intervals of its
+/// block are.
 #[inline(always)]
-pub fn block_v4<T: Tables + ?Sized>(
+pub fn find_v4_in<T: Tables + ?Sized>(
     tables: &T,
     half: Half,
     address: u32,
     seen: &mut Seen,
-) -> Result<Index, Lookup> {
-    let Some(index) = tables.index_v4(half, address >> 16) else {
-        return Err(Lookup::CONTRADICTION);
-    };
-    seen.note(u64::from(index.first | index.count));
-    match index.count {
-        0 => Err(Lookup::NOT_GRANTED),
-        WHOLE => Err(Lookup::granted(GrantWord(index.first))),
-        _ => Ok(index),
-    }
-}
-
-/// Finds an address among the intervals of its block, of which `index` says where in the chunk they are.
-#[inline(always)]
-pub fn search_v4<T: Tables + ?Sized>(
-    tables: &T,
-    chunk: T::Chunk,
-    index: Index,
-    address: u32,
-    seen: &mut Seen,
+    chunk: impl FnOnce(u32) -> Option<(T::Chunk, u32)>,
 ) -> Lookup {
-    let key = address & 0xffff;
-    let Index {
-        first: mut base,
-        mut count,
-    } = index;
-    for _ in 0..HALVINGS_V4 {
-        if count <= 1 {
-            break;
+    let Some(Index { first, mut count }) = tables.index_v4(half, address >> 16) else {
+        return Lookup::CONTRADICTION;
+    };
+    seen.note(u64::from(first | count));
+    // Most blocks have one interval or few: the rest is asked for behind them.
+    if count > 1 {
+        if count > INTERVALS_OF_BLOCK_V4 {
+            return if count == WHOLE {
+                Lookup::granted(GrantWord(first))
+            } else {
+                Lookup::CONTRADICTION
+            };
         }
+    } else if count == 0 {
+        return Lookup::NOT_GRANTED;
+    }
+    let Some((chunk, mut base)) = chunk(first) else {
+        return Lookup::CONTRADICTION;
+    };
+    let key = address & 0xffff;
+    // The verifier sees that this ends: what is known of the most that there can be gets halved as well.
+    while count > 1 {
         let step = count >> 1;
         let Some(first) = tables.first_v4(chunk, base.wrapping_add(step)) else {
             return Lookup::CONTRADICTION;

@@ -9,8 +9,8 @@ use enforcer_common::abi::{Blocks, Header};
 use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, NameTables, TEXT_WORDS, search};
 use enforcer_common::packet::Address;
 use enforcer_common::table::{
-    BLOCKS, CHUNK, GrantWord, Half, Index, IntervalV4, IntervalV6, Lookup, PolicyWord, Seen, Tables,
-    block_v4, find, search_v4,
+    BLOCKS, CHUNK, GrantWord, Half, Index, IntervalV4, IntervalV6, Lookup, PolicyWord, Seen, Tables, find,
+    find_v4_in,
 };
 
 use crate::maps::{
@@ -97,13 +97,9 @@ impl Tables for Maps {
         if !has_one_table_v4() {
             return self.find(half, address, seen);
         }
-        match block_v4(self, half, v4, seen) {
-            Ok(index) => {
-                let first = half.index().wrapping_mul(CHUNK).wrapping_add(index.first);
-                search_v4(self, None, Index { first, ..index }, v4, seen)
-            }
-            Err(lookup) => lookup,
-        }
+        find_v4_in(self, half, v4, seen, |at| {
+            Some((None, half.index().wrapping_mul(CHUNK).wrapping_add(at)))
+        })
     }
 
     #[inline(always)]
