@@ -8,7 +8,7 @@
 use crate::bytes::Bytes;
 use crate::flow::Flow;
 use crate::packet::{Address, Family, Segment, protocol};
-use crate::table::{Tables, find_once};
+use crate::table::{Generation, PolicyWord, Tables, find_once};
 use crate::verdict::{FilteredPorts, Flows};
 
 /// What is known of a packet at once.
@@ -27,6 +27,26 @@ impl AtOnce {
     const fn passes_if(condition: bool) -> Self {
         if condition { Self::Passes } else { Self::Unknown }
     }
+
+    /// As a number, as it comes out of a function of the kernel program.
+    #[inline(always)]
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        self as u32
+    }
+
+    /// What such a number says.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(code: u32) -> Self {
+        const PASSES: u32 = AtOnce::Passes as u32;
+        const SESSION: u32 = AtOnce::Session as u32;
+        match code {
+            PASSES => Self::Passes,
+            SESSION => Self::Session,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// What is known of a packet at once.
@@ -39,69 +59,121 @@ where
     F: Flows + ?Sized,
 {
     match family {
-        Family::V4 => at_once_v4(bytes, ports, tables, flows),
-        Family::V6 => at_once_v6(bytes, ports, tables, flows),
+        Family::V4 => at_once_v4(bytes, ports, |packet| {
+            of_filtered_v4(bytes, packet, tables, |word| {
+                of_kept(bytes, Family::V4, word.generation(), flows)
+            })
+        }),
+        Family::V6 => at_once_v6(bytes, ports, || of_filtered_v6(bytes, tables, flows)),
     }
 }
 
+/// An IPv4 packet to a filtered port, of the shape that [`at_once_v4`] looks for.
+#[derive(Clone, Copy, Debug)]
+pub struct FilteredV4 {
+    /// Its third word, the protocol alone, as it was sent.
+    number: u32,
+    /// Its fifth word, as it was sent.
+    destination: u32,
+}
+
+/// What is known at once of an IPv4 packet. `filtered` tells it of one to a filtered port: [`of_filtered_v4`].
 #[inline(always)]
-fn at_once_v4<B, P, T, F>(bytes: &B, ports: &P, tables: &T, flows: &mut F) -> AtOnce
+pub fn at_once_v4<B, P>(bytes: &B, ports: &P, filtered: impl FnOnce(FilteredV4) -> AtOnce) -> AtOnce
 where
     B: Bytes + ?Sized,
     P: FilteredPorts + ?Sized,
-    T: Tables,
-    F: Flows + ?Sized,
 {
     /// Version 4, and a header of five words (RFC 791 section 3.1).
-    const PLAIN: u32 = 0x45;
-    let Some([start, fragment, middle, _, destination, both]) = bytes.near() else {
+    const PLAIN: u32 = 0x45 << 24;
+    let Some([start, fragment, middle, _, destination, both]) = bytes.near_as_sent() else {
         return AtOnce::Unknown;
     };
-    let number = middle >> 16 & 0xff;
+    let number = middle & sent(0xff << 16);
     // More fragments, or an offset; and the one header of IPv4 behind which ports may be found.
-    if start >> 24 != PLAIN || fragment & 0x3fff != 0 || number == protocol::AUTHENTICATION as u32 {
+    if start & sent(0xff << 24) != sent(PLAIN)
+        || fragment & sent(0x3fff) != 0
+        || number == sent_number(protocol::AUTHENTICATION)
+    {
         return AtOnce::Unknown;
     }
     // Of a protocol without ports these are other bytes, and then it does not matter what they are.
-    if !ports.contains(port(both)) {
-        return AtOnce::Passes;
-    }
-    let destination = Address::V4(destination);
-    // Apart from each other: what one needs kept does not cost the other anything.
-    match number {
-        TCP => match bytes.near::<9>() {
-            Some([.., control]) => tcp(bytes, HEADER_V4, control, destination, tables, flows),
-            None => AtOnce::Unknown,
-        },
-        UDP => AtOnce::passes_if(udp_is_granted(destination, tables)),
-        _ => AtOnce::Unknown,
+    if ports.contains(port(u32::from_be(both))) {
+        filtered(FilteredV4 { number, destination })
+    } else {
+        AtOnce::Passes
     }
 }
 
+/// What is known at once of an IPv4 packet to a filtered port. `kept` tells it of a segment with something in it to an address
+/// with a condition, granted by the policy of this word: [`of_kept`]. What few packets need does not come between what nearly
+/// all need.
 #[inline(always)]
-fn at_once_v6<B, P, T, F>(bytes: &B, ports: &P, tables: &T, flows: &mut F) -> AtOnce
+pub fn of_filtered_v4<B, T>(
+    bytes: &B,
+    packet: FilteredV4,
+    tables: &T,
+    kept: impl FnOnce(PolicyWord) -> AtOnce,
+) -> AtOnce
+where
+    B: Bytes + ?Sized,
+    T: Tables,
+{
+    let FilteredV4 { number, destination } = packet;
+    let destination = Address::V4(u32::from_be(destination));
+    // Apart from each other: what one needs kept does not cost the other anything.
+    if number == sent_number(protocol::TCP) {
+        return match bytes.near_as_sent::<9>() {
+            Some([.., control]) => tcp(bytes, HEADER_V4, control, destination, tables, kept),
+            None => AtOnce::Unknown,
+        };
+    }
+    if number == sent_number(protocol::UDP) {
+        return AtOnce::passes_if(udp_is_granted(destination, tables));
+    }
+    AtOnce::Unknown
+}
+
+/// What is known at once of an IPv6 packet. `filtered` tells it of one to a filtered port: [`of_filtered_v6`].
+#[inline(always)]
+pub fn at_once_v6<B, P>(bytes: &B, ports: &P, filtered: impl FnOnce() -> AtOnce) -> AtOnce
 where
     B: Bytes + ?Sized,
     P: FilteredPorts + ?Sized,
+{
+    let Some([start, next, .., both]) = bytes.near_as_sent::<11>() else {
+        return AtOnce::Unknown;
+    };
+    if start & sent(0xf << 28) != sent(6 << 28) || !matches!(next_header(next), TCP | UDP) {
+        return AtOnce::Unknown;
+    }
+    if ports.contains(port(u32::from_be(both))) {
+        filtered()
+    } else {
+        AtOnce::Passes
+    }
+}
+
+/// What is known at once of an IPv6 packet to a filtered port, of the shape that [`at_once_v6`] looks for.
+#[inline(always)]
+pub fn of_filtered_v6<B, T, F>(bytes: &B, tables: &T, flows: &mut F) -> AtOnce
+where
+    B: Bytes + ?Sized,
     T: Tables,
     F: Flows + ?Sized,
 {
-    let Some([start, next, _, _, _, _, d0, d1, d2, d3, both]) = bytes.near() else {
+    let Some([_, next, _, _, _, _, d0, d1, d2, d3]) = bytes.near_as_sent() else {
         return AtOnce::Unknown;
     };
-    let number = next >> 8 & 0xff;
-    if start >> 28 != 6 || !matches!(number, TCP | UDP) {
-        return AtOnce::Unknown;
-    }
-    if !ports.contains(port(both)) {
-        return AtOnce::Passes;
-    }
-    let destination = Address::V6(joined(d0, d1), joined(d2, d3));
-    if number == UDP {
+    let half = |high, low| joined(u32::from_be(high), u32::from_be(low));
+    let destination = Address::V6(half(d0, d1), half(d2, d3));
+    if next_header(next) == UDP {
         return AtOnce::passes_if(udp_is_granted(destination, tables));
     }
-    match bytes.near::<14>() {
-        Some([.., control]) => tcp(bytes, HEADER_V6, control, destination, tables, flows),
+    match bytes.near_as_sent::<14>() {
+        Some([.., control]) => tcp(bytes, HEADER_V6, control, destination, tables, |word| {
+            of_kept(bytes, Family::V6, word.generation(), flows)
+        }),
         None => AtOnce::Unknown,
     }
 }
@@ -112,6 +184,24 @@ const HEADER_V6: u32 = 40;
 const TCP: u32 = protocol::TCP as u32;
 const UDP: u32 = protocol::UDP as u32;
 
+/// A word as [`Bytes::near_as_sent`] gives it.
+#[inline(always)]
+const fn sent(word: u32) -> u32 {
+    word.to_be()
+}
+
+/// The protocol where the third word of an IPv4 header has it.
+#[inline(always)]
+const fn sent_number(number: u8) -> u32 {
+    sent((number as u32) << 16)
+}
+
+/// What the second word of an IPv6 header names as the next one.
+#[inline(always)]
+const fn next_header(word: u32) -> u32 {
+    u32::from_be(word) >> 8 & 0xff
+}
+
 /// The destination port, of the word with both.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
@@ -120,59 +210,76 @@ const fn port(both: u32) -> u16 {
 }
 
 /// What becomes of a segment to a filtered port, by the length of its IP header, the fourth word of its TCP header
-/// (RFC 9293 section 3.1), and what is found for its destination. What few packets need is behind what most need: those to
-/// loopback pay for a look-up, and the others for nothing.
+/// (RFC 9293 section 3.1) as it was sent, and what is found for its destination. What few packets need is behind what most
+/// need: those to loopback pay for a look-up, and the others for nothing.
 #[inline(always)]
-fn tcp<B, T, F>(
+fn tcp<B, T>(
     bytes: &B,
     header: u32,
     control: u32,
     destination: Address,
     tables: &T,
-    flows: &mut F,
+    kept: impl FnOnce(PolicyWord) -> AtOnce,
 ) -> AtOnce
 where
     B: Bytes + ?Sized,
     T: Tables,
-    F: Flows + ?Sized,
 {
     const LENGTH_MIN: u8 = 5 << 4;
     // As the packet has them: it costs nothing to take bytes out of a word, and something to turn one round.
-    let [offset, flags, ..] = control.to_be_bytes();
+    let [offset, flags, ..] = control.to_ne_bytes();
     let payload = header + (u32::from(offset) >> 2 & 0x3c);
     let length = bytes.length();
     if offset < LENGTH_MIN || flags & Segment::SYN != 0 || payload > length {
         return AtOnce::Unknown;
     }
     // Zero when there is nothing that could be read for a server name.
-    let readable = (length - payload) | u32::from(flags & Segment::URG);
+    let readable = tables.either(length - payload, u32::from(flags & Segment::URG));
     match find_once(tables, destination) {
         Some((_, grant)) if grant.condition() == 0 => AtOnce::Passes,
         Some(_) if readable == 0 => AtOnce::Passes,
-        Some((word, _)) => match flows.kept() {
-            Some(flow) if flow.judged == word.generation().0 => AtOnce::Passes,
-            Some(flow) => session(bytes, header, flow),
-            None => AtOnce::Unknown,
-        },
+        Some((word, _)) => kept(word),
         None => AtOnce::passes_if(destination.is_loopback()),
+    }
+}
+
+/// What is known of a segment with something in it, by what is kept with its socket: it passes when that was judged under
+/// this generation, which grants its address under a condition. The segment is plain, as [`at_once_v4`] and [`at_once_v6`]
+/// look for it.
+#[inline(always)]
+pub fn of_kept<B, F>(bytes: &B, family: Family, generation: Generation, flows: &mut F) -> AtOnce
+where
+    B: Bytes + ?Sized,
+    F: Flows + ?Sized,
+{
+    match flows.kept() {
+        Some(flow) if flow.judged == generation.0 => AtOnce::Passes,
+        Some(flow) => session(bytes, family, flow),
+        None => AtOnce::Unknown,
     }
 }
 
 /// Notes a segment with something in it that is to be read for a server name. All of it is read once more: what nearly all
 /// segments pay for is not to grow by what few need kept.
 #[inline(always)]
-fn session<B: Bytes + ?Sized>(bytes: &B, header: u32, flow: &mut Flow) -> AtOnce {
-    let read = match header {
-        HEADER_V4 => bytes
-            .near()
-            .map(|[_, _, _, _, destination, _, sequence, _, control]| {
-                (Address::V4(destination), sequence, control)
-            }),
-        _ => bytes
-            .near()
-            .map(|[_, _, _, _, _, _, d0, d1, d2, d3, _, sequence, _, control]| {
-                (Address::V6(joined(d0, d1), joined(d2, d3)), sequence, control)
-            }),
+fn session<B: Bytes + ?Sized>(bytes: &B, family: Family, flow: &mut Flow) -> AtOnce {
+    let (header, read) = match family {
+        Family::V4 => (
+            HEADER_V4,
+            bytes
+                .near()
+                .map(|[_, _, _, _, destination, _, sequence, _, control]| {
+                    (Address::V4(destination), sequence, control)
+                }),
+        ),
+        Family::V6 => (
+            HEADER_V6,
+            bytes
+                .near()
+                .map(|[_, _, _, _, _, _, d0, d1, d2, d3, _, sequence, _, control]| {
+                    (Address::V6(joined(d0, d1), joined(d2, d3)), sequence, control)
+                }),
+        ),
     };
     let Some((destination, sequence, control)) = read else {
         return AtOnce::Unknown;

@@ -26,10 +26,17 @@ pub trait Bytes {
         Some(words)
     }
 
-    /// The first `N` words, where they can be read in place. `None` says nothing: they may be there all the same.
+    /// The first `N` words, where they can be read in place, as they lie in memory: of what is only compared it costs less to
+    /// have the other side turned round. `None` says nothing: they may be there all the same.
+    #[inline(always)]
+    fn near_as_sent<const N: usize>(&self) -> Option<[u32; N]> {
+        Some(self.words(0)?.map(u32::to_be))
+    }
+
+    /// As [`Self::near_as_sent`], turned to what they mean.
     #[inline(always)]
     fn near<const N: usize>(&self) -> Option<[u32; N]> {
-        self.words(0)
+        Some(self.near_as_sent()?.map(u32::from_be))
     }
 
     /// Fetches `count` bytes at `offset`, 1 to [`WINDOW`] of which each is there, to the start of a window; whether that

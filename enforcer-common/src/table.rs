@@ -255,6 +255,13 @@ pub trait Tables {
         (value.cast_signed() >> 63).cast_unsigned()
     }
 
+    /// The bits of both. An implementation may have it computed here, where a compiler would rather keep what it is computed
+    /// from until it is needed.
+    #[inline(always)]
+    fn either(&self, a: u32, b: u32) -> u32 {
+        a | b
+    }
+
     /// Finds an address in a half. An implementation may do it elsewhere, by calling [`find`].
     #[inline(always)]
     fn find(&self, half: Half, address: Address, seen: &mut Seen) -> Lookup {
@@ -513,7 +520,7 @@ pub fn find_v4_in<T: Tables + ?Sized>(
         // Numbers of 16 bits: the difference is negative when it starts at the key or before.
         let starts = tables.spread(u64::from(first).wrapping_sub(u64::from(key) + 1));
         base = base.wrapping_add(masked(step, starts));
-        count -= step;
+        count = (count + 1) >> 1;
     }
     let Some(last) = tables.interval_v4(chunk, base) else {
         return Lookup::CONTRADICTION;

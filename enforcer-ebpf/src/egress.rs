@@ -1,18 +1,23 @@
 //! Every packet that a socket below the cgroup sends: the authority.
 
+use core::mem::MaybeUninit;
+use core::ptr::{read_volatile, write_volatile};
+
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skb_cgroup_id};
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::Reason;
 use enforcer_common::abi::{Hook, NextProgram};
-use enforcer_common::at_once::{AtOnce, at_once};
+use enforcer_common::at_once::{
+    AtOnce, at_once, at_once_v4, at_once_v6, of_filtered_v4, of_filtered_v6, of_kept,
+};
 use enforcer_common::bytes::Bytes;
 use enforcer_common::packet::{self, Family, protocol};
-use enforcer_common::table::GrantWord;
+use enforcer_common::table::{Generation, GrantWord};
 use enforcer_common::verdict::{Judgement, Transport, Verdict, deny, judge_packet};
 
-use crate::maps::{PROGRAMS, Ports};
+use crate::maps::{PROGRAMS, Ports, has_one_table_v4};
 use crate::report::{Denial, tell};
 use crate::skb::Skb;
 use crate::socket::Socket;
@@ -26,58 +31,139 @@ pub(crate) const DROP: i32 = 0;
 const IPV4: u32 = (0x0800_u16).to_be() as u32;
 const IPV6: u32 = (0x86dd_u16).to_be() as u32;
 
+/// What nearly every packet needs is in the program itself, and calls nothing: to call a function costs as much as to ignore a
+/// packet, and so do the registers that are kept over a call.
 #[cgroup_skb(egress)]
 #[inline(always)]
 pub(crate) fn enforcer_egress(program: SkBuffContext) -> i32 {
     let context = program.skb.skb;
-    let family = family(context);
-    let known = match family {
-        Some(family) => known(&Skb { context }, context, family),
+    let mut place = MaybeUninit::uninit();
+    let packet = Skb { context };
+    let aside = Aside::new(&mut place, &packet);
+    let known = match family(context) {
+        Some(Family::V4) => known_v4(&packet, &aside),
+        Some(Family::V6) => at_once_v6(&packet, &Ports, || {
+            AtOnce::of(enforcer_filtered_v6(aside.context()))
+        }),
         None => AtOnce::Unknown,
     };
     if matches!(known, AtOnce::Passes) {
         return PASS;
     }
-    let outcome = Outcome(match family {
-        _ if matches!(known, AtOnce::Session) => Outcome::SESSION.0,
+    let context = aside.context();
+    let outcome = if matches!(known, AtOnce::Session) {
+        Outcome::SESSION
+    } else {
+        Outcome(enforcer_packet(context))
+    };
+    if outcome.passes() {
+        return PASS;
+    }
+    if outcome.0 == Outcome::SESSION.0 {
+        // SAFETY: the map holds programs of this type only. It comes back here when there is none.
+        unsafe { PROGRAMS.tail_call(&SkBuffContext::new(context), NextProgram::Session as u32) };
+        return lost(context);
+    }
+    carry_out(context, outcome)
+}
+
+/// The context of a program where it costs no register that is kept over calls: those are saved at the start of every run,
+/// also of one that calls nothing.
+pub struct Aside<'a> {
+    place: &'a MaybeUninit<*mut __sk_buff>,
+}
+
+impl<'a> Aside<'a> {
+    /// Puts that of a packet aside.
+    #[inline(always)]
+    #[must_use]
+    pub fn new(place: &'a mut MaybeUninit<*mut __sk_buff>, packet: &Skb) -> Self {
+        // SAFETY: it is alive and aligned. Volatile, since the compiler would keep it in a register as well.
+        unsafe { write_volatile(place.as_mut_ptr(), packet.context) };
+        Self { place }
+    }
+
+    /// The context.
+    #[inline(always)]
+    fn context(&self) -> *mut __sk_buff {
+        // SAFETY: it was written when this was made. Volatile, as above.
+        unsafe { read_volatile(self.place.as_ptr()) }
+    }
+}
+
+/// What becomes of a packet of which nothing is known. A function of its own, global, and so are those that it calls: the
+/// verifier walks through each once by itself, and its stack is free again when a denial is told.
+#[cold]
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_packet(context: *mut __sk_buff) -> u64 {
+    match family(context) {
         Some(Family::V4) => enforcer_packet_v4(context),
         Some(Family::V6) => enforcer_packet_v6(context),
         None => {
             let judgement = deny(Reason::NotIp, &Maps);
             Outcome::denied(&judgement, Reason::NotIp, Transport::default()).0
         }
-    });
-    if outcome.passes() {
-        return PASS;
     }
-    if outcome.0 == Outcome::SESSION.0 {
-        // SAFETY: the map holds programs of this type only. It comes back here when there is none.
-        unsafe { PROGRAMS.tail_call(&program, NextProgram::Session as u32) };
-        return lost(context);
-    }
-    carry_out(context, outcome)
 }
 
-/// A function of its own, global: the verifier walks through it once by itself, and its stack is free again when a denial
-/// is told.
+/// Of IPv4.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn enforcer_packet_v4(context: *mut __sk_buff) -> u64 {
     judge(&Skb { context }, context, Family::V4).0
 }
 
-/// As [`enforcer_packet_v4`].
+/// Of IPv6.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn enforcer_packet_v6(context: *mut __sk_buff) -> u64 {
     judge(&Skb { context }, context, Family::V6).0
 }
 
-/// What is known at once of the packet of a context, by its bytes. In the program itself, with everything that it takes: to
-/// call a function costs as much as to ignore a packet.
+/// What is known at once of an IPv4 packet, by its bytes.
 #[inline(always)]
-pub fn known<B: Bytes>(bytes: &B, context: *mut __sk_buff, family: Family) -> AtOnce {
-    at_once(bytes, family, &Ports, &Maps, &mut Socket::of(context))
+pub fn known_v4<B: Bytes>(bytes: &B, aside: &Aside<'_>) -> AtOnce {
+    at_once_v4(bytes, &Ports, |packet| {
+        if !has_one_table_v4() {
+            return AtOnce::of(enforcer_filtered_v4(aside.context()));
+        }
+        of_filtered_v4(bytes, packet, &Maps, |word| {
+            AtOnce::of(enforcer_kept_v4(aside.context(), word.generation().0))
+        })
+    })
+}
+
+/// What is known at once of the IPv6 packet of a context, by its bytes, when it is to a filtered port.
+#[inline(always)]
+pub fn filtered_v6<B: Bytes>(bytes: &B, context: *mut __sk_buff) -> AtOnce {
+    of_filtered_v6(bytes, &Maps, &mut Socket::of(context))
+}
+
+/// As above, a function of its own as [`enforcer_packet`] is.
+#[cold]
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_filtered_v6(context: *mut __sk_buff) -> u32 {
+    filtered_v6(&Skb { context }, context).code()
+}
+
+/// What is known at once of an IPv4 packet to a filtered port, where the table is larger than what is reached directly.
+#[cold]
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_filtered_v4(context: *mut __sk_buff) -> u32 {
+    let flows = &mut Socket::of(context);
+    at_once(&Skb { context }, Family::V4, &Ports, &Maps, flows).code()
+}
+
+/// What is known at once of a segment with something in it to an IPv4 address that this generation grants under a condition.
+#[cold]
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_kept_v4(context: *mut __sk_buff, generation: u64) -> u32 {
+    let flows = &mut Socket::of(context);
+    of_kept(&Skb { context }, Family::V4, Generation(generation), flows).code()
 }
 
 /// Judges the packet of a context by its bytes.

@@ -72,7 +72,7 @@ impl Bytes for Skb {
     }
 
     #[inline(always)]
-    fn near<const N: usize>(&self) -> Option<[u32; N]> {
+    fn near_as_sent<const N: usize>(&self) -> Option<[u32; N]> {
         // SAFETY: the verifier allows these two fields in cgroup_skb programs.
         let (data, end) = unsafe { ((*self.context).data as usize, (*self.context).data_end as usize) };
         if data + N * 4 > end {
@@ -80,7 +80,7 @@ impl Bytes for Skb {
         }
         Some(core::array::from_fn(|at| {
             // SAFETY: just checked against the end of the linear part.
-            u32::from_be(unsafe { *((data + at * 4) as *const u32) })
+            unsafe { *((data + at * 4) as *const u32) }
         }))
     }
 

@@ -78,6 +78,17 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn either(&self, a: u32, b: u32) -> u32 {
+        let mut either = u64::from(a);
+        // SAFETY: touches one register that it owns.
+        unsafe { asm!("{0} |= {1}", inout(reg) either, in(reg) u64::from(b), options(nomem, nostack)) };
+        #[expect(clippy::cast_possible_truncation, reason = "of two numbers that fit")]
+        {
+            either as u32
+        }
+    }
+
+    #[inline(always)]
     fn find(&self, half: Half, address: Address, seen: &mut Seen) -> Lookup {
         let lookup = Lookup(match address {
             Address::V4(address) => enforcer_find_v4(half.index(), address),

@@ -16,11 +16,13 @@ mod hellos;
 mod keys;
 mod redirected;
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::macros::{cgroup_skb, map};
 use aya_ebpf::maps::{HashMap, LpmTrie, lpm_trie};
 use aya_ebpf::programs::SkBuffContext;
-use enforcer_common::at_once::AtOnce;
+use enforcer_common::at_once::{AtOnce, at_once_v6};
 use enforcer_common::bytes::Bytes;
 use enforcer_common::packet::{Address, Family, Packet, parse};
 use enforcer_common::verdict::FilteredPorts as _;
@@ -95,9 +97,12 @@ fn bench_enforcer_random_v6(program: SkBuffContext) -> i32 {
 /// As [`egress`] does it.
 #[inline(always)]
 fn in_enforcer<B: Bytes>(bytes: &B, context: *mut __sk_buff, family: Family) -> i32 {
-    if matches!(egress::known(bytes, context, family), AtOnce::Passes)
-        || egress::judge(bytes, context, family).passes()
-    {
+    let mut place = MaybeUninit::uninit();
+    let known = match family {
+        Family::V4 => egress::known_v4(bytes, &egress::Aside::new(&mut place, &Skb { context })),
+        Family::V6 => at_once_v6(bytes, &Ports, || egress::filtered_v6(bytes, context)),
+    };
+    if matches!(known, AtOnce::Passes) || egress::judge(bytes, context, family).passes() {
         PASS
     } else {
         DROP

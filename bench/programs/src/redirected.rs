@@ -45,10 +45,10 @@ impl Bytes for Redirected {
     }
 
     #[inline(always)]
-    fn near<const N: usize>(&self) -> Option<[u32; N]> {
+    fn near_as_sent<const N: usize>(&self) -> Option<[u32; N]> {
         let mut words = self.packet.near::<N>()?;
         self.redirect(&mut words);
-        Some(words)
+        Some(words.map(u32::to_be))
     }
 }
 
@@ -96,9 +96,9 @@ impl Bytes for RedirectedV6 {
     }
 
     #[inline(always)]
-    fn near<const N: usize>(&self) -> Option<[u32; N]> {
+    fn near_as_sent<const N: usize>(&self) -> Option<[u32; N]> {
         let mut words = self.packet.near::<N>()?;
         self.redirect(&mut words);
-        Some(words)
+        Some(words.map(u32::to_be))
     }
 }
