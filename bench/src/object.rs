@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use aya::programs::CgroupSkb;
 use aya::{Ebpf, EbpfLoader};
 use enforcer::kernel::direct::DirectMaps;
-use enforcer_common::abi::{PORTS_MAX, VERSION};
+use enforcer_common::abi::{INTERVALS_V4, INTERVALS_V6, PORTS_MAX, VERSION};
 use enforcer_lab::Instance;
 
 /// The programs of the benchmark, as the build script made them.
@@ -27,8 +27,7 @@ pub(crate) fn load(instance: &Instance, filtered: &[u16], beginnings: &[&str]) -
     for name in SHARED {
         loader.map_pin_path(name, maps.join(name));
     }
-    loader.override_global("PORTS", &ports, true);
-    let mut direct = DirectMaps::new(OBJECT)?;
+    let mut direct = DirectMaps::new(OBJECT, &ports, [INTERVALS_V4, INTERVALS_V6])?;
     let mut ebpf = loader
         .load(direct.object())
         .context("the programs of the benchmark do not load")?;

@@ -82,6 +82,45 @@ impl Direct {
     }
 }
 
+/// A number that a load fixes and that the programs have in their instructions: no memory is read for it. As with [`Direct`],
+/// the compiler has a mark in its place, and the loader puts the number there. The verifier knows it, and drops what can not
+/// happen with it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(transparent)]
+pub struct Constant(u32);
+
+impl Constant {
+    /// Intervals in a half of the IPv4 table.
+    pub const CAPACITY_V4: Self = Self(0);
+    /// Intervals in a half of the IPv6 table.
+    pub const CAPACITY_V6: Self = Self(1);
+    /// How many there are.
+    pub const COUNT: usize = 2 + PORTS_MAX;
+    /// The first of their marks has this for its lower half, far from those of [`Direct`].
+    const FIRST: u32 = 1 << 16;
+
+    /// A filtered port in network order, of fewer than [`PORTS_MAX`]; zero behind the last one.
+    #[must_use]
+    pub const fn port(at: u32) -> Self {
+        Self(2 + at)
+    }
+
+    /// What the programs have in its place.
+    #[must_use]
+    pub const fn mark(self) -> u64 {
+        (Direct::MARK as u64) << 32 | (Self::FIRST + self.0) as u64
+    }
+
+    /// Which one it is, from 0, by the lower half of a mark; `None` for any other number.
+    #[must_use]
+    pub const fn position(lower: u32) -> Option<usize> {
+        match lower.checked_sub(Self::FIRST) {
+            Some(at) if (at as usize) < Self::COUNT => Some(at as usize),
+            _ => None,
+        }
+    }
+}
+
 /// The programs that egress goes on with, by their position in the map of programs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u32)]

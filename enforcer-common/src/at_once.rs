@@ -225,16 +225,17 @@ where
     B: Bytes + ?Sized,
     T: Tables,
 {
-    const LENGTH_MIN: u8 = 5 << 4;
-    // As the packet has them: it costs nothing to take bytes out of a word, and something to turn one round.
+    // As the packet has them: it costs nothing to take bytes out of a word, and something to turn one round. Together: at
+    // least five words of header, and no SYN.
     let [offset, flags, ..] = control.to_ne_bytes();
+    let offset_and_syn = u16::from_le_bytes([offset & 0xf0, flags & Segment::SYN]);
     let payload = header + (u32::from(offset) >> 2 & 0x3c);
     let length = bytes.length();
-    if offset < LENGTH_MIN || flags & Segment::SYN != 0 || payload > length {
+    if !(0x50..=0xf0).contains(&offset_and_syn) || payload > length {
         return AtOnce::Unknown;
     }
     // Zero when there is nothing that could be read for a server name.
-    let readable = tables.either(length - payload, u32::from(flags & Segment::URG));
+    let readable = tables.either(length - payload, control & sent((Segment::URG as u32) << 16));
     match find_once(tables, destination) {
         Some((_, grant)) if grant.condition() == 0 => AtOnce::Passes,
         Some(_) if readable == 0 => AtOnce::Passes,

@@ -40,12 +40,17 @@ pub(crate) fn enforcer_egress(program: SkBuffContext) -> i32 {
     let mut place = MaybeUninit::uninit();
     let packet = Skb { context };
     let aside = Aside::new(&mut place, &packet);
-    let known = match family(context) {
-        Some(Family::V4) => known_v4(&packet, &aside),
-        Some(Family::V6) => at_once_v6(&packet, &Ports, || {
+    // SAFETY: the context is valid for the program's run.
+    let protocol = unsafe { (*context).protocol };
+    // Not by `family`, of which the compiler makes a number before it looks at it.
+    let known = if protocol == IPV4 {
+        known_v4(&packet, &aside)
+    } else if protocol == IPV6 {
+        at_once_v6(&packet, &Ports, || {
             AtOnce::of(enforcer_filtered_v6(aside.context()))
-        }),
-        None => AtOnce::Unknown,
+        })
+    } else {
+        AtOnce::Unknown
     };
     if matches!(known, AtOnce::Passes) {
         return PASS;

@@ -7,8 +7,8 @@ use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray, RingBuf};
 use enforcer_common::abi::{
-    Blocks, Bucket, Chunks, Counter, Direct, Header, INTERVALS_V4, INTERVALS_V6, KINDS, NextProgram,
-    PORTS_MAX, RING_BYTES,
+    Blocks, Bucket, Chunks, Constant, Counter, Direct, Header, INTERVALS_V4, INTERVALS_V6, KINDS,
+    NextProgram, PORTS_MAX, RING_BYTES,
 };
 use enforcer_common::flow::Flow;
 use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, TEXT_WORDS};
@@ -108,46 +108,56 @@ pub(crate) fn table_v4() -> *const Chunks {
     direct::<{ Direct::TableV4.mark() }>().cast()
 }
 
-/// Intervals of a half of the tables: of IPv4, of IPv6. The loader makes the maps as large.
-#[unsafe(no_mangle)]
-static CAPACITY: [u32; 2] = [INTERVALS_V4, INTERVALS_V6];
+/// A number that the loader fixes: one instruction, and of no memory.
+#[inline(always)]
+fn constant<const MARK: u64>() -> u64 {
+    let number;
+    // SAFETY: touches one register that it owns.
+    unsafe { asm!("{0} = {1} ll", out(reg) number, const MARK, options(pure, nomem, nostack)) }
+    number
+}
 
-/// Intervals of IPv4 in a half.
+/// Intervals of IPv4 in a half. The loader makes the map as large.
 #[inline(always)]
 pub(crate) fn capacity_v4() -> u32 {
-    // SAFETY: within the array. Volatile, since the loader replaces what the compiler sees.
-    unsafe { core::ptr::read_volatile((&raw const CAPACITY).cast::<u32>()) }
+    #[expect(clippy::cast_possible_truncation, reason = "it was one of 32 bits")]
+    {
+        constant::<{ Constant::CAPACITY_V4.mark() }>() as u32
+    }
 }
 
-/// Intervals of IPv6 in a half.
+/// Intervals of IPv6 in a half, as above.
 #[inline(always)]
 pub(crate) fn capacity_v6() -> u32 {
-    // SAFETY: as above.
-    unsafe { core::ptr::read_volatile((&raw const CAPACITY).cast::<u32>().add(1)) }
+    #[expect(clippy::cast_possible_truncation, reason = "it was one of 32 bits")]
+    {
+        constant::<{ Constant::CAPACITY_V6.mark() }>() as u32
+    }
 }
 
-/// The filtered ports in network order, as packets have them, closed by a zero. Read-only for the verifier, which drops the comparisons that can not happen.
-#[unsafe(no_mangle)]
-static PORTS: [u16; PORTS_MAX] = [0; PORTS_MAX];
-
-/// [`PORTS`] as the verdict asks for them.
+/// The filtered ports as the verdict asks for them.
 pub struct Ports;
 
 impl FilteredPorts for Ports {
     #[inline(always)]
     fn contains(&self, port: u16) -> bool {
-        let port = port.to_be();
-        for at in 0..PORTS_MAX {
-            // SAFETY: `at` is within the array, which is read-only once the program is loaded. Volatile, since the
-            // loader replaces the zeros that the compiler sees.
-            let filtered = unsafe { core::ptr::read_volatile((&raw const PORTS).cast::<u16>().add(at)) };
-            if filtered == 0 {
-                return false;
-            }
-            if filtered == port {
-                return true;
-            }
+        // As packets have them, and as they are fixed.
+        let port = u64::from(port.to_be());
+        macro_rules! of_these {
+            ($($at:literal)*) => {{
+                const { assert!([$($at),*].len() == PORTS_MAX) };
+                $(
+                    let filtered = constant::<{ Constant::port($at).mark() }>();
+                    if filtered == 0 {
+                        return false;
+                    }
+                    if filtered == port {
+                        return true;
+                    }
+                )*
+            }};
         }
+        of_these!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
         false
     }
 }

@@ -158,13 +158,12 @@ impl Enforcement {
             action: "naming the maps that the programs reach directly",
             source,
         };
-        let mut direct = DirectMaps::new(OBJECT).map_err(no_descriptors)?;
+        let mut direct =
+            DirectMaps::new(OBJECT, &constants.ports, constants.capacity).map_err(no_descriptors)?;
         let ebpf = loader
             // Of a program that is refused the last words, which say why. Of every step, as is the default, a log of many
             // megabytes is tried again and again until it fits, for minutes.
             .verifier_log_level(VerifierLogLevel::STATS)
-            .override_global("PORTS", &constants.ports, true)
-            .override_global("CAPACITY", &constants.capacity, true)
             .load(direct.object())
             .map_err(|error| preflight::missing_map().unwrap_or_else(|| KernelError::Object(error.into())))?;
         direct.resolve(&ebpf).map_err(no_descriptors)?;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use aya::programs::{Program, ProgramError, ProgramInfo};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use enforcer::kernel::direct::DirectMaps;
-use enforcer_common::abi::PORTS_MAX;
+use enforcer_common::abi::{INTERVALS_V4, INTERVALS_V6, PORTS_MAX};
 use rustix::io::Errno;
 
 use crate::vectors::PORTS;
@@ -65,10 +65,9 @@ fn load_one(bytes: &[u8], name: &str) -> Result<bool> {
 fn open(bytes: &[u8], level: VerifierLogLevel) -> Result<(Ebpf, DirectMaps)> {
     let mut ports = [0_u16; PORTS_MAX];
     ports[..PORTS.len()].copy_from_slice(&PORTS.map(u16::to_be));
-    let mut direct = DirectMaps::new(bytes)?;
+    let mut direct = DirectMaps::new(bytes, &ports, [INTERVALS_V4, INTERVALS_V6])?;
     let loaded = EbpfLoader::new()
         .verifier_log_level(level)
-        .override_global("PORTS", &ports, false)
         .load(direct.object())
         .context("the object can not be set up")?;
     direct.resolve(&loaded)?;
