@@ -2,11 +2,12 @@
 //! same content.
 //!
 //! Every round runs every program once, [`REPEAT`] times in a row, and what a figure says is a difference to the empty
-//! program of the same round. With one destination ("hot") that is the program as it is attached, over a packet as TCP
-//! sends it. For random destinations the packet's is replaced by the next of a list, as
+//! program of the same round. With one destination ("hot"), another one in each round, that is the program as it is attached,
+//! over a packet as TCP sends it. For random destinations the packet's is replaced by the next of a list, as
 //! `bench/programs/src/main.rs` tells, and the difference is to a program that takes the next and lets the packet pass.
 //!
-//! The floor of a case is the simplest program that has to do the same: `bench/programs/src/floors.rs`.
+//! The floor of a case is the simplest program that has to do the same: `bench/programs/src/floors.rs`. What it leaves out
+//! is part of the other one, "with all that a verdict owes": `bench/programs/src/whole.rs`.
 //!
 //! Everything is loaded several times over: the kernel puts a program at an address that chance decides on
 //! (`bpf_jit_binary_pack_alloc` of Linux `kernel/bpf/core.c`), and where its branches come to lie in the lines of the cache is
@@ -17,6 +18,8 @@
 
 mod drawn;
 mod programs;
+
+use std::ops::Range;
 
 use anyhow::{Result, ensure};
 use enforcer_lab::packets::{tcp4, tcp6};
@@ -45,7 +48,8 @@ struct Case {
     what: &'static str,
     subject: &'static str,
     program: Program,
-    frame: Vec<u8>,
+    /// One a round, in turn.
+    frames: Vec<Vec<u8>>,
     passes: bool,
     /// The case that a figure is the difference to, by its position.
     floor: usize,
@@ -63,8 +67,9 @@ pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
         let drawn = Drawn::new(size, SEED);
         let cases = cases(&drawn);
         let mut samples = Vec::new();
-        for _ in 0..loads {
+        for load in 0..loads {
             let mut programs = Programs::new(&drawn)?;
+            let rounds = load * rounds..(load + 1) * rounds;
             samples.extend(measure(&mut programs, &cases, repeat, rounds)?);
         }
         add(report, size, &cases, &samples);
@@ -79,21 +84,25 @@ fn cases(drawn: &Drawn) -> Vec<Case> {
     const NEXT_V6: usize = 2;
     let granted = drawn.keys_v4[0];
     let granted_v6 = drawn.keys_v6[0];
-    let hot = tcp4(granted, 443).frame();
-    let hot_v6 = tcp6(granted_v6, 443).frame();
-    let (other, named) = (tcp4(granted, 80).frame(), tcp4(NAMED, 443).frame());
-    let case = |what, subject, program, frame: &Vec<u8>, passes, floor| Case {
+    // As many as there are rounds: how long a look-up takes depends on how much is granted near by.
+    let hot: Vec<Vec<u8>> = drawn.keys_v4[..LOADS * ROUNDS]
+        .iter()
+        .map(|&granted| tcp4(granted, 443).frame())
+        .collect();
+    let hot_v6 = [tcp6(granted_v6, 443).frame()];
+    let (other, named) = ([tcp4(granted, 80).frame()], [tcp4(NAMED, 443).frame()]);
+    let case = |what, subject, program, frames: &[Vec<u8>], passes, floor| Case {
         what,
         subject,
         program,
-        frame: frame.clone(),
+        frames: frames.to_vec(),
         passes,
         floor,
     };
     let enforcer =
-        |what, frame: &Vec<u8>, passes| case(what, ENFORCER, Program::Enforcer, frame, passes, EMPTY);
-    let bench = |what, subject, name, frame: &Vec<u8>, floor| {
-        case(what, subject, Program::Bench(name), frame, true, floor)
+        |what, frames: &[Vec<u8>], passes| case(what, ENFORCER, Program::Enforcer, frames, passes, EMPTY);
+    let bench = |what, subject, name, frames: &[Vec<u8>], floor| {
+        case(what, subject, Program::Bench(name), frames, true, floor)
     };
     vec![
         bench("nothing", EMPTY_PROGRAM, "bench_empty", &hot, EMPTY),
@@ -114,8 +123,22 @@ fn cases(drawn: &Drawn) -> Vec<Case> {
         ),
         enforcer("not a filtered port", &other, true),
         bench("not a filtered port", FLOOR, "bench_floor_port", &other, EMPTY),
+        bench(
+            "not a filtered port, with all that a verdict owes",
+            FLOOR,
+            "bench_floor_whole",
+            &other,
+            EMPTY,
+        ),
         enforcer("granted, hot", &hot, true),
         bench("granted, hot", FLOOR, "bench_floor_granted", &hot, EMPTY),
+        bench(
+            "granted, hot, with all that a verdict owes",
+            FLOOR,
+            "bench_floor_whole",
+            &hot,
+            EMPTY,
+        ),
         bench("granted, hot", HASH, "bench_hash", &hot, EMPTY),
         bench("granted, hot", TRIE, "bench_trie", &hot, EMPTY),
         enforcer("granted under a name condition, hot", &named, true),
@@ -130,8 +153,8 @@ fn cases(drawn: &Drawn) -> Vec<Case> {
         bench("granted, random", FLOOR, "bench_floor_granted_random", &hot, NEXT),
         bench("granted, random", HASH, "bench_hash_random", &hot, NEXT),
         bench("granted, random", TRIE, "bench_trie_random", &hot, NEXT),
-        enforcer("denied", &tcp4(FOREIGN, 443).frame(), false),
-        enforcer("not a filtered port, IPv6", &tcp6(granted_v6, 80).frame(), true),
+        enforcer("denied", &[tcp4(FOREIGN, 443).frame()], false),
+        enforcer("not a filtered port, IPv6", &[tcp6(granted_v6, 80).frame()], true),
         enforcer("granted, hot, IPv6", &hot_v6, true),
         bench(
             "granted, random, IPv6",
@@ -140,29 +163,39 @@ fn cases(drawn: &Drawn) -> Vec<Case> {
             &hot_v6,
             NEXT_V6,
         ),
-        enforcer("denied, IPv6", &tcp6(FOREIGN_V6, 443).frame(), false),
+        enforcer("denied, IPv6", &[tcp6(FOREIGN_V6, 443).frame()], false),
     ]
 }
 
 /// Samples of each case, a row a round. The rounds start at another case each, so that none always follows the same.
-fn measure(programs: &mut Programs, cases: &[Case], repeat: u32, rounds: usize) -> Result<Vec<Vec<f64>>> {
-    let mut samples = vec![vec![0.0; cases.len()]; rounds];
+fn measure(
+    programs: &mut Programs,
+    cases: &[Case],
+    repeat: u32,
+    rounds: Range<usize>,
+) -> Result<Vec<Vec<f64>>> {
     // Once without looking: what is loaded is cold.
     for case in cases {
-        let (_, passed) = programs.run(case.program, &case.frame, repeat / 10)?;
-        ensure!(
-            passed == case.passes,
-            "{} ({}) passes: {passed}",
-            case.what,
-            case.subject
-        );
+        for frame in &case.frames {
+            let (_, passed) = programs.run(case.program, frame, repeat / 10)?;
+            ensure!(
+                passed == case.passes,
+                "{} ({}) passes: {passed}",
+                case.what,
+                case.subject
+            );
+        }
     }
-    for (round, row) in samples.iter_mut().enumerate() {
+    let mut samples = Vec::new();
+    for round in rounds {
+        let mut row = vec![0.0; cases.len()];
         for turn in 0..cases.len() {
             let at = (round + turn) % cases.len();
             let case = &cases[at];
-            (row[at], _) = programs.run(case.program, &case.frame, repeat)?;
+            let frame = &case.frames[round % case.frames.len()];
+            (row[at], _) = programs.run(case.program, frame, repeat)?;
         }
+        samples.push(row);
     }
     Ok(samples)
 }

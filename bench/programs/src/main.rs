@@ -5,7 +5,8 @@
 //! the place of the packet's ([`redirected`]); everything else is the very code that judges packets. The list is long, in
 //! random order, and read from its start to its end, which the processor foresees: what is measured is the look-up and not
 //! the list. `bench_next` does that much and no more, and is what the others are compared with. What the least would be that
-//! a program can do is in [`floors`], and for the check of a server name in [`hellos`].
+//! a program can do is in [`floors`], with all that the enforcer owes in [`whole`], and for the check of a server name in
+//! [`hellos`].
 
 #![no_std]
 #![no_main]
@@ -15,6 +16,7 @@ mod floors;
 mod hellos;
 mod keys;
 mod redirected;
+mod whole;
 
 use core::mem::MaybeUninit;
 
