@@ -12,7 +12,7 @@ use crate::reason::{REASONS, Reason};
 use crate::table::{BLOCKS, CHUNK, Index, IntervalV4, IntervalV6};
 
 /// Layout of everything in this file and in [`crate::table`]; counts up with every change.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// Most filtered ports.
 pub const PORTS_MAX: usize = 16;

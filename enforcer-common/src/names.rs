@@ -6,8 +6,7 @@
 //!
 //! A granted name is an entry under its own text, `contoso.azurecr.io`; a pattern `*.data.mcr.microsoft.com` is one under
 //! what it ends with, `.data.mcr.microsoft.com`, dot included, so that it can only match on the boundary of a label. The
-//! entries are sorted by a hash that takes bytes from the right: one walk over a name gives the hash of each of its ends.
-//! An equal hash is only a hint, the text decides.
+//! entries are sorted by a hash that takes eight bytes at a time. An equal hash is only a hint, the text decides.
 
 use crate::bytes::{Bytes, Reader};
 use crate::client_hello::{Span, Types};
@@ -93,16 +92,22 @@ const fn folded(word: u64) -> u64 {
     word | upper >> 2
 }
 
-/// One more byte, to the left of those that went before (FNV-1a).
+/// Eight more bytes. The product carries what differs upwards, and the shift brings it down again: texts that differ at the
+/// same place of two words do not come to the same (Knuth, volume 3, section 6.4).
 #[inline(always)]
-const fn hashed(hash: u64, byte: u8) -> u64 {
-    (hash ^ byte as u64).wrapping_mul(0x0000_0100_0000_01b3)
+const fn hashed(hash: u64, word: u64) -> u64 {
+    let product = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    product ^ product >> 32
 }
 
-/// The hash of an entry's text.
+/// The hash of an entry's text: of its words, zero behind its end.
 #[must_use]
 pub fn hash_of(seed: u64, text: &[u8]) -> u64 {
-    text.iter().rev().fold(seed, |hash, byte| hashed(hash, *byte))
+    text.chunks(8).fold(seed, |hash, part| {
+        let mut word = [0; 8];
+        word.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
+        hashed(hash, u64::from_le_bytes(word))
+    })
 }
 
 /// A server name as it was read: in lower case, little-endian, zero behind its end.
@@ -297,25 +302,54 @@ impl Name {
     /// Works out the hashes under which this name may be found.
     #[inline(always)]
     pub fn hash(&mut self, seed: u64) {
-        let mut hash = seed;
-        let mut ends = 0_u32;
-        for step in 1..=NAME_MAX {
-            if step > self.length {
+        self.note_ends();
+        self.hash_ends(seed);
+    }
+
+    /// Notes where the ends start under which this name may be found.
+    #[inline(always)]
+    pub fn note_ends(&mut self) {
+        let mut dots = 0_u32;
+        for step in 1..NAME_MAX {
+            if step >= self.length {
                 break;
             }
             let at = self.length - step;
-            let byte = self.byte(at);
-            hash = hashed(hash, byte);
             // Noted in any case and kept where the byte is a dot: without a branch, for the verifier.
-            let slot = ends as usize & (ENDS_MAX - 1);
-            self.hashes[slot] = hash;
-            self.starts[slot] = at;
-            let is_dot = ((u32::from(byte ^ b'.')).wrapping_sub(1)) >> 31;
-            let is_room = ends.wrapping_sub(PATTERN_LABELS_MAX) >> 31;
-            ends += is_dot & is_room;
+            self.starts[dots as usize & (ENDS_MAX - 1)] = at;
+            let is_dot = ((u32::from(self.byte(at) ^ b'.')).wrapping_sub(1)) >> 31;
+            let is_room = dots.wrapping_sub(PATTERN_LABELS_MAX) >> 31;
+            dots += is_dot & is_room;
         }
         // The last one is the whole name.
-        self.ends = ends + 1;
+        self.starts[dots as usize & (ENDS_MAX - 1)] = 0;
+        self.ends = dots + 1;
+    }
+
+    /// Works out the hashes of the ends that were noted.
+    #[inline(always)]
+    pub fn hash_ends(&mut self, seed: u64) {
+        for slot in 0..ENDS_MAX {
+            #[expect(clippy::cast_possible_truncation, reason = "below 16")]
+            if slot as u32 >= self.ends {
+                break;
+            }
+            self.hashes[slot] = self.hash_from(self.starts[slot], seed);
+        }
+    }
+
+    /// The hash of the end that starts at `start`.
+    #[inline(always)]
+    fn hash_from(&self, start: u32, seed: u64) -> u64 {
+        let mut hash = seed;
+        for index in 0..TEXT_MAX {
+            let at = start.wrapping_add(index * 8);
+            if at >= self.length {
+                break;
+            }
+            hash = hashed(hash, self.word(at));
+        }
+        hash
     }
 }
 

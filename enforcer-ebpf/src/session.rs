@@ -127,7 +127,7 @@ pub(crate) extern "C" fn enforcer_find_name(context: *mut __sk_buff, half: u32) 
     let Some(head) = Maps.name_head(half) else {
         return 0;
     };
-    if enforcer_hash_name(context, head.seed) == 0 {
+    if enforcer_note_ends(context) == 0 || enforcer_hash_ends(context, head.seed) == 0 {
         return 0;
     }
     let mut socket = Socket::of(context);
@@ -173,16 +173,28 @@ pub(crate) extern "C" fn enforcer_is_text(
     }
 }
 
-/// Works out the hashes of the name in the flow; 1 when there is one. Apart from those that read them: to them the verifier
-/// then lets the name be of any length, once.
+/// Notes where the ends of the name in the flow start; 1 when there is one. Apart from those that read them: to them the
+/// verifier then lets the name be of any length, once.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn enforcer_hash_name(context: *mut __sk_buff, seed: u64) -> u32 {
+pub(crate) extern "C" fn enforcer_note_ends(context: *mut __sk_buff) -> u32 {
     let mut socket = Socket::of(context);
     let Some(flow) = socket.kept() else {
         return 0;
     };
-    flow.name.hash(seed);
+    flow.name.note_ends();
+    1
+}
+
+/// Works out the hashes of those ends; 1 when there is a name. Apart for the same reason.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_hash_ends(context: *mut __sk_buff, seed: u64) -> u32 {
+    let mut socket = Socket::of(context);
+    let Some(flow) = socket.kept() else {
+        return 0;
+    };
+    flow.name.hash_ends(seed);
     1
 }
 

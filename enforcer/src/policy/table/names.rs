@@ -134,7 +134,7 @@ fn name_of(bytes: &[u8]) -> Option<NameRule> {
 /// A seed under which no two of these texts, all different, have the same hash. The first one does unless somebody has
 /// looked for names that collide: then another one will.
 fn seed_without_collisions(names: &[(String, Scopes)], hash_of: impl Fn(u64, &[u8]) -> u64) -> Option<u64> {
-    // The offset basis of FNV-1a, and steps of the golden ratio from there.
+    // Any start (it is the offset basis of FNV-1a), and steps of the golden ratio from there.
     const FIRST: u64 = 0xcbf2_9ce4_8422_2325;
     const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
     const TRIES: u64 = 64;
