@@ -125,17 +125,19 @@ impl Constant {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u32)]
 pub enum NextProgram {
-    /// Reads what a session sends.
+    /// Reads and judges what nearly every session begins with.
     Session = 0,
     /// Puts a record together of which the session has sent a piece.
     Pieces = 1,
     /// Judges what was read.
     Judge = 2,
+    /// Reads what a session sends.
+    Read = 3,
 }
 
 impl NextProgram {
     /// Number of positions.
-    pub const COUNT: u32 = 3;
+    pub const COUNT: u32 = 4;
 }
 
 /// What the program that is run by hand gives for a ClientHello: whole, a part, or this and the code of the reason.
@@ -389,7 +391,7 @@ impl Bucket {
 const _: () = {
     assert!(size_of::<Header>() == 24);
     assert!(size_of::<Event>() == 352);
-    assert!(size_of::<Flow>() == 864);
+    assert!(size_of::<Flow>() == 880);
     assert!(size_of::<NameHead>() == 16);
     assert!(size_of::<NameEntry>() == 24);
     assert!(size_of::<Counter>() == 24);

@@ -8,7 +8,7 @@
 use crate::bytes::Bytes;
 use crate::flow::Flow;
 use crate::packet::{Address, Family, Segment, protocol};
-use crate::table::{Generation, PolicyWord, Tables, find_once};
+use crate::table::{GrantWord, PolicyWord, Tables, find_once};
 use crate::verdict::{FilteredPorts, Flows};
 
 /// What is known of a packet at once.
@@ -60,8 +60,8 @@ where
 {
     match family {
         Family::V4 => at_once_v4(bytes, ports, |packet| {
-            of_filtered_v4(bytes, packet, tables, |word| {
-                of_kept(bytes, Family::V4, word.generation(), flows)
+            of_filtered_v4(bytes, packet, tables, |word, grant| {
+                of_kept(bytes, Family::V4, word, grant, flows)
             })
         }),
         Family::V6 => at_once_v6(bytes, ports, || of_filtered_v6(bytes, tables, flows)),
@@ -106,14 +106,14 @@ where
 }
 
 /// What is known at once of an IPv4 packet to a filtered port. `kept` tells it of a segment with something in it to an address
-/// with a condition, granted by the policy of this word: [`of_kept`]. What few packets need does not come between what nearly
+/// with a condition, by the policy of this word and what grants it there: [`of_kept`]. What few packets need does not come between what nearly
 /// all need.
 #[inline(always)]
 pub fn of_filtered_v4<B, T>(
     bytes: &B,
     packet: FilteredV4,
     tables: &T,
-    kept: impl FnOnce(PolicyWord) -> AtOnce,
+    kept: impl FnOnce(PolicyWord, GrantWord) -> AtOnce,
 ) -> AtOnce
 where
     B: Bytes + ?Sized,
@@ -171,8 +171,8 @@ where
         return AtOnce::passes_if(udp_is_granted(destination, tables));
     }
     match bytes.near_as_sent::<14>() {
-        Some([.., control]) => tcp(bytes, HEADER_V6, control, destination, tables, |word| {
-            of_kept(bytes, Family::V6, word.generation(), flows)
+        Some([.., control]) => tcp(bytes, HEADER_V6, control, destination, tables, |word, grant| {
+            of_kept(bytes, Family::V6, word, grant, flows)
         }),
         None => AtOnce::Unknown,
     }
@@ -219,7 +219,7 @@ fn tcp<B, T>(
     control: u32,
     destination: Address,
     tables: &T,
-    kept: impl FnOnce(PolicyWord) -> AtOnce,
+    kept: impl FnOnce(PolicyWord, GrantWord) -> AtOnce,
 ) -> AtOnce
 where
     B: Bytes + ?Sized,
@@ -239,23 +239,23 @@ where
     match find_once(tables, destination) {
         Some((_, grant)) if grant.condition() == 0 => AtOnce::Passes,
         Some(_) if readable == 0 => AtOnce::Passes,
-        Some((word, _)) => kept(word),
+        Some((word, grant)) => kept(word, grant),
         None => AtOnce::passes_if(destination.is_loopback()),
     }
 }
 
 /// What is known of a segment with something in it, by what is kept with its socket: it passes when that was judged under
-/// this generation, which grants its address under a condition. The segment is plain, as [`at_once_v4`] and [`at_once_v6`]
+/// the policy of this word, which grants its address under a condition. The segment is plain, as [`at_once_v4`] and [`at_once_v6`]
 /// look for it.
 #[inline(always)]
-pub fn of_kept<B, F>(bytes: &B, family: Family, generation: Generation, flows: &mut F) -> AtOnce
+pub fn of_kept<B, F>(bytes: &B, family: Family, word: PolicyWord, grant: GrantWord, flows: &mut F) -> AtOnce
 where
     B: Bytes + ?Sized,
     F: Flows + ?Sized,
 {
     match flows.kept() {
-        Some(flow) if flow.judged == generation.0 => AtOnce::Passes,
-        Some(flow) => session(bytes, family, flow),
+        Some(flow) if flow.judged == word.generation().0 => AtOnce::Passes,
+        Some(flow) => session(bytes, family, flow, word, grant),
         None => AtOnce::Unknown,
     }
 }
@@ -263,7 +263,13 @@ where
 /// Notes a segment with something in it that is to be read for a server name. All of it is read once more: what nearly all
 /// segments pay for is not to grow by what few need kept.
 #[inline(always)]
-fn session<B: Bytes + ?Sized>(bytes: &B, family: Family, flow: &mut Flow) -> AtOnce {
+fn session<B: Bytes + ?Sized>(
+    bytes: &B,
+    family: Family,
+    flow: &mut Flow,
+    word: PolicyWord,
+    grant: GrantWord,
+) -> AtOnce {
     let (header, read) = match family {
         Family::V4 => (
             HEADER_V4,
@@ -299,6 +305,7 @@ fn session<B: Bytes + ?Sized>(bytes: &B, family: Family, flow: &mut Flow) -> AtO
         padding: [0; 3],
     };
     flow.note(&segment, header, destination);
+    flow.note_grant(word, grant);
     AtOnce::Session
 }
 

@@ -3,11 +3,11 @@
 use crate::bytes::Window;
 use crate::names::Name;
 use crate::packet::{Address, Segment};
-use crate::table::Generation;
+use crate::table::{Generation, GrantWord, PolicyWord};
 
 /// Layout of what is kept with a socket; counts up with every change. Apart from [`crate::abi::VERSION`], so that an upgrade
 /// which changes only the tables of the policy lets connections go on.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// How far a connection to an address with a condition has been judged.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -95,6 +95,12 @@ pub struct Flow {
     pub has_pieces: u32,
     /// Its destination, as [`Address::mapped`].
     pub destination: [u64; 2],
+    /// The policy under which the segment's destination was found to be granted; its generation is 0 when nobody has looked.
+    pub policy: PolicyWord,
+    /// What grants it there.
+    pub grant: GrantWord,
+    /// Always zero.
+    pub padding: u32,
     /// The server name that was asked for last, granted or not.
     pub name: Name,
     /// What the segment is read through.
@@ -144,7 +150,15 @@ impl Flow {
         self.segment = *segment;
         self.transport = transport;
         self.destination = destination.mapped();
+        self.policy = PolicyWord(0);
         self.looks = 0;
+    }
+
+    /// Notes what grants the segment that was noted.
+    #[inline(always)]
+    pub const fn note_grant(&mut self, policy: PolicyWord, grant: GrantWord) {
+        self.policy = policy;
+        self.grant = grant;
     }
 
     /// Where the segment goes that was noted.

@@ -1,7 +1,8 @@
 //! The first ClientHello of a connection, and the first record behind it, in the fewest steps that there are.
 //!
 //! Nearly every hello comes whole, in one segment, as the first thing in the stream, and has a shape that takes little to
-//! check: this reads such a one and leaves every other to [`read`](crate::session::read). It says less than that and nothing
+//! check: this reads such a one and leaves every other to [`read`](crate::session::read), and lets it through where all of its
+//! name is granted, which leaves patterns and denials to [`judge`](crate::session::judge). It says less than those and nothing
 //! else: whatever is read here would be read there, to the same end and name, which the tests hold against each other. What
 //! it saves is not so much steps as places: a check runs once a connection, when hardly any of its code is in the
 //! processor's nearest caches.
@@ -14,7 +15,9 @@ use crate::client_hello::{
     CLIENT_HELLO, ClientHello, EARLY_DATA, HELLO_MAX, HOST_NAME, RECORD_HEADER, Span, content,
 };
 use crate::flow::{Finding, Flow, Stage};
-use crate::table::PolicyWord;
+use crate::names::{NameTables, is_whole_granted};
+use crate::session::{Step, greeted};
+use crate::table::{PolicyWord, Seen};
 
 /// Where the session identifier is, behind the headers of record and message, version and random (RFC 8446 section 4.1.2).
 const SESSION_ID: u32 = RECORD_HEADER + 4 + 2 + 32;
@@ -61,6 +64,26 @@ pub fn greet<B: Bytes + ?Sized>(bytes: &B, flow: &mut Flow) -> bool {
     flow.found_end = flow.segment.sequence.wrapping_add(hello.end.wrapping_sub(start));
     flow.finding = Finding::Hello as u8;
     true
+}
+
+/// Judges the hello that was [`greet`]ed: what is to be done with the rest of its segment, when its whole name is granted in
+/// the policy under which its address was. `None` says nothing.
+#[inline(always)]
+pub fn admit<T: NameTables>(tables: &T, flow: &mut Flow) -> Option<Step> {
+    let (policy, condition) = (flow.policy, flow.grant.condition());
+    let generation = policy.generation();
+    // Pieces of a connection before this one are to be let go of.
+    if generation.0 == 0 || condition == 0 || flow.has_pieces != 0 {
+        return None;
+    }
+    let mut seen = Seen(policy.0);
+    if !is_whole_granted(tables, generation.half(), condition, &flow.name, &mut seen)
+        || tables.word_as_written(seen.0) != policy
+    {
+        return None;
+    }
+    flow.named = generation.0;
+    Some(greeted(flow))
 }
 
 /// Whether the segment that is noted in the flow begins with a record behind which no hello can follow, in a session whose

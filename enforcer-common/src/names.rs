@@ -351,6 +351,20 @@ impl Name {
         }
         hash
     }
+
+    /// The hash of all of it.
+    #[inline(always)]
+    fn hash_whole(&self, seed: u64) -> u64 {
+        let mut hash = seed;
+        for (index, word) in self.words.iter().enumerate() {
+            #[expect(clippy::cast_possible_truncation, reason = "below 32")]
+            if index as u32 * 8 >= self.length {
+                break;
+            }
+            hash = hashed(hash, *word);
+        }
+        hash
+    }
 }
 
 /// Access to the name table, beside that to the addresses.
@@ -499,6 +513,53 @@ pub fn find_hashed<T: NameTables>(
         seen.note(scopes);
     }
     Some(scopes)
+}
+
+/// Whether all of a name is granted in one of the scopes of `condition`, in a half of the table. `false` says nothing: it may be
+/// granted under a pattern, or the table contradicts itself.
+#[inline(always)]
+pub fn is_whole_granted<T: NameTables + ?Sized>(
+    tables: &T,
+    half: Half,
+    condition: u32,
+    name: &Name,
+    seen: &mut Seen,
+) -> bool {
+    let Some(wanted) = tables.condition(half, condition) else {
+        return false;
+    };
+    let Some(head) = tables.name_head(half) else {
+        return false;
+    };
+    seen.note(wanted | head.seed | u64::from(head.count));
+    let hash = name.hash_whole(head.seed);
+    let Some(at) = tables.search(half, head.count, hash, seen) else {
+        return false;
+    };
+    let Some(entry) = tables.name_entry(half, at) else {
+        return false;
+    };
+    seen.note(entry.hash | entry.scopes | u64::from(entry.first | entry.length));
+    if head.count == 0
+        || (entry.hash ^ hash) | u64::from(entry.length ^ name.length) != 0
+        || entry.scopes & wanted == 0
+    {
+        return false;
+    }
+    let mut difference = 0;
+    for (index, word) in name.words.iter().enumerate() {
+        #[expect(clippy::cast_possible_truncation, reason = "below 32")]
+        let index = index as u32;
+        if index * 8 >= name.length {
+            break;
+        }
+        let Some(text) = tables.text(half, entry.first.wrapping_add(index)) else {
+            return false;
+        };
+        seen.note(text);
+        difference |= text ^ word;
+    }
+    difference == 0
 }
 
 /// Whether an end of `name` is this text.

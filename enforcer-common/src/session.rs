@@ -359,12 +359,7 @@ pub fn judge(flow: &mut Flow, answer: &NamedAnswer) -> (Judgement, Step) {
     }
     match finding {
         Finding::Hello => {
-            flow.stage = Stage::Greeted as u8;
-            flow.early_data = flow.found_early_data;
-            flow.gathered = 0;
-            flow.next = flow.found_end;
-            let end = flow.segment.sequence.wrapping_add(flow.segment.length);
-            if end.wrapping_sub(flow.next).wrapping_sub(1) >> 31 == 0 {
+            if matches!(greeted(flow), Step::Read) {
                 return (judgement, Step::Read);
             }
         }
@@ -381,6 +376,21 @@ pub fn judge(flow: &mut Flow, answer: &NamedAnswer) -> (Judgement, Step) {
         }
     }
     (judgement, Step::Pass)
+}
+
+/// The hello that was found is let through; what is to be done with the rest of the segment.
+#[inline(always)]
+pub(crate) const fn greeted(flow: &mut Flow) -> Step {
+    flow.stage = Stage::Greeted as u8;
+    flow.early_data = flow.found_early_data;
+    flow.gathered = 0;
+    flow.next = flow.found_end;
+    let end = flow.segment.sequence.wrapping_add(flow.segment.length);
+    if end.wrapping_sub(flow.next).wrapping_sub(1) >> 31 == 0 {
+        Step::Read
+    } else {
+        Step::Pass
+    }
 }
 
 #[inline(always)]

@@ -14,7 +14,7 @@ use enforcer_common::at_once::{
 };
 use enforcer_common::bytes::Bytes;
 use enforcer_common::packet::{self, Family, protocol};
-use enforcer_common::table::{Generation, GrantWord};
+use enforcer_common::table::{GrantWord, PolicyWord};
 use enforcer_common::verdict::{Judgement, Transport, Verdict, deny, judge_packet};
 
 use crate::maps::{PROGRAMS, Ports, has_one_table_v4};
@@ -133,8 +133,8 @@ pub fn known_v4<B: Bytes>(bytes: &B, aside: &Aside<'_>) -> AtOnce {
         if !has_one_table_v4() {
             return AtOnce::of(enforcer_filtered_v4(aside.context()));
         }
-        of_filtered_v4(bytes, packet, &Maps, |word| {
-            AtOnce::of(enforcer_kept_v4(aside.context(), word.generation().0))
+        of_filtered_v4(bytes, packet, &Maps, |word, grant| {
+            AtOnce::of(enforcer_kept_v4(aside.context(), word.0, grant.0))
         })
     })
 }
@@ -162,13 +162,21 @@ pub(crate) extern "C" fn enforcer_filtered_v4(context: *mut __sk_buff) -> u32 {
     at_once(&Skb { context }, Family::V4, &Ports, &Maps, flows).code()
 }
 
-/// What is known at once of a segment with something in it to an IPv4 address that this generation grants under a condition.
+/// What is known at once of a segment with something in it to an IPv4 address with a condition, by the word of the policy that
+/// grants it and what grants it there.
 #[cold]
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn enforcer_kept_v4(context: *mut __sk_buff, generation: u64) -> u32 {
-    let flows = &mut Socket::of(context);
-    of_kept(&Skb { context }, Family::V4, Generation(generation), flows).code()
+pub(crate) extern "C" fn enforcer_kept_v4(context: *mut __sk_buff, policy: u64, grant: u32) -> u32 {
+    let (policy, grant) = (PolicyWord(policy), GrantWord(grant));
+    of_kept(
+        &Skb { context },
+        Family::V4,
+        policy,
+        grant,
+        &mut Socket::of(context),
+    )
+    .code()
 }
 
 /// Judges the packet of a context by its bytes.

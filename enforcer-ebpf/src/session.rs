@@ -8,7 +8,7 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::abi::NextProgram;
 use enforcer_common::flow::Stage;
-use enforcer_common::greeting::{greet, is_first, settles};
+use enforcer_common::greeting::{admit, greet, is_first, settles};
 use enforcer_common::names::{Asked, NameTables, Text, find_hashed, is_text, look_up_named};
 use enforcer_common::packet::protocol;
 use enforcer_common::session::{Step, judge, read, read_pieces};
@@ -31,27 +31,32 @@ pub(crate) fn enforcer_session(program: SkBuffContext) -> i32 {
     let Some(flow) = socket.kept() else {
         return lost(context);
     };
-    if is_first(flow) {
-        if enforcer_greet(context) != 0 {
-            return go_on(&program, Step::Judge);
-        }
-    } else if settles(&Skb { context }, flow, Maps.word_as_written(0)) {
-        return PASS;
+    if !is_first(flow) {
+        let is_settled = settles(&Skb { context }, flow, Maps.word_as_written(0));
+        return go_on(&program, if is_settled { Step::Pass } else { Step::Read });
     }
-    let step = read(&Skb { context }, flow, word());
+    if !greet(&Skb { context }, flow) {
+        return go_on(&program, Step::Read);
+    }
+    let Some(step) = admit(&Maps, flow) else {
+        return go_on(&program, Step::Judge);
+    };
+    enforcer_allow_session(context, flow.grant.rule());
     go_on(&program, step)
 }
 
-/// Reads the first hello of a connection, where it is one as most are; 1 when it is. Apart from what reads the others: the
-/// verifier walks through that once, and not once for every way in which a hello may be another.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(crate) extern "C" fn enforcer_greet(context: *mut __sk_buff) -> u32 {
+/// What the one before leaves. Apart from it: the verifier walks through that once, and not once for every way in which a
+/// hello may be another.
+#[cgroup_skb(egress)]
+#[inline(always)]
+pub(crate) fn enforcer_read(program: SkBuffContext) -> i32 {
+    let context = program.skb.skb;
     let mut socket = Socket::of(context);
     let Some(flow) = socket.kept() else {
-        return 0;
+        return lost(context);
     };
-    u32::from(greet(&Skb { context }, flow))
+    let step = read(&Skb { context }, flow, word());
+    go_on(&program, step)
 }
 
 #[cgroup_skb(egress)]
@@ -205,7 +210,7 @@ fn go_on(program: &SkBuffContext, step: Step) -> i32 {
     let next = match step {
         Step::Pass => return PASS,
         Step::Judge => NextProgram::Judge,
-        Step::Read => NextProgram::Session,
+        Step::Read => NextProgram::Read,
         Step::Gather => NextProgram::Pieces,
     };
     // SAFETY: the map holds programs of this type only. It comes back here at the bound.

@@ -11,10 +11,11 @@ use enforcer::policy::table::{Grant, HostTables, Table};
 use enforcer_common::Reason;
 use enforcer_common::bytes::Bytes;
 use enforcer_common::flow::{Flow, Stage};
+use enforcer_common::greeting::{admit, greet, is_first};
 use enforcer_common::names::look_up_named;
 use enforcer_common::packet::{Address, Segment};
 use enforcer_common::session::{Pieces, Step, judge, read, read_pieces};
-use enforcer_common::table::{Generation, PolicyWord, Settings};
+use enforcer_common::table::{Generation, GrantWord, PolicyWord, Settings, look_up};
 use enforcer_common::verdict::Verdict;
 use enforcer_lab::hellos::hello::{Extension, Hello};
 use proptest::prelude::*;
@@ -25,13 +26,16 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
 /// Change of cipher, and the first record that is encrypted.
 const SECOND_FLIGHT: [u8; 17] = [20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 6, 1, 2, 3, 4, 5, 6];
 
+fn grant() -> Grant {
+    Grant {
+        net: IpAddr::from(ADDRESS).into(),
+        rule: RuleId(1),
+        condition: Condition::POLICY,
+    }
+}
+
 fn image() -> &'static Table {
     static IMAGE: LazyLock<Table> = LazyLock::new(|| {
-        let grant = Grant {
-            net: IpAddr::from(ADDRESS).into(),
-            rule: RuleId(1),
-            condition: Condition::POLICY,
-        };
         let granted = |name| GrantedName {
             name,
             scopes: Scopes::from_bits(1),
@@ -42,7 +46,7 @@ fn image() -> &'static Table {
                 DomainPattern::parse("*.data.mcr.microsoft.com").unwrap(),
             )),
         ];
-        Table::of(&[grant], &names).unwrap()
+        Table::of(&[grant()], &names).unwrap()
     });
     &IMAGE
 }
@@ -119,7 +123,17 @@ impl Connection {
         };
         self.flow.note(&segment, 0, Address::V4(ADDRESS.to_bits()));
         payload.clone_into(&mut self.kept.packet);
-        let mut step = Step::Read;
+        let found = look_up(&tables, Address::V4(ADDRESS.to_bits()));
+        self.flow.note_grant(WORD, found.grant);
+        let mut step = match admitted(payload, &self.flow, &tables) {
+            Some((flow, step)) => {
+                let read = self.read_and_judged(payload, &tables);
+                assert_eq!((kept(&flow), step), (kept(&read.0), read.1));
+                self.flow = flow;
+                step
+            }
+            None => Step::Read,
+        };
         for _ in 0..100 {
             step = match step {
                 Step::Read => read(payload, &mut self.flow, WORD),
@@ -137,6 +151,81 @@ impl Connection {
             };
         }
         panic!("it never ends");
+    }
+
+    /// What becomes of the segment that is noted, by the way that is open to all of them.
+    fn read_and_judged(&self, payload: &[u8], tables: &HostTables<'_>) -> (Flow, Step) {
+        let mut flow = self.flow;
+        assert_eq!(read(payload, &mut flow, WORD), Step::Judge);
+        let mut name = flow.name;
+        let answer = look_up_named(tables, flow.destination(), &mut name);
+        let (judgement, step) = judge(&mut flow, &answer);
+        assert_eq!(judgement.verdict, Verdict::Granted);
+        assert_eq!(judgement.grant, flow.grant, "it is told of under the same rule");
+        (flow, step)
+    }
+}
+
+/// What becomes of a segment in the fewest steps; `None` where those say nothing.
+fn admitted(payload: &[u8], flow: &Flow, tables: &HostTables<'_>) -> Option<(Flow, Step)> {
+    let mut flow = *flow;
+    if !is_first(&flow) || !greet(payload, &mut flow) {
+        return None;
+    }
+    let step = admit(tables, &mut flow)?;
+    Some((flow, step))
+}
+
+/// A flow without what is put aside on the way, which is nobody's.
+fn kept(flow: &Flow) -> (Flow, Vec<u8>) {
+    let name = flow.name.to_array()[..flow.name.length as usize].to_vec();
+    let mut kept = *flow;
+    (kept.name, kept.window) = Default::default();
+    (kept, name)
+}
+
+/// A connection to [`ADDRESS`] whose first segment is a hello that asks for `name`, under a policy of one name.
+fn is_admitted(granted: &str, name: &str, noted: PolicyWord, condition: u8) -> bool {
+    let granted = GrantedName {
+        name: NameRule::Name(ServerName::parse(granted).unwrap()),
+        scopes: Scopes::from_bits(1),
+    };
+    let tables = HostTables {
+        table: &Table::of(&[grant()], &[granted]).unwrap(),
+        settings: WORD.settings(),
+        generation: WORD.generation(),
+    };
+    let bytes = Hello::asking_for(name).bytes();
+    let mut flow = Connection::open(7).flow;
+    let segment = Segment {
+        sequence: 8,
+        length: bytes.as_slice().length(),
+        ..Segment::default()
+    };
+    flow.note(&segment, 0, Address::V4(ADDRESS.to_bits()));
+    flow.note_grant(noted, GrantWord::new(1, condition).unwrap());
+    admitted(&bytes, &flow, &tables).is_some()
+}
+
+#[test]
+fn a_name_is_admitted_at_once_under_the_policy_that_granted_its_address() {
+    const OTHER: PolicyWord = PolicyWord::new(Generation(3), Settings(0));
+    assert!(is_admitted(GRANTED, GRANTED, WORD, 1));
+    assert!(is_admitted(GRANTED, "Contoso.AzureCR.io", WORD, 1));
+    for (name, noted, condition) in [
+        (FOREIGN, WORD, 1),
+        ("a.contoso.azurecr.io", WORD, 1),
+        ("contoso.azurecr.i", WORD, 1),
+        (GRANTED, OTHER, 1),
+        (GRANTED, PolicyWord(0), 1),
+        // Nothing is asked for there, or in no scope that there is.
+        (GRANTED, WORD, 0),
+        (GRANTED, WORD, 2),
+    ] {
+        assert!(
+            !is_admitted(GRANTED, name, noted, condition),
+            "{name} {noted:?} {condition}"
+        );
     }
 }
 

@@ -13,8 +13,9 @@ use aya::programs::{Program, ProgramError};
 use super::error::KernelError;
 
 /// Those that the verifier takes longest for, the longest last: it is to be begun with.
-const LONG: [&str; 4] = [
+const LONG: [&str; 5] = [
     "enforcer_judge",
+    "enforcer_read",
     "enforcer_session",
     "enforcer_pieces",
     "enforcer_egress",

@@ -16,6 +16,7 @@ pub(super) const NEXT: [(NextProgram, &str); NextProgram::COUNT as usize] = [
     (NextProgram::Session, "enforcer_session"),
     (NextProgram::Pieces, "enforcer_pieces"),
     (NextProgram::Judge, "enforcer_judge"),
+    (NextProgram::Read, "enforcer_read"),
 ];
 /// What stands in the place of the first of them until they are loaded.
 pub(super) const HOLD: &str = "enforcer_hold";
