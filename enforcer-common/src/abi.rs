@@ -6,7 +6,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::flow::Flow;
-use crate::names::{NameEntry, NameHead};
+use crate::names::NAMES_HALF;
 use crate::packet::Address;
 use crate::reason::{REASONS, Reason};
 use crate::table::{BLOCKS, CHUNK, Index, IntervalV4, IntervalV6};
@@ -23,6 +23,8 @@ pub const INTERVALS_V4: u32 = CHUNK;
 pub type Blocks = [Index; 2 * BLOCKS as usize];
 /// IPv4 intervals as one element of a map: two chunks, which is both halves where nobody configured more.
 pub type Chunks = [IntervalV4; 2 * CHUNK as usize];
+/// The table of names, both halves, as one element of a map.
+pub type Names = [u64; 2 * NAMES_HALF as usize];
 /// Intervals of IPv6 that one half of the table holds, unless it is configured otherwise.
 pub const INTERVALS_V6: u32 = 1 << 15;
 
@@ -56,11 +58,19 @@ pub enum Direct {
     IndexV6 = 2,
     /// The IPv4 intervals, where one element holds them all. Where not, this is never reached.
     TableV4 = 3,
+    /// The [`Names`].
+    Names = 4,
 }
 
 impl Direct {
     /// All of them, in the order of their codes.
-    pub const ALL: [Self; 4] = [Self::Header, Self::IndexV4, Self::IndexV6, Self::TableV4];
+    pub const ALL: [Self; 5] = [
+        Self::Header,
+        Self::IndexV4,
+        Self::IndexV6,
+        Self::TableV4,
+        Self::Names,
+    ];
     /// The upper half of every mark: "enfr".
     pub const MARK: u32 = 0x656e_6672;
 
@@ -78,6 +88,7 @@ impl Direct {
             Self::IndexV4 => "INDEX_V4",
             Self::IndexV6 => "INDEX_V6",
             Self::TableV4 => "TABLE_V4",
+            Self::Names => "NAMES",
         }
     }
 }
@@ -392,8 +403,6 @@ const _: () = {
     assert!(size_of::<Header>() == 24);
     assert!(size_of::<Event>() == 352);
     assert!(size_of::<Flow>() == 880);
-    assert!(size_of::<NameHead>() == 16);
-    assert!(size_of::<NameEntry>() == 24);
     assert!(size_of::<Counter>() == 24);
     assert!(size_of::<Bucket>() == 16);
     assert!(size_of::<Index>() == 8);
@@ -402,6 +411,7 @@ const _: () = {
     // `KMALLOC_MAX_SIZE`, the most that an element of a map may have before Linux 6.10 (`kernel/bpf/arraymap.c`).
     assert!(size_of::<Blocks>() <= 4 << 20);
     assert!(size_of::<Chunks>() <= 4 << 20);
+    assert!(size_of::<Names>() <= 4 << 20);
     assert!(INTERVALS_V4.is_multiple_of(CHUNK));
     assert!(RING_BYTES.is_power_of_two());
     assert!(KINDS < u8::MAX as u32);

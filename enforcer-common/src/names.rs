@@ -31,6 +31,20 @@ pub const CONDITIONS: u32 = 256;
 pub const NAMES: u32 = 1 << 14;
 /// Words of text that one half of the name table holds.
 pub const TEXT_WORDS: u32 = 1 << 16;
+/// What one half of the name table is, in words of 8 bytes and in this order: seed and number of entries (a [`NameHead`]), the
+/// scopes of the conditions, the entries, and behind the last of them their text. All of it together, since a check of a name
+/// runs when hardly any memory that it needs is near: what a policy of few names has fits into one page. A power of two, and
+/// so the programs need no comparison to stay inside.
+pub const NAMES_HALF: u32 = 1 << 17;
+/// Position of the scopes of condition 0 in a half.
+pub const SCOPES_AT: u32 = 2;
+/// Position of the first entry in a half.
+pub const ENTRIES_AT: u32 = SCOPES_AT + CONDITIONS;
+/// Words of an entry.
+pub const ENTRY_WORDS: u32 = 3;
+
+const _: () = assert!(ENTRIES_AT + NAMES * ENTRY_WORDS + TEXT_WORDS <= NAMES_HALF);
+
 /// Halvings that find one of [`NAMES`] entries.
 const HALVINGS: u32 = 14;
 /// Ends of a name that are looked up: one for each label of a pattern, and the whole.
@@ -38,28 +52,68 @@ const ENDS_MAX: usize = PATTERN_LABELS_MAX as usize + 1;
 
 /// What one half of the name table starts with.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[repr(C)]
 pub struct NameHead {
     /// What hashes start with: chosen so that no two entries have the same.
     pub seed: u64,
     /// Number of entries.
     pub count: u32,
-    /// Always zero.
-    pub padding: u32,
+}
+
+impl NameHead {
+    /// As it lies in the table.
+    #[must_use]
+    pub const fn to_words(self) -> [u64; SCOPES_AT as usize] {
+        [self.seed, self.count as u64]
+    }
+
+    /// From what lies in the table.
+    #[inline(always)]
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is the number")]
+    pub const fn from_words([seed, count]: [u64; SCOPES_AT as usize]) -> Self {
+        Self {
+            seed,
+            count: count as u32,
+        }
+    }
 }
 
 /// One granted name or pattern.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[repr(C)]
 pub struct NameEntry {
     /// [`hash_of`] its text.
     pub hash: u64,
     /// The scopes in which it is granted, a bit each.
     pub scopes: u64,
-    /// Position of its first word of text.
+    /// Position of its first word of text, counted from the first entry on.
     pub first: u32,
     /// Bytes of its text, 1 to [`NAME_MAX`] and the dot of a pattern.
     pub length: u32,
+}
+
+impl NameEntry {
+    /// As it lies in the table.
+    #[must_use]
+    pub const fn to_words(self) -> [u64; ENTRY_WORDS as usize] {
+        [
+            self.hash,
+            self.scopes,
+            self.first as u64 | (self.length as u64) << 32,
+        ]
+    }
+
+    /// From what lies in the table.
+    #[inline(always)]
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves of a word")]
+    pub const fn from_words([hash, scopes, text]: [u64; ENTRY_WORDS as usize]) -> Self {
+        Self {
+            hash,
+            scopes,
+            first: text as u32,
+            length: (text >> 32) as u32,
+        }
+    }
 }
 
 /// A one in every byte of a word.
@@ -375,7 +429,12 @@ pub trait NameTables: Tables {
     fn name_head(&self, half: Half) -> Option<NameHead>;
     /// One of its entries.
     fn name_entry(&self, half: Half, at: u32) -> Option<NameEntry>;
-    /// One word of its text.
+    /// The hash of one of its entries.
+    #[inline(always)]
+    fn name_hash(&self, half: Half, at: u32) -> Option<u64> {
+        self.name_entry(half, at).map(|entry| entry.hash)
+    }
+    /// One word of its text, by its position counted from the first entry on.
     fn text(&self, half: Half, at: u32) -> Option<u64>;
 
     /// Finds where an entry with this hash would be, among the first `count`, at least 1. An implementation may do it
@@ -401,9 +460,9 @@ pub fn search<T: NameTables + ?Sized>(
             break;
         }
         let step = count >> 1;
-        let middle = tables.name_entry(half, base.wrapping_add(step))?;
-        seen.note(middle.hash);
-        base = base.wrapping_add(step_if(1 ^ below(hash, middle.hash), step));
+        let middle = tables.name_hash(half, base.wrapping_add(step))?;
+        seen.note(middle);
+        base = base.wrapping_add(step_if(1 ^ below(hash, middle), step));
         count -= step;
     }
     Some(base)

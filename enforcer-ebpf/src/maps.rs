@@ -7,11 +7,10 @@ use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray, RingBuf};
 use enforcer_common::abi::{
-    Blocks, Bucket, Chunks, Constant, Counter, Direct, Header, INTERVALS_V4, INTERVALS_V6, KINDS,
+    Blocks, Bucket, Chunks, Constant, Counter, Direct, Header, INTERVALS_V4, INTERVALS_V6, KINDS, Names,
     NextProgram, PORTS_MAX, RING_BYTES,
 };
 use enforcer_common::flow::Flow;
-use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, TEXT_WORDS};
 use enforcer_common::table::{CHUNK, IntervalV6};
 use enforcer_common::verdict::FilteredPorts;
 
@@ -33,13 +32,7 @@ pub(crate) static INDEX_V6: Array<Blocks> = Array::with_max_entries(1, MAPPED);
 pub(crate) static TABLE_V6: Array<IntervalV6> = Array::with_max_entries(2 * INTERVALS_V6, MAPPED);
 
 #[map]
-pub(crate) static SCOPES: Array<u64> = Array::with_max_entries(2 * CONDITIONS, MAPPED);
-#[map]
-pub(crate) static NAME_HEAD: Array<NameHead> = Array::with_max_entries(2, MAPPED);
-#[map]
-pub(crate) static NAME_TABLE: Array<NameEntry> = Array::with_max_entries(2 * NAMES, MAPPED);
-#[map]
-pub(crate) static NAME_TEXT: Array<u64> = Array::with_max_entries(2 * TEXT_WORDS, MAPPED);
+pub(crate) static NAMES: Array<Names> = Array::with_max_entries(1, MAPPED);
 
 /// What [`crate::hello`] works with.
 #[map]
@@ -106,6 +99,12 @@ pub(crate) fn has_one_table_v4() -> bool {
 #[inline(always)]
 pub(crate) fn table_v4() -> *const Chunks {
     direct::<{ Direct::TableV4.mark() }>().cast()
+}
+
+/// [`NAMES`].
+#[inline(always)]
+pub(crate) fn names() -> *const Names {
+    direct::<{ Direct::Names.mark() }>().cast()
 }
 
 /// A number that the loader fixes: one instruction, and of no memory.

@@ -6,7 +6,9 @@ use core::ptr::read_volatile;
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use enforcer_common::abi::{Blocks, Header};
-use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, NameTables, TEXT_WORDS, search};
+use enforcer_common::names::{
+    ENTRIES_AT, ENTRY_WORDS, NAMES_HALF, NameEntry, NameHead, NameTables, SCOPES_AT, search,
+};
 use enforcer_common::packet::Address;
 use enforcer_common::table::{
     BLOCKS, CHUNK, GrantWord, Half, Index, IntervalV4, IntervalV6, Lookup, PolicyWord, Seen, Tables, find,
@@ -14,8 +16,8 @@ use enforcer_common::table::{
 };
 
 use crate::maps::{
-    HEADER, NAME_HEAD, NAME_TABLE, NAME_TEXT, SCOPES, TABLE_V4, TABLE_V6, capacity_v4, capacity_v6,
-    has_one_table_v4, header, index_v4, index_v6, table_v4,
+    HEADER, TABLE_V4, TABLE_V6, capacity_v4, capacity_v6, has_one_table_v4, header, index_v4, index_v6,
+    names, table_v4,
 };
 
 /// The word of the policy in force, for what needs nothing of its tables.
@@ -173,37 +175,27 @@ impl Tables for Maps {
 impl NameTables for Maps {
     #[inline(always)]
     fn condition(&self, half: Half, at: u32) -> Option<u64> {
-        let scopes = SCOPES.get_ptr(half.index().wrapping_mul(CONDITIONS).wrapping_add(at))?;
-        // SAFETY: the map's element is alive and aligned. What the daemon may be writing is thrown away when the policy
-        // word is read again. The same holds below.
-        Some(unsafe { read_volatile(scopes) })
+        name_word(half, SCOPES_AT.wrapping_add(at))
     }
 
     #[inline(always)]
     fn name_head(&self, half: Half) -> Option<NameHead> {
-        let head = NAME_HEAD.get_ptr(half.index())?;
-        // SAFETY: as above.
-        Some(unsafe {
-            NameHead {
-                seed: read_volatile(&raw const (*head).seed),
-                count: read_volatile(&raw const (*head).count),
-                padding: 0,
-            }
-        })
+        Some(NameHead::from_words([name_word(half, 0)?, name_word(half, 1)?]))
     }
 
     #[inline(always)]
     fn name_entry(&self, half: Half, at: u32) -> Option<NameEntry> {
-        let entry = NAME_TABLE.get_ptr(half.index().wrapping_mul(NAMES).wrapping_add(at))?;
-        // SAFETY: as above.
-        Some(unsafe {
-            NameEntry {
-                hash: read_volatile(&raw const (*entry).hash),
-                scopes: read_volatile(&raw const (*entry).scopes),
-                first: read_volatile(&raw const (*entry).first),
-                length: read_volatile(&raw const (*entry).length),
-            }
-        })
+        let first = ENTRIES_AT.wrapping_add(at.wrapping_mul(ENTRY_WORDS));
+        Some(NameEntry::from_words([
+            name_word(half, first)?,
+            name_word(half, first.wrapping_add(1))?,
+            name_word(half, first.wrapping_add(2))?,
+        ]))
+    }
+
+    #[inline(always)]
+    fn name_hash(&self, half: Half, at: u32) -> Option<u64> {
+        name_word(half, ENTRIES_AT.wrapping_add(at.wrapping_mul(ENTRY_WORDS)))
     }
 
     #[inline(always)]
@@ -219,9 +211,7 @@ impl NameTables for Maps {
 
     #[inline(always)]
     fn text(&self, half: Half, at: u32) -> Option<u64> {
-        let word = NAME_TEXT.get_ptr(half.index().wrapping_mul(TEXT_WORDS).wrapping_add(at))?;
-        // SAFETY: as above.
-        Some(unsafe { read_volatile(word) })
+        name_word(half, ENTRIES_AT.wrapping_add(at))
     }
 }
 
@@ -313,6 +303,17 @@ fn interval(chunk: Option<*const IntervalV4>, at: u32) -> *const IntervalV4 {
         None => table_v4().cast(),
     };
     start.wrapping_add(masked::<{ 2 * CHUNK - 1 }>(at))
+}
+
+/// A word of the name table; what is not there is looked for at another place of it. Only a table that contradicts itself
+/// names such a place, and what stands there is hardly the name.
+#[inline(always)]
+fn name_word(half: Half, at: u32) -> Option<u64> {
+    let at = masked::<{ 2 * NAMES_HALF - 1 }>(half.index().wrapping_mul(NAMES_HALF).wrapping_add(at));
+    let word = names().cast::<u64>().wrapping_add(at);
+    // SAFETY: within the map's element, which is alive and aligned. Volatile: what the daemon may be writing is thrown away when
+    // the policy word is read again.
+    Some(unsafe { read_volatile(word) })
 }
 
 #[inline(always)]

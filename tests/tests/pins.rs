@@ -240,7 +240,7 @@ fn what_somebody_takes_away_is_noticed_and_put_back() {
 
 #[test]
 fn maps_that_do_not_fit_are_replaced_and_enforcement_goes_on() {
-    for (name, put) in [("HEADER", "NAME_HEAD"), ("FLOWS", "PIECES_0"), ("EVENTS", "")] {
+    for (name, put) in [("HEADER", "NAMES"), ("FLOWS", "PIECES_0"), ("EVENTS", "")] {
         let mut bench = Bench::new();
         drop(bench.enforce());
         let group = if name == "FLOWS" { "flow-" } else { "abi-" };

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use enforcer_common::abi::Header;
 use enforcer_common::flow::Flow;
-use enforcer_common::names::{NameEntry, NameHead};
 use enforcer_common::table::{Index, IntervalV4, IntervalV6, PolicyWord};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
@@ -33,10 +32,6 @@ unsafe impl Element for IntervalV4 {}
 unsafe impl Element for IntervalV6 {}
 // SAFETY: two numbers of 8 and two of 4 bytes.
 unsafe impl Element for Header {}
-// SAFETY: one number of 8 and two of 4 bytes.
-unsafe impl Element for NameHead {}
-// SAFETY: two numbers of 8 and two of 4 bytes.
-unsafe impl Element for NameEntry {}
 // SAFETY: numbers of 8, 4, 2 and 1 bytes; `abi` checks that its size leaves no room for padding.
 unsafe impl Element for Flow {}
 // SAFETY: a number of 8 bytes.

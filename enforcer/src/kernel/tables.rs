@@ -8,7 +8,7 @@ mod tests;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use enforcer_common::abi::{Header, VERSION};
-use enforcer_common::names::{CONDITIONS, NAMES, NameEntry, NameHead, TEXT_WORDS};
+use enforcer_common::names::{ENTRIES_AT, NAMES_HALF, SCOPES_AT};
 use enforcer_common::table::{BLOCKS, Generation, Index, IntervalV4, IntervalV6};
 
 use super::enforcement::Settings;
@@ -51,10 +51,7 @@ pub(super) struct Tables {
     table_v4: Windows<IntervalV4>,
     index_v6: Windows<Index>,
     table_v6: Windows<IntervalV6>,
-    scopes: Windows<u64>,
-    name_head: Windows<NameHead>,
-    name_table: Windows<NameEntry>,
-    name_text: Windows<u64>,
+    names: Windows<u64>,
     /// Of a half.
     capacity: Capacity,
     halves: Halves,
@@ -107,10 +104,7 @@ impl Tables {
             table_v4,
             index_v6: sized("INDEX_V6", both(BLOCKS), of_size)?,
             table_v6,
-            scopes: sized("SCOPES", both(CONDITIONS), of_size)?,
-            name_head: sized("NAME_HEAD", 2, of_size)?,
-            name_table: sized("NAME_TABLE", both(NAMES), of_size)?,
-            name_text: sized("NAME_TEXT", both(TEXT_WORDS), of_size)?,
+            names: sized("NAMES", both(NAMES_HALF), of_size)?,
             capacity,
             halves: Halves::default(),
             floor: Generation(0),
@@ -123,10 +117,7 @@ impl Tables {
         self.table_v4.close();
         self.index_v6.close();
         self.table_v6.close();
-        self.scopes.close();
-        self.name_head.close();
-        self.name_table.close();
-        self.name_text.close();
+        self.names.close();
     }
 
     /// What a half holds.
@@ -194,22 +185,17 @@ impl Tables {
                 return Ok(None);
             }
             let half = generation.half().index() as usize;
+            let names = self.names.read(half * NAMES_HALF as usize, NAMES_HALF as usize)?;
+            let (head, names) = names.split_at(ENTRIES_AT as usize);
+            let (head, scopes) = head.split_at(SCOPES_AT as usize);
             let ranges = decode(
                 &self.index_v4.read(half * blocks, blocks)?,
                 &self.table_v4.read(half * v4, v4)?,
                 &self.index_v6.read(half * blocks, blocks)?,
                 &self.table_v6.read(half * v6, v6)?,
-                &self
-                    .scopes
-                    .read(half * CONDITIONS as usize, CONDITIONS as usize)?,
+                scopes,
             );
-            let names = decode_names(
-                self.name_head.read(half, 1)?.first().copied().unwrap_or_default(),
-                &self.name_table.read(half * NAMES as usize, NAMES as usize)?,
-                &self
-                    .name_text
-                    .read(half * TEXT_WORDS as usize, TEXT_WORDS as usize)?,
-            );
+            let names = decode_names(head, names);
             if self.header.word() == word {
                 return Ok(Some(Loaded {
                     generation,

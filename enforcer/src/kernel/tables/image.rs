@@ -12,7 +12,7 @@ use super::{Generation, Tables};
 use crate::config::Capacity;
 
 /// The maps that have two halves.
-const TABLES: usize = 8;
+const TABLES: usize = 5;
 /// So many words that are zero end a run: to say where the next one begins takes one.
 const GAP: usize = 16;
 
@@ -148,10 +148,7 @@ impl Tables {
             self.table_v4.words()?,
             self.index_v6.words()?,
             self.table_v6.words()?,
-            self.scopes.words()?,
-            self.name_head.words()?,
-            self.name_table.words()?,
-            self.name_text.words()?,
+            self.names.words()?,
         ])
     }
 
@@ -220,7 +217,7 @@ mod tests {
     fn image() -> Image {
         let mut tables: [Vec<Run>; TABLES] = Default::default();
         tables[0] = runs(&[0, 0, 1, 2, 0, 3]);
-        tables[7] = runs(&[u64::MAX]);
+        tables[4] = runs(&[u64::MAX]);
         Image {
             capacity: Capacity::default(),
             settings: Settings {

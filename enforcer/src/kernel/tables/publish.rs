@@ -48,7 +48,7 @@
 //! stays mapped, so that step 2 can not fail. Step 1 can, where the kernel refuses a mapping: then there is no step 2, the
 //! policy from before counts, and what this half holds is unknown, as above.
 
-use enforcer_common::names::{CONDITIONS, NAMES, TEXT_WORDS};
+use enforcer_common::names::{ENTRIES_AT, NAMES_HALF, SCOPES_AT};
 use enforcer_common::table::{BLOCKS, Half, Index, PolicyWord, WHOLE};
 
 use super::super::enforcement::Settings;
@@ -103,14 +103,14 @@ impl Tables {
             half: at,
         }
         .write(&news.v6, table.index_v6(), table.intervals_v6())?;
+        let first = at * NAMES_HALF as usize;
         if news.conditions {
-            self.scopes.write(at * CONDITIONS as usize, table.conditions())?;
+            self.names.write(first + SCOPES_AT as usize, table.conditions())?;
         }
         if news.names {
             let names = table.names();
-            self.name_head.write(at, &[names.head])?;
-            self.name_table.write(at * NAMES as usize, &names.entries)?;
-            self.name_text.write(at * TEXT_WORDS as usize, &names.text)?;
+            self.names.write(first, &names.head.to_words())?;
+            self.names.write(first + ENTRIES_AT as usize, &names.words)?;
         }
         self.halves.0[at] = Some(table.stamp());
         Ok(())

@@ -22,10 +22,7 @@ fn memory(capacity: Capacity) -> HashMap<&'static str, (OwnedFd, u64)> {
         ("TABLE_V4", bytes(capacity.ipv4(), size_of::<IntervalV4>())),
         ("INDEX_V6", bytes(BLOCKS, size_of::<Index>())),
         ("TABLE_V6", bytes(capacity.ipv6(), size_of::<IntervalV6>())),
-        ("SCOPES", bytes(CONDITIONS, 8)),
-        ("NAME_HEAD", bytes(1, size_of::<NameHead>())),
-        ("NAME_TABLE", bytes(NAMES, size_of::<NameEntry>())),
-        ("NAME_TEXT", bytes(TEXT_WORDS, 8)),
+        ("NAMES", bytes(NAMES_HALF, 8)),
     ]
     .into_iter()
     .map(|(name, bytes)| {

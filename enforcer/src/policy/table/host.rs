@@ -65,10 +65,10 @@ impl NameTables for HostTables<'_> {
     }
 
     fn name_entry(&self, _half: Half, at: u32) -> Option<NameEntry> {
-        self.table.names().entries.get(at as usize).copied()
+        self.table.names().entry(at)
     }
 
     fn text(&self, _half: Half, at: u32) -> Option<u64> {
-        self.table.names().text.get(at as usize).copied()
+        self.table.names().words.get(at as usize).copied()
     }
 }

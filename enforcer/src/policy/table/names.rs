@@ -1,6 +1,6 @@
 //! Granted server names in the layout that the kernel programs read, and back from it.
 
-use enforcer_common::names::{NAMES, NameEntry, NameHead, TEXT_WORDS, hash_of};
+use enforcer_common::names::{ENTRY_WORDS, NAMES, NameEntry, NameHead, TEXT_WORDS, hash_of};
 
 use super::TableError;
 use crate::endpoints::{GrantedName, Scopes};
@@ -13,9 +13,8 @@ const WORD: usize = 8;
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct NamesImage {
     pub(crate) head: NameHead,
-    /// Ascending by their hashes, of which no two are the same.
-    pub(crate) entries: Vec<NameEntry>,
-    pub(crate) text: Vec<u64>,
+    /// The entries, ascending by their hashes, of which no two are the same; and behind them their text.
+    pub(crate) words: Vec<u64>,
 }
 
 impl NamesImage {
@@ -53,11 +52,12 @@ impl NamesImage {
         let seed = seed_without_collisions(&names, hash_of).ok_or(TableError::NamesCollide)?;
         let mut entries = Vec::with_capacity(names.len());
         let mut text = Vec::with_capacity(words);
+        let before = names.len() * ENTRY_WORDS as usize;
         for (name, scopes) in &names {
             entries.push(NameEntry {
                 hash: hash_of(seed, name.as_bytes()),
                 scopes: scopes.bits(),
-                first: position(text.len()),
+                first: position(before + text.len()),
                 length: position(name.len()),
             });
             text.extend(name.as_bytes().chunks(WORD).map(|part| {
@@ -66,34 +66,38 @@ impl NamesImage {
                 u64::from_le_bytes(padded)
             }));
         }
-        entries.sort_unstable_by_key(|entry| entry.hash);
+        entries.sort_unstable_by_key(|entry: &NameEntry| entry.hash);
+        let mut words = Vec::with_capacity(before + text.len());
+        words.extend(entries.into_iter().flat_map(NameEntry::to_words));
+        words.append(&mut text);
         Ok(Self {
-            head: NameHead {
-                seed,
-                count,
-                padding: 0,
-            },
-            entries,
-            text,
+            head: NameHead { seed, count },
+            words,
         })
+    }
+
+    /// One of the entries.
+    pub(super) fn entry(&self, at: u32) -> Option<NameEntry> {
+        entry_at(&self.words, at as usize)
     }
 
     /// As [`decode_names`].
     pub(super) fn decode(&self) -> Vec<GrantedName> {
-        decode_names(self.head, &self.entries, &self.text)
+        decode_names(&self.head.to_words(), &self.words)
     }
 }
 
 /// What one half of a table of names grants, ascending. What is no name is left out: a table that was read from a
 /// running kernel may be of any content.
 #[must_use]
-pub fn decode_names(head: NameHead, entries: &[NameEntry], text: &[u64]) -> Vec<GrantedName> {
-    let count = entries.len().min(head.count as usize);
-    let mut names: Vec<GrantedName> = entries[..count]
-        .iter()
+pub fn decode_names(head: &[u64], words: &[u64]) -> Vec<GrantedName> {
+    let head = head.first_chunk().copied().map(NameHead::from_words);
+    let count = head.unwrap_or_default().count.min(NAMES) as usize;
+    let mut names: Vec<GrantedName> = (0..count)
+        .map_while(|at| entry_at(words, at))
         .filter_map(|entry| {
             Some(GrantedName {
-                name: name_of(&bytes_of(entry, text)?)?,
+                name: name_of(&bytes_of(&entry, words)?)?,
                 scopes: Scopes::from_bits(entry.scopes),
             })
         })
@@ -102,9 +106,14 @@ pub fn decode_names(head: NameHead, entries: &[NameEntry], text: &[u64]) -> Vec<
     names
 }
 
-fn bytes_of(entry: &NameEntry, text: &[u64]) -> Option<Vec<u8>> {
+fn entry_at(words: &[u64], at: usize) -> Option<NameEntry> {
+    let words = words.get(at * ENTRY_WORDS as usize..)?;
+    words.first_chunk().copied().map(NameEntry::from_words)
+}
+
+fn bytes_of(entry: &NameEntry, words: &[u64]) -> Option<Vec<u8>> {
     let (first, length) = (entry.first as usize, entry.length as usize);
-    let words = text.get(first..first.checked_add(length.div_ceil(WORD))?)?;
+    let words = words.get(first..first.checked_add(length.div_ceil(WORD))?)?;
     let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     bytes.truncate(length);
     Some(bytes)
@@ -187,9 +196,12 @@ mod tests {
         let mut expected = names.to_vec();
         expected.sort();
         assert_eq!(image.decode(), expected);
-        assert!(image.entries.is_sorted_by_key(|entry| entry.hash));
+        assert!((0..4).map(|at| image.entry(at).unwrap().hash).is_sorted());
         assert_eq!(image.head.count, 4);
-        let text: Vec<u8> = image.text.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let text: Vec<u8> = image.words[12..]
+            .iter()
+            .flat_map(|word| word.to_le_bytes())
+            .collect();
         assert!(text.windows(13).any(|part| part == b".example.com\0"));
     }
 
@@ -206,15 +218,20 @@ mod tests {
         let mut image = NamesImage::build(&[granted("a.example.com", 1), granted("*.b.example", 1)]).unwrap();
         image.head.count = u32::MAX;
         assert_eq!(image.decode().len(), 2);
-        image.entries[0].first = u32::MAX;
-        image.entries[1].length = u32::MAX;
-        assert_eq!(image.decode(), []);
-        image.entries[0] = NameEntry {
-            first: 0,
-            length: 5,
-            ..NameEntry::default()
+        let put = |image: &mut NamesImage, at: u32, first, length| {
+            let entry = NameEntry {
+                first,
+                length,
+                ..image.entry(at).unwrap()
+            };
+            let at = (at * ENTRY_WORDS) as usize;
+            image.words[at..at + ENTRY_WORDS as usize].copy_from_slice(&entry.to_words());
         };
-        image.text[0] = u64::from_le_bytes(*b"A.b.c\xff\0\0");
+        put(&mut image, 0, u32::MAX, 13);
+        put(&mut image, 1, 6, u32::MAX);
+        assert_eq!(image.decode(), []);
+        put(&mut image, 0, 6, 5);
+        image.words[6] = u64::from_le_bytes(*b"A.b.c\xff\0\0");
         assert_eq!(image.decode(), [], "not as names are kept");
     }
 
