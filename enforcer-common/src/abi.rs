@@ -336,7 +336,7 @@ pub const fn address_words(address: Address) -> (u8, [u64; 2]) {
     }
 }
 
-/// What is counted per reason, per CPU. Nothing resets it. Each goes up by itself: whoever reads them meanwhile never sees one
+/// What is counted per reason, per CPU. Nothing resets the counts. Each goes up by itself: whoever reads them meanwhile never sees one
 /// that goes back.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
@@ -348,6 +348,9 @@ pub struct Counter {
     pub audit: u64,
     /// Those of which no event could be sent.
     pub suppressed: u64,
+    /// What limits their events. Here, since the two are needed together, and memory of a CPU that is looked for costs more than
+    /// what is done with it.
+    pub bucket: Bucket,
 }
 
 /// The rate limit of one reason on one CPU: a bucket of tokens.
@@ -403,7 +406,7 @@ const _: () = {
     assert!(size_of::<Header>() == 24);
     assert!(size_of::<Event>() == 352);
     assert!(size_of::<Flow>() == 880);
-    assert!(size_of::<Counter>() == 24);
+    assert!(size_of::<Counter>() == 40);
     assert!(size_of::<Bucket>() == 16);
     assert!(size_of::<Index>() == 8);
     assert!(size_of::<IntervalV4>() == 8);

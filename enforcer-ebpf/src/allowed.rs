@@ -75,13 +75,18 @@ pub(crate) extern "C" fn enforcer_allow_call(what: u64, high: u64, low: u64) -> 
 }
 
 /// Counts and tells of the session that the packet of a context has just opened, under the name in its flow.
+#[inline(always)]
+pub(crate) fn allow_session(context: *mut __sk_buff, rule: u32) {
+    // Of most nothing is told where many are opened: what only an event needs is not looked for.
+    if has_turn(GRANTED, false, has_room) {
+        enforcer_tell_session(context, rule);
+    }
+}
+
+/// Tells of that session. A function of its own, global, as those that tell of denials are.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn enforcer_allow_session(context: *mut __sk_buff, rule: u32) -> u32 {
-    // Of most nothing is told where many are opened: what only an event needs is not looked for.
-    if !has_turn(GRANTED, false, has_room) {
-        return 0;
-    }
+pub(crate) extern "C" fn enforcer_tell_session(context: *mut __sk_buff, rule: u32) -> u32 {
     let packet = Skb { context };
     let mut socket = Socket::of(context);
     let Some(flow) = socket.kept() else {

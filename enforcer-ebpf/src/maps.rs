@@ -7,8 +7,8 @@ use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
 use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray, RingBuf};
 use enforcer_common::abi::{
-    Blocks, Bucket, Chunks, Constant, Counter, Direct, Header, INTERVALS_V4, INTERVALS_V6, KINDS, Names,
-    NextProgram, PORTS_MAX, RING_BYTES,
+    Blocks, Chunks, Constant, Counter, Direct, Header, INTERVALS_V4, INTERVALS_V6, KINDS, Names, NextProgram,
+    PORTS_MAX, RING_BYTES,
 };
 use enforcer_common::flow::Flow;
 use enforcer_common::table::{CHUNK, IntervalV6};
@@ -44,8 +44,6 @@ pub static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(NextProgram::
 
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(KINDS, 0);
-#[map]
-pub(crate) static BUCKETS: PerCpuArray<Bucket> = PerCpuArray::with_max_entries(KINDS, 0);
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 

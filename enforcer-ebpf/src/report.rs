@@ -8,7 +8,7 @@ use enforcer_common::flow::Flow;
 use enforcer_common::names::NAME_WORDS;
 use enforcer_common::packet::Address;
 
-use crate::maps::{BUCKETS, COUNTERS, EVENTS};
+use crate::maps::{COUNTERS, EVENTS};
 
 /// What a hook knows about a denial, or about a granted connection.
 pub(crate) struct Denial {
@@ -56,12 +56,9 @@ pub(crate) fn has_turn(code: u8, is_audit: bool, room: impl FnOnce() -> bool) ->
             &raw mut (*counter).denied
         });
     };
-    let Some(bucket) = BUCKETS.get_ptr_mut(code) else {
-        return false;
-    };
     // SAFETY: the element is alive and belongs to this CPU. An interrupt may change it in between, which costs or
     // gives a token, never a count.
-    let bucket = unsafe { &mut *bucket };
+    let bucket = unsafe { &mut (*counter).bucket };
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
     if bucket.take(now) && room() {
@@ -77,11 +74,11 @@ pub(crate) fn has_turn(code: u8, is_audit: bool, room: impl FnOnce() -> bool) ->
 #[inline(always)]
 pub(crate) fn send(denial: &Denial) {
     let code = u32::from(denial.reason);
-    let (Some(counter), Some(bucket)) = (COUNTERS.get_ptr_mut(code), BUCKETS.get_ptr_mut(code)) else {
+    let Some(counter) = COUNTERS.get_ptr_mut(code) else {
         return;
     };
     // SAFETY: as there.
-    let bucket = unsafe { &mut *bucket };
+    let bucket = unsafe { &mut (*counter).bucket };
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
     let Some(mut entry) = EVENTS.reserve::<Event>(0) else {

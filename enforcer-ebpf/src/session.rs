@@ -15,7 +15,7 @@ use enforcer_common::session::{Step, judge, read, read_pieces};
 use enforcer_common::table::{Half, Seen, Tables as _};
 use enforcer_common::verdict::{Flows as _, Transport, Verdict};
 
-use crate::allowed::enforcer_allow_session;
+use crate::allowed::allow_session;
 use crate::egress::{Outcome, PASS, carry_out, lost};
 use crate::maps::PROGRAMS;
 use crate::pieces::KeptPieces;
@@ -41,7 +41,7 @@ pub(crate) fn enforcer_session(program: SkBuffContext) -> i32 {
     let Some(step) = admit(&Maps, flow) else {
         return go_on(&program, Step::Judge);
     };
-    enforcer_allow_session(context, flow.grant.rule());
+    allow_session(context, flow.grant.rule());
     go_on(&program, step)
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn enforcer_judge(program: SkBuffContext) -> i32 {
         }
         _ => {
             if opens {
-                enforcer_allow_session(context, judgement.grant.rule());
+                allow_session(context, judgement.grant.rule());
             }
             go_on(&program, step)
         }

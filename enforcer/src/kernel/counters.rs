@@ -8,8 +8,8 @@ use enforcer_common::abi::{Counter, GRANTED};
 
 use super::error::KernelError;
 
-/// A [`Counter`] as numbers, `denied`, `audit` and `suppressed`: aya reads only types that it knows to be plain.
-pub(super) type RawCounter = [u64; 3];
+/// A [`Counter`] as numbers, `denied`, `audit` and `suppressed` first: aya reads only types that it knows to be plain.
+pub(super) type RawCounter = [u64; 5];
 
 const _: () = assert!(size_of::<RawCounter>() == size_of::<Counter>());
 
@@ -74,7 +74,7 @@ impl CounterReader {
     }
 
     /// Of all CPUs.
-    fn sum(&self, code: u8) -> Result<RawCounter, KernelError> {
+    fn sum(&self, code: u8) -> Result<[u64; 3], KernelError> {
         let values = self
             .map
             .get(&u32::from(code), 0)
@@ -83,7 +83,7 @@ impl CounterReader {
                 action: "read",
                 source: std::io::Error::other(error),
             })?;
-        Ok(values.iter().fold([0; 3], |mut sum: RawCounter, value| {
+        Ok(values.iter().fold([0; 3], |mut sum: [u64; 3], value| {
             for (sum, value) in sum.iter_mut().zip(value) {
                 *sum = sum.saturating_add(*value);
             }

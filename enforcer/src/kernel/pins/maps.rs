@@ -31,8 +31,7 @@ const GROUPS: [Group; 2] = [
         kind: "abi",
         version: VERSION,
         maps: &[
-            "HEADER", "INDEX_V4", "TABLE_V4", "INDEX_V6", "TABLE_V6", "NAMES", "COUNTERS", "BUCKETS",
-            "EVENTS",
+            "HEADER", "INDEX_V4", "TABLE_V4", "INDEX_V6", "TABLE_V6", "NAMES", "COUNTERS", "EVENTS",
         ],
     },
     Group {
