@@ -1,6 +1,6 @@
 //! The table that was in force last, as the kernel held it, so that a first start enforces before it has read anything else.
 //!
-//! A start takes what it grants from a configuration with its service tags and from the saved [`answers`](super::answers).
+//! A start takes what it grants from a configuration with its service tags and from the saved [`answers`].
 //! With thousands of names that is hundreds of thousands of addresses to parse, judge, sort and lay out, while everything gets
 //! out. The outcome is known: it is what the daemon before had in force. So an orderly end writes it down word by word
 //! (`kernel::Image`), and the next start puts it back, attaches, and only then goes the long way. What that comes to replaces it.
