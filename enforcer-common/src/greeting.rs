@@ -46,6 +46,12 @@ const fn is_next(flow: &Flow) -> bool {
 /// is to be judged. `false` says nothing.
 #[inline(always)]
 pub fn greet<B: Bytes + ?Sized>(bytes: &B, flow: &mut Flow) -> bool {
+    take_hello(bytes, flow) && is_fit::<B>(flow)
+}
+
+/// As [`greet`], with a name of which nothing but its length is known.
+#[inline(always)]
+pub fn take_hello<B: Bytes + ?Sized>(bytes: &B, flow: &mut Flow) -> bool {
     flow.window.close();
     let start = flow.segment.payload;
     let mut reader = Reader::new(bytes, &mut flow.window);
@@ -54,9 +60,6 @@ pub fn greet<B: Bytes + ?Sized>(bytes: &B, flow: &mut Flow) -> bool {
     };
     let length = hello.name.length;
     flow.name.copy(&mut reader, position, length);
-    if flow.name.fault(reader.forgotten(length)).is_some() {
-        return false;
-    }
     flow.looks = 1;
     flow.named = 0;
     flow.found_early_data = u32::from(hello.early_data);
@@ -66,7 +69,16 @@ pub fn greet<B: Bytes + ?Sized>(bytes: &B, flow: &mut Flow) -> bool {
     true
 }
 
-/// Judges the hello that was [`greet`]ed: what is to be done with the rest of its segment, when its whole name is granted in
+/// Whether there may be a rule that grants the name of the hello that was taken. If not, it is to be read anew.
+#[inline(always)]
+pub fn is_fit<B: Bytes + ?Sized>(flow: &mut Flow) -> bool {
+    let length = B::forgotten(&mut flow.window, flow.name.length);
+    let is_fit = flow.name.fault(length).is_none();
+    flow.looks = u8::from(is_fit);
+    is_fit
+}
+
+/// Judges the hello that was taken: what is to be done with the rest of its segment, when its whole name is granted in
 /// the policy under which its address was. `None` says nothing.
 #[inline(always)]
 pub fn admit<T: NameTables>(tables: &T, flow: &mut Flow) -> Option<Step> {

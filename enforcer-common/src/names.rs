@@ -576,6 +576,9 @@ pub fn find_hashed<T: NameTables>(
 
 /// Whether all of a name is granted in one of the scopes of `condition`, in a half of the table. `false` says nothing: it may be
 /// granted under a pattern, or the table contradicts itself.
+///
+/// Of the name only its length is known: one that is equal to a granted one is in order as that is. What is granted may be
+/// digits alone, though, which some take for an address, and a pattern stands in the table with its dot in front.
 #[inline(always)]
 pub fn is_whole_granted<T: NameTables + ?Sized>(
     tables: &T,
@@ -584,6 +587,9 @@ pub fn is_whole_granted<T: NameTables + ?Sized>(
     name: &Name,
     seen: &mut Seen,
 ) -> bool {
+    if !name.byte(name.length.wrapping_sub(1)).is_ascii_lowercase() || name.byte(0) == b'.' {
+        return false;
+    }
     let Some(wanted) = tables.condition(half, condition) else {
         return false;
     };

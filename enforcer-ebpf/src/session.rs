@@ -8,7 +8,7 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::abi::NextProgram;
 use enforcer_common::flow::Stage;
-use enforcer_common::greeting::{admit, greet, is_first, settles};
+use enforcer_common::greeting::{admit, is_first, is_fit, settles, take_hello};
 use enforcer_common::names::{Asked, NameTables, Text, find_hashed, is_text, look_up_named};
 use enforcer_common::packet::protocol;
 use enforcer_common::session::{Step, judge, read, read_pieces};
@@ -35,11 +35,12 @@ pub(crate) fn enforcer_session(program: SkBuffContext) -> i32 {
         let is_settled = settles(&Skb { context }, flow, Maps.word_as_written(0));
         return go_on(&program, if is_settled { Step::Pass } else { Step::Read });
     }
-    if !greet(&Skb { context }, flow) {
+    if !take_hello(&Skb { context }, flow) {
         return go_on(&program, Step::Read);
     }
     let Some(step) = admit(&Maps, flow) else {
-        return go_on(&program, Step::Judge);
+        let is_fit = is_fit::<Skb>(flow);
+        return go_on(&program, if is_fit { Step::Judge } else { Step::Read });
     };
     allow_session(context, flow.grant.rule());
     go_on(&program, step)

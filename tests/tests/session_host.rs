@@ -11,7 +11,7 @@ use enforcer::policy::table::{Grant, HostTables, Table};
 use enforcer_common::Reason;
 use enforcer_common::bytes::Bytes;
 use enforcer_common::flow::{Flow, Stage};
-use enforcer_common::greeting::{admit, greet, is_first};
+use enforcer_common::greeting::{admit, is_first, take_hello};
 use enforcer_common::names::look_up_named;
 use enforcer_common::packet::{Address, Segment};
 use enforcer_common::session::{Pieces, Step, judge, read, read_pieces};
@@ -127,7 +127,7 @@ impl Connection {
         self.flow.note_grant(WORD, found.grant);
         let mut step = match admitted(payload, &self.flow, &tables) {
             Some((flow, step)) => {
-                let read = self.read_and_judged(payload, &tables);
+                let read = read_and_judged(&self.flow, payload, &tables);
                 assert_eq!((kept(&flow), step), (kept(&read.0), read.1));
                 self.flow = flow;
                 step
@@ -152,24 +152,24 @@ impl Connection {
         }
         panic!("it never ends");
     }
+}
 
-    /// What becomes of the segment that is noted, by the way that is open to all of them.
-    fn read_and_judged(&self, payload: &[u8], tables: &HostTables<'_>) -> (Flow, Step) {
-        let mut flow = self.flow;
-        assert_eq!(read(payload, &mut flow, WORD), Step::Judge);
-        let mut name = flow.name;
-        let answer = look_up_named(tables, flow.destination(), &mut name);
-        let (judgement, step) = judge(&mut flow, &answer);
-        assert_eq!(judgement.verdict, Verdict::Granted);
-        assert_eq!(judgement.grant, flow.grant, "it is told of under the same rule");
-        (flow, step)
-    }
+/// What becomes of the segment that is noted, by the way that is open to all of them.
+fn read_and_judged(flow: &Flow, payload: &[u8], tables: &HostTables<'_>) -> (Flow, Step) {
+    let mut flow = *flow;
+    assert_eq!(read(payload, &mut flow, WORD), Step::Judge);
+    let mut name = flow.name;
+    let answer = look_up_named(tables, flow.destination(), &mut name);
+    let (judgement, step) = judge(&mut flow, &answer);
+    assert_eq!(judgement.verdict, Verdict::Granted);
+    assert_eq!(judgement.grant, flow.grant, "it is told of under the same rule");
+    (flow, step)
 }
 
 /// What becomes of a segment in the fewest steps; `None` where those say nothing.
 fn admitted(payload: &[u8], flow: &Flow, tables: &HostTables<'_>) -> Option<(Flow, Step)> {
     let mut flow = *flow;
-    if !is_first(&flow) || !greet(payload, &mut flow) {
+    if !is_first(&flow) || !take_hello(payload, &mut flow) {
         return None;
     }
     let step = admit(tables, &mut flow)?;
@@ -185,9 +185,9 @@ fn kept(flow: &Flow) -> (Flow, Vec<u8>) {
 }
 
 /// A connection to [`ADDRESS`] whose first segment is a hello that asks for `name`, under a policy of one name.
-fn is_admitted(granted: &str, name: &str, noted: PolicyWord, condition: u8) -> bool {
+fn is_admitted(granted: NameRule, name: &str, noted: PolicyWord, condition: u8) -> bool {
     let granted = GrantedName {
-        name: NameRule::Name(ServerName::parse(granted).unwrap()),
+        name: granted,
         scopes: Scopes::from_bits(1),
     };
     let tables = HostTables {
@@ -204,14 +204,20 @@ fn is_admitted(granted: &str, name: &str, noted: PolicyWord, condition: u8) -> b
     };
     flow.note(&segment, 0, Address::V4(ADDRESS.to_bits()));
     flow.note_grant(noted, GrantWord::new(1, condition).unwrap());
-    admitted(&bytes, &flow, &tables).is_some()
+    let admitted = admitted(&bytes, &flow, &tables);
+    if let Some((admitted, step)) = &admitted {
+        let read = read_and_judged(&flow, &bytes, &tables);
+        assert_eq!((kept(admitted), *step), (kept(&read.0), read.1), "{name}");
+    }
+    admitted.is_some()
 }
 
 #[test]
 fn a_name_is_admitted_at_once_under_the_policy_that_granted_its_address() {
     const OTHER: PolicyWord = PolicyWord::new(Generation(3), Settings(0));
-    assert!(is_admitted(GRANTED, GRANTED, WORD, 1));
-    assert!(is_admitted(GRANTED, "Contoso.AzureCR.io", WORD, 1));
+    let granted = || NameRule::Name(ServerName::parse(GRANTED).unwrap());
+    assert!(is_admitted(granted(), GRANTED, WORD, 1));
+    assert!(is_admitted(granted(), "Contoso.AzureCR.io", WORD, 1));
     for (name, noted, condition) in [
         (FOREIGN, WORD, 1),
         ("a.contoso.azurecr.io", WORD, 1),
@@ -223,7 +229,7 @@ fn a_name_is_admitted_at_once_under_the_policy_that_granted_its_address() {
         (GRANTED, WORD, 2),
     ] {
         assert!(
-            !is_admitted(GRANTED, name, noted, condition),
+            !is_admitted(granted(), name, noted, condition),
             "{name} {noted:?} {condition}"
         );
     }
@@ -279,8 +285,34 @@ fn cuts() -> impl Strategy<Value = Vec<prop::sample::Index>> {
     prop::collection::vec(any::<prop::sample::Index>(), 0..8)
 }
 
+/// What may stand in a policy, and what is not far from it.
+fn names() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-c0-9.-]{1,12}",
+        "[0-9]{1,3}(\\.[0-9]{1,3}){0,4}",
+        "\\.?[a-b]{1,9}\\.[a-b1]{1,9}\\.?"
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn what_is_admitted_at_once_is_granted(granted in names(), asked in names(), is_same: bool, is_pattern: bool) {
+        let Ok(name) = ServerName::parse(&granted) else {
+            return Ok(());
+        };
+        let asked = match (is_same, is_pattern) {
+            (false, _) => asked,
+            (true, false) => name.to_string(),
+            (true, true) => format!(".{name}"),
+        };
+        let name = if is_pattern { NameRule::Pattern(DomainPattern::below(name)) } else { NameRule::Name(name) };
+        let is_admitted = is_admitted(name.clone(), &asked, WORD, 1);
+        // As it would be in the configuration: what is read as an address is not granted as a name.
+        let is_granted = ServerName::parse(&asked).is_ok_and(|asked| name == NameRule::Name(asked));
+        prop_assert!(is_granted || !is_admitted);
+    }
 
     #[test]
     fn a_granted_session_passes_in_any_segments(
