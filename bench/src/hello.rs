@@ -8,9 +8,9 @@
 //! packet an empty program shows.
 //!
 //! The floor stands on a cgroup of its own, over connections with the same bytes, and is measured in the same way: the
-//! simplest program that reads the whole hello and looks its name up (`bench/programs/src/hellos.rs`), and the same without
-//! reading anything. A check runs once a connection, between everything else that a connection takes of the processor's
-//! caches: repeated without that, the same programs take a part of the time.
+//! simplest program that reads the whole hello and looks its name up (`bench/programs/src/hellos.rs`), the same without
+//! reading anything, and with all that a check owes. A check runs once a connection, between everything else that a
+//! connection takes of the processor's caches: repeated without that, the same programs take a part of the time.
 //!
 //! What an open session pays in throughput is measured in `throughput.rs`.
 
@@ -36,6 +36,8 @@ pub(crate) const CHECK: &str = "ClientHello check, a connection";
 const HELLO_ALONE: &str = "ClientHello check, of it the hello";
 /// The floor of what goes on with another program.
 const NOTHING_READ: &str = "ClientHello check, a connection: nothing read";
+/// The floor with what a check owes.
+pub(crate) const OWED: &str = "ClientHello check, a connection, with all that a check owes";
 /// What a packet of a connection takes that nobody looks at.
 const STATISTICS: &str = "a packet of a connection, of it the statistics";
 
@@ -79,11 +81,12 @@ pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
 }
 
 /// What is measured of connections: the difference between those to [`NAMED`] and those to [`ANY`].
-const CHECKS: [(&str, &str, By, Behind); 4] = [
+const CHECKS: [(&str, &str, By, Behind); 5] = [
     (CHECK, ENFORCER, By::Enforcer, Behind::Record),
     (HELLO_ALONE, ENFORCER, By::Enforcer, Behind::Nothing),
     (CHECK, FLOOR, By::Floor, Behind::Record),
     (NOTHING_READ, FLOOR, By::Call, Behind::Record),
+    (OWED, FLOOR, By::Owed, Behind::Record),
 ];
 
 /// Nanoseconds that the check of one connection takes, a sample a round.

@@ -224,3 +224,5 @@ fn add(report: &mut Report, size: usize, cases: &[Case], samples: &[Vec<f64>]) {
 
 /// What a figure is called that is a difference.
 pub(crate) const ABOVE: &str = ", above the empty program";
+/// What the figures of the floor end with that owes what a verdict owes.
+pub(crate) const OWED: &str = ", with all that a verdict owes";

@@ -4,7 +4,7 @@
 //! are what they are.
 
 use crate::hello;
-use crate::program::ABOVE;
+use crate::program::{ABOVE, OWED};
 use crate::report::{Report, Target, Unit, digits};
 use crate::start;
 use crate::throughput::{self, THROUGHPUT};
@@ -53,11 +53,17 @@ fn program(report: &Report, targets: &mut Vec<Target>) {
             limit,
             of(ENFORCER),
         );
-        targets.push(beside_floor(
-            target,
-            of(FLOOR).map(|floor| Unit::Nanoseconds.show(floor)),
-        ));
+        let owed = report.median(1, &format!("{what}{OWED}{ABOVE}"), FLOOR, size);
+        targets.push(beside_floor(target, floors(of(FLOOR), owed)));
     }
+}
+
+/// The floor, and the one that owes what the enforcer owes, where there is one.
+fn floors(floor: Option<f64>, owed: Option<f64>) -> Option<String> {
+    let floor = Unit::Nanoseconds.show(floor?);
+    Some(owed.map_or(floor.clone(), |owed| {
+        format!("{floor}, with all that is owed {}", Unit::Nanoseconds.show(owed))
+    }))
 }
 
 /// Section 2: added time a packet, the hook included.
@@ -144,10 +150,10 @@ fn hello(report: &Report, targets: &mut Vec<Target>) {
         1000.0,
         at(hello::CHECK),
     );
-    let floor = report.median(5, hello::CHECK, FLOOR, None);
+    let of_floor = |what| report.median(5, what, FLOOR, None);
     targets.push(beside_floor(
         check,
-        floor.map(|floor| Unit::Nanoseconds.show(floor)),
+        floors(of_floor(hello::CHECK), of_floor(hello::OWED)),
     ));
     let least = 98.0;
     let throughput = |whose| report.median(5, THROUGHPUT, whose, None);
@@ -319,6 +325,14 @@ mod tests {
         assert_eq!(
             (hot.shown.as_str(), hot.reached, hot.met),
             ("10.0 ns (floor: 7.50 ns)", Some(10.0), Some(false))
+        );
+        let owed = format!("granted, hot{OWED}{ABOVE}");
+        report.add(Figure::new(1, &owed, FLOOR, Some(100), Unit::Nanoseconds).with([9.5]));
+        let targets = of(&report);
+        let hot = target(&targets, "granted, hot");
+        assert_eq!(
+            hot.shown,
+            "10.0 ns (floor: 7.50 ns, with all that is owed 9.50 ns)"
         );
     }
 

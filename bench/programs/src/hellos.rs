@@ -1,10 +1,11 @@
 //! The least that a check of a ClientHello can be: what section 5 of the benchmark holds the enforcer's against.
 //!
 //! They stand where the enforcer stands, on the egress of a cgroup, over the same connections and the same policy, and keep
-//! with a socket whether it was checked. Nothing that makes the check one is in them: no length is held against another, no
-//! extension counted or looked for a second time, no record behind the hello looked at, no segment put in order, no name
-//! checked for what it is made of or compared byte by byte, no pattern looked up, nothing counted or told, and a policy that
-//! changes meanwhile goes unnoticed. IPv4 without options only.
+//! with a socket whether it was checked. Nothing that makes the check one is in the first two: no length is held against
+//! another, no extension counted or looked for a second time, no record behind the hello looked at, no segment put in order, no
+//! name compared byte by byte, no pattern looked up, nothing counted or told, and a policy that changes meanwhile goes unnoticed.
+//! The third has what a check owes of that, and nothing for hellos that come in any other way than most: it tells of none, reads
+//! the policy once, and knows whole names only. IPv4 without options only.
 
 use core::arch::asm;
 use core::ffi::c_void;
@@ -14,7 +15,7 @@ use aya_ebpf::bindings::BPF_SK_STORAGE_GET_F_CREATE;
 use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::helpers::generated::{bpf_sk_fullsock, bpf_sk_storage_get, bpf_skb_load_bytes};
 use aya_ebpf::macros::{btf_map, cgroup_skb, map};
-use aya_ebpf::maps::{Array, ProgramArray};
+use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray};
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::bytes::Bytes as _;
 
@@ -37,11 +38,20 @@ const HALVINGS: u32 = 14;
 /// Positions in [`HELLO_NEXT`].
 const READ: u32 = 0;
 const NOTHING: u32 = 1;
+const OWED: u32 = 2;
+
+/// How far a session is: its hello was let through, and nothing is looked at any more.
+const GREETED: u32 = 1;
+const CHECKED: u32 = 2;
 
 /// What is kept with a socket.
 #[repr(C)]
 struct Session {
-    is_checked: u64,
+    stage: u32,
+    /// The number of the byte that is to come next, where what a check owes is done.
+    next: u32,
+    /// Always zero, which the verifier does not know.
+    zero: u64,
     /// The hello, with room for a word that begins at its end.
     hello: [u8; HELLO_MAX as usize + 8],
     name: [u64; WORDS_MAX as usize],
@@ -51,21 +61,33 @@ struct Session {
 static HELLO_SESSIONS: SkStorage<Session> = SkStorage::new();
 /// What the entries go on with.
 #[map]
-static HELLO_NEXT: ProgramArray = ProgramArray::with_max_entries(2, 0);
+static HELLO_NEXT: ProgramArray = ProgramArray::with_max_entries(3, 0);
 /// The number of granted names, and their hashes in ascending order.
 #[map]
 static HELLO_NAMES: Array<u64> = Array::with_max_entries(NAMES_MAX, 0);
+/// The texts of the first few of them, at the same positions.
+#[map]
+static HELLO_TEXTS: Array<[u64; WORDS_MAX as usize]> = Array::with_max_entries(16, 0);
+/// Sessions that were let through.
+#[map]
+static HELLO_COUNT: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 /// The whole: what has to be read is read by another program.
 #[cgroup_skb(egress)]
 fn bench_hello_entry(program: SkBuffContext) -> i32 {
-    entry(&program, READ)
+    entry::<false>(&program, READ)
 }
 
 /// The same with a program that reads nothing.
 #[cgroup_skb(egress)]
 fn bench_hello_entry_nothing(program: SkBuffContext) -> i32 {
-    entry(&program, NOTHING)
+    entry::<false>(&program, NOTHING)
+}
+
+/// The whole, with what a check owes.
+#[cgroup_skb(egress)]
+fn bench_hello_entry_owed(program: SkBuffContext) -> i32 {
+    entry::<true>(&program, OWED)
 }
 
 /// Notes that the socket was checked.
@@ -76,7 +98,7 @@ fn bench_hello_nothing(program: SkBuffContext) -> i32 {
         return DROP;
     }
     // SAFETY: not null, and alive as long as the socket, which the packet holds. The same holds for the others.
-    unsafe { (*session).is_checked = 1 };
+    unsafe { (*session).stage = CHECKED };
     PASS
 }
 
@@ -98,15 +120,63 @@ fn bench_hello_read(program: SkBuffContext) -> i32 {
         return DROP;
     }
     // SAFETY: as above.
-    unsafe { (*session).is_checked = 1 };
+    unsafe { (*session).stage = CHECKED };
     PASS
 }
 
-/// What every packet goes through.
+/// The same with what a check owes, and what follows the hello: until it is no other hello that may follow.
+#[cgroup_skb(egress)]
+fn bench_hello_owed(program: SkBuffContext) -> i32 {
+    let session = session(&program, false);
+    if session.is_null() {
+        return DROP;
+    }
+    let Some([_, _, _, _, _, _, sequence, _, control]) = skb(&program).near() else {
+        return DROP;
+    };
+    // SAFETY: as above.
+    let (stage, next) = unsafe { ((*session).stage, (*session).next) };
+    if sequence != next {
+        return DROP;
+    }
+    if stage == GREETED {
+        if !is_settled(&program, HEADER + header_of(control)) {
+            return DROP;
+        }
+        // SAFETY: as above.
+        unsafe { (*session).stage = CHECKED };
+        return PASS;
+    }
+    let Some(length) = load(&program, session) else {
+        return DROP;
+    };
+    let Some(name) = find_name_checked(session, length) else {
+        return DROP;
+    };
+    let hash = take_name(session, name);
+    let Some(at) = position(hash) else {
+        return DROP;
+    };
+    if !is_text(session, name.1, at) {
+        return DROP;
+    }
+    if let Some(count) = HELLO_COUNT.get_ptr_mut(0) {
+        // SAFETY: the element is alive and belongs to this CPU.
+        unsafe { *count += 1 };
+    }
+    // SAFETY: as above.
+    unsafe {
+        (*session).stage = GREETED;
+        (*session).next = sequence.wrapping_add(length);
+    }
+    PASS
+}
+
+/// What every packet goes through; in order, where what a check owes is done.
 #[inline(always)]
-fn entry(program: &SkBuffContext, next: u32) -> i32 {
+fn entry<const OWES: bool>(program: &SkBuffContext, next: u32) -> i32 {
     let skb = skb(program);
-    let Some([_, _, _, _, destination, ports, _, _, control]) = skb.near() else {
+    let Some([_, _, _, _, destination, ports, sequence, _, control]) = skb.near() else {
         return PASS;
     };
     if ports & 0xffff != PORT {
@@ -118,7 +188,11 @@ fn entry(program: &SkBuffContext, next: u32) -> i32 {
     }
     if control & (1 << 17) != 0 {
         // A SYN. The enforcer has the place from the call to `connect`.
-        session(program, true);
+        let session = session(program, true);
+        if OWES && !session.is_null() {
+            // SAFETY: not null, and alive as long as the socket, which the packet holds.
+            unsafe { (*session).next = sequence.wrapping_add(1) };
+        }
         return PASS;
     }
     if found.grant().condition() == 0 || skb.length() == HEADER + header_of(control) {
@@ -126,7 +200,7 @@ fn entry(program: &SkBuffContext, next: u32) -> i32 {
     }
     let session = session(program, false);
     // SAFETY: as above.
-    if session.is_null() || unsafe { (*session).is_checked } != 0 {
+    if session.is_null() || unsafe { (*session).stage } == CHECKED {
         return PASS;
     }
     // SAFETY: the map holds programs of this type only. It comes back here when there is none.
@@ -237,6 +311,114 @@ fn find_name(session: *const Session, length: u32) -> Option<(u32, u32)> {
     None
 }
 
+/// As [`find_name`], with every length held against those around it, and no extension there twice.
+#[inline(always)]
+fn find_name_checked(session: *const Session, length: u32) -> Option<(u32, u32)> {
+    let first = eight(session, 0);
+    let record = number(first >> 24);
+    let message = byte(first >> 48) << 16 | byte(first >> 56) << 8 | byte(eight(session, 8));
+    // A handshake record of some version 3, and in it a ClientHello and nothing else.
+    if byte(first) != 22
+        || byte(first >> 8) != 3
+        || byte(first >> 40) != 1
+        || message + 4 != record
+        || record + 5 != length
+    {
+        return None;
+    }
+    let mut at = 5 + 4 + 2 + 32;
+    let id = byte(eight(session, at));
+    at += 1 + id;
+    let ciphers = number(eight(session, at));
+    at += 2 + ciphers;
+    let compressions = byte(eight(session, at));
+    at += 1 + compressions;
+    let extensions = number(eight(session, at));
+    at += 2;
+    if id > 32 || ciphers < 2 || ciphers & 1 != 0 || compressions == 0 || at + extensions != length {
+        return None;
+    }
+    // SAFETY: as for every session. Volatile, so that neither the compiler nor the verifier knows what it is.
+    let zero = || unsafe { (&raw const (*session).zero).read_volatile() };
+    let (mut types, mut others, mut again) = (zero(), zero(), zero());
+    #[expect(clippy::cast_possible_truncation, reason = "zero")]
+    let (mut name, mut name_length) = (zero() as u32, zero() as u32);
+    for _ in 0..EXTENSIONS_MAX {
+        if at >= length {
+            break;
+        }
+        let head = eight(session, at);
+        let (kind, size) = (number(head), number(head >> 16));
+        at += 4;
+        if kind < u64::BITS {
+            let mark = 1 << kind;
+            again |= types & mark;
+            types |= mark;
+            if kind == 0 {
+                (name, name_length) = (at, size);
+            }
+        } else {
+            let mark = 1 << (kind.wrapping_mul(0x9e37_79b9) >> 26);
+            again |= others & mark;
+            others |= mark;
+        }
+        at += size;
+    }
+    let list = eight(session, name);
+    if at != length
+        || again != 0
+        || types & 1 == 0
+        || number(list) + 2 != name_length
+        || byte(list >> 16) != 0
+        || number(list >> 24) + 5 != name_length
+    {
+        return None;
+    }
+    Some((name + 5, name_length - 5))
+}
+
+/// Whether the record at `payload` is one behind which no hello follows, or the change of cipher in front of such a one
+/// (RFC 8446, appendix D.4).
+#[inline(always)]
+fn is_settled(program: &SkBuffContext, payload: u32) -> bool {
+    const CHANGE_CIPHER_SPEC: u8 = 20;
+    const APPLICATION_DATA: u8 = 23;
+    let skb = skb(program);
+    let Some([mut kind, _, _, high, low, _]) = skb.read(payload) else {
+        return false;
+    };
+    if kind == CHANGE_CIPHER_SPEC && high == 0 && low == 1 {
+        let Some([next, ..]) = skb.read::<6>(payload + 6) else {
+            return false;
+        };
+        kind = next;
+    }
+    kind == APPLICATION_DATA
+}
+
+/// Whether the name, of `length` bytes, is the text at a position.
+#[inline(always)]
+fn is_text(session: *const Session, length: u32, at: u32) -> bool {
+    let Some(text) = HELLO_TEXTS.get_ptr(at) else {
+        return false;
+    };
+    let mut differs = 0;
+    for index in 0..WORDS_MAX {
+        if index * 8 >= length {
+            break;
+        }
+        // SAFETY: within both, which are alive and aligned; nobody writes the texts while programs run.
+        differs |= unsafe {
+            (&raw const (*session).name)
+                .cast::<u64>()
+                .add(index as usize)
+                .read()
+                ^ text.cast::<u64>().add(index as usize).read_volatile()
+        };
+    }
+    differs == 0
+}
+
 /// Copies the name; its hash.
 #[inline(always)]
 fn take_name(session: *mut Session, (at, length): (u32, u32)) -> u64 {
@@ -268,6 +450,12 @@ fn take_name(session: *mut Session, (at, length): (u32, u32)) -> u64 {
 /// Whether one of the names has this hash.
 #[inline(always)]
 fn is_granted(hash: u64) -> bool {
+    position(hash).is_some()
+}
+
+/// The position of the name with this hash.
+#[inline(always)]
+fn position(hash: u64) -> Option<u32> {
     let entry = |at| {
         let found = HELLO_NAMES.get_ptr(at);
         // SAFETY: the element is alive and aligned, and nobody writes it while programs run.
@@ -289,5 +477,5 @@ fn is_granted(hash: u64) -> bool {
         }
         count -= half;
     }
-    entry(base) == hash
+    (entry(base) == hash).then_some(base)
 }

@@ -23,13 +23,15 @@ pub(super) enum By {
     Floor,
     /// The same with nothing read: another program is gone on with, and that it was is noted.
     Call,
+    /// The least with what a check owes.
+    Owed,
     /// The empty one: what the kernel takes to keep its statistics.
     Empty,
 }
 
 impl By {
     /// All of them; the enforcer first.
-    pub(super) const ALL: [Self; 4] = [Self::Enforcer, Self::Floor, Self::Call, Self::Empty];
+    pub(super) const ALL: [Self; 5] = [Self::Enforcer, Self::Floor, Self::Call, Self::Owed, Self::Empty];
 
     /// The benchmark's program, if it is one of those.
     pub(super) const fn program(self) -> Option<&'static str> {
@@ -37,6 +39,7 @@ impl By {
             Self::Enforcer => None,
             Self::Floor => Some("bench_hello_entry"),
             Self::Call => Some("bench_hello_entry_nothing"),
+            Self::Owed => Some("bench_hello_entry_owed"),
             Self::Empty => Some("bench_empty"),
         }
     }
@@ -136,7 +139,7 @@ impl Floors {
             .context("there is no map `HELLO_NEXT`")?;
         let mut next = ProgramArray::try_from(map)?;
         // At the positions that the programs have for them.
-        for (at, name) in (0..).zip(["bench_hello_read", "bench_hello_nothing"]) {
+        for (at, name) in (0..).zip(["bench_hello_read", "bench_hello_nothing", "bench_hello_owed"]) {
             next.set(at, object::program(&mut ebpf, name)?.fd()?, 0)?;
         }
         let map = ebpf
@@ -145,6 +148,13 @@ impl Floors {
         let mut names: Array<_, u64> = Array::try_from(map)?;
         names.set(0, 1, 0)?;
         names.set(1, hash(NAME), 0)?;
+        let map = ebpf
+            .map_mut("HELLO_TEXTS")
+            .context("there is no map `HELLO_TEXTS`")?;
+        let mut texts: Array<_, [u64; 32]> = Array::try_from(map)?;
+        let mut text = [0; 32];
+        text.iter_mut().zip(words(NAME)).for_each(|(to, word)| *to = word);
+        texts.set(1, text, 0)?;
         Ok(Self { ebpf, _next: next })
     }
 
@@ -168,11 +178,18 @@ pub(super) fn open(cgroup: &Cgroup) -> Result<File> {
     File::open(cgroup.path()).context("the cgroup cannot be opened")
 }
 
-/// As the programs hash a name.
-fn hash(name: &str) -> u64 {
-    name.as_bytes().chunks(8).fold(0, |hash: u64, part| {
+/// A name as the programs have it.
+fn words(name: &str) -> impl Iterator<Item = u64> {
+    name.as_bytes().chunks(8).map(|part| {
         let mut word = [0; 8];
         word[..part.len()].copy_from_slice(part);
-        (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        u64::from_le_bytes(word)
+    })
+}
+
+/// As the programs hash it.
+fn hash(name: &str) -> u64 {
+    words(name).fold(0, |hash: u64, word| {
+        (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     })
 }
