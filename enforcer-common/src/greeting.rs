@@ -74,7 +74,10 @@ pub fn take_hello<B: Bytes + ?Sized>(bytes: &B, flow: &mut Flow) -> bool {
 pub fn is_fit<B: Bytes + ?Sized>(flow: &mut Flow) -> bool {
     let length = B::forgotten(&mut flow.window, flow.name.length);
     let is_fit = flow.name.fault(length).is_none();
-    flow.looks = u8::from(is_fit);
+    if !is_fit {
+        // As if nobody had looked.
+        (flow.looks, flow.found_end, flow.found_early_data) = (0, 0, 0);
+    }
     is_fit
 }
 
