@@ -42,14 +42,7 @@ const GROUPS: [Group; 2] = [
 ];
 
 /// Maps of which every page is cleared when they are made: they take the kernel as long as a good part of a program.
-const LARGE: [&str; 6] = [
-    "INDEX_V4",
-    "TABLE_V4",
-    "INDEX_V6",
-    "TABLE_V6",
-    "NAME_TABLE",
-    "NAME_TEXT",
-];
+const LARGE: [&str; 5] = ["INDEX_V4", "TABLE_V4", "INDEX_V6", "TABLE_V6", "NAMES"];
 
 impl Group {
     fn name(&self) -> String {
@@ -297,4 +290,21 @@ pub fn confirm(instance: &str) -> Result<Option<(bool, Generation)>, KernelError
         .is_some_and(|header| header.revert_ns != 0);
     header.set_revert_ns(0);
     Ok(Some((was_limited, header.word().generation())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_map_of_the_lists_is_one_of_the_object() {
+        let object = Object::parse(super::super::super::object::OBJECT).expect("the object is ours");
+        let listed = GROUPS.iter().flat_map(|group| group.maps).chain(&LARGE);
+        for name in listed {
+            assert!(object.maps.contains_key(*name), "{name}");
+        }
+        for name in LARGE {
+            assert!(GROUPS.iter().any(|group| group.maps.contains(&name)), "{name}");
+        }
+    }
 }
