@@ -114,13 +114,6 @@ fn cases(drawn: &Drawn) -> Vec<Case> {
             &hot_v6,
             NEXT_V6,
         ),
-        bench(
-            "nothing, with the entry of a program that may go on with another",
-            FLOOR,
-            "bench_floor_entry",
-            &hot,
-            EMPTY,
-        ),
         enforcer("not a filtered port", &other, true),
         bench("not a filtered port", FLOOR, "bench_floor_port", &other, EMPTY),
         bench(

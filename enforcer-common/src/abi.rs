@@ -132,25 +132,6 @@ impl Constant {
     }
 }
 
-/// The programs that egress goes on with, by their position in the map of programs.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u32)]
-pub enum NextProgram {
-    /// Reads and judges what nearly every session begins with.
-    Session = 0,
-    /// Puts a record together of which the session has sent a piece.
-    Pieces = 1,
-    /// Judges what was read.
-    Judge = 2,
-    /// Reads what a session sends.
-    Read = 3,
-}
-
-impl NextProgram {
-    /// Number of positions.
-    pub const COUNT: u32 = 4;
-}
-
 /// What the program that is run by hand gives for a ClientHello: whole, a part, or this and the code of the reason.
 pub mod hello {
     /// Whole: its name is in the flow.

@@ -159,9 +159,9 @@ reasons! {
     TooManyRecords = 29, "too-many-records",
         "more TLS records in one packet than are looked at before the handshake is over",
         "no common client sends so many small ones; find the process";
-    /// A program or a flow that another one relied on is not there.
-    ProgramMissing = 30, "program-missing",
-        "a part of the kernel programs is not there, so the session could not be judged",
+    /// What an earlier step has kept with the socket is not there for the next.
+    StateMissing = 30, "state-missing",
+        "what was kept with the session is not there, so it could not be judged",
         "restart the daemon, and report it: this is a fault of enforcer";
 }
 

@@ -1,5 +1,6 @@
 //! Every packet that a socket below the cgroup sends: the authority.
 
+use core::arch::asm;
 use core::mem::MaybeUninit;
 use core::ptr::{read_volatile, write_volatile};
 
@@ -8,7 +9,7 @@ use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skb_cgroup_id};
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::Reason;
-use enforcer_common::abi::{Hook, NextProgram};
+use enforcer_common::abi::Hook;
 use enforcer_common::at_once::{
     AtOnce, at_once, at_once_v4, at_once_v6, of_filtered_v4, of_filtered_v6, of_kept,
 };
@@ -17,8 +18,9 @@ use enforcer_common::packet::{self, Family, protocol};
 use enforcer_common::table::{GrantWord, PolicyWord};
 use enforcer_common::verdict::{Judgement, Transport, Verdict, deny, judge_packet};
 
-use crate::maps::{PROGRAMS, Ports, has_one_table_v4};
+use crate::maps::{Ports, has_one_table_v4};
 use crate::report::{Denial, tell};
+use crate::session::enforcer_session;
 use crate::skb::Skb;
 use crate::socket::Socket;
 use crate::tables::{Maps, word};
@@ -36,7 +38,23 @@ const IPV6: u32 = (0x86dd_u16).to_be() as u32;
 #[cgroup_skb(egress)]
 #[inline(always)]
 pub(crate) fn enforcer_egress(program: SkBuffContext) -> i32 {
-    let context = program.skb.skb;
+    egress(program.skb.skb, |context| one_bit(enforcer_session(context)))
+}
+
+/// Whether a packet passes, in a way that the verifier sees: the compiler knows what a function gives, and the verifier does
+/// not.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "one bit")]
+fn one_bit(passes: u32) -> i32 {
+    let mut passes = u64::from(passes);
+    // SAFETY: touches one register that it owns.
+    unsafe { asm!("{0} &= 1", inout(reg) passes) };
+    passes as i32
+}
+
+/// The same for all, but for what only a server name decides.
+#[inline(always)]
+pub(crate) fn egress(context: *mut __sk_buff, session: impl FnOnce(*mut __sk_buff) -> i32) -> i32 {
     let mut place = MaybeUninit::uninit();
     let packet = Skb { context };
     let aside = Aside::new(&mut place, &packet);
@@ -65,9 +83,7 @@ pub(crate) fn enforcer_egress(program: SkBuffContext) -> i32 {
         return PASS;
     }
     if outcome.0 == Outcome::SESSION.0 {
-        // SAFETY: the map holds programs of this type only. It comes back here when there is none.
-        unsafe { PROGRAMS.tail_call(&SkBuffContext::new(context), NextProgram::Session as u32) };
-        return lost(context);
+        return session(context);
     }
     carry_out(context, outcome)
 }
@@ -129,14 +145,19 @@ pub(crate) extern "C" fn enforcer_packet_v6(context: *mut __sk_buff) -> u64 {
 /// What is known at once of an IPv4 packet, by its bytes.
 #[inline(always)]
 pub fn known_v4<B: Bytes>(bytes: &B, aside: &Aside<'_>) -> AtOnce {
-    at_once_v4(bytes, &Ports, |packet| {
-        if !has_one_table_v4() {
-            return AtOnce::of(enforcer_filtered_v4(aside.context()));
-        }
-        of_filtered_v4(bytes, packet, &Maps, |word, grant| {
-            AtOnce::of(enforcer_kept_v4(aside.context(), word.0, grant.0))
-        })
-    })
+    at_once_v4(
+        bytes,
+        &Ports,
+        #[inline(always)]
+        |packet| {
+            if !has_one_table_v4() {
+                return AtOnce::of(enforcer_filtered_v4(aside.context()));
+            }
+            of_filtered_v4(bytes, packet, &Maps, |word, grant| {
+                AtOnce::of(enforcer_kept_v4(aside.context(), word.0, grant.0))
+            })
+        },
+    )
 }
 
 /// What is known at once of the IPv6 packet of a context, by its bytes, when it is to a filtered port.
@@ -237,15 +258,15 @@ pub(crate) fn carry_out(context: *mut __sk_buff, outcome: Outcome) -> i32 {
     }
 }
 
-/// What becomes of a packet when the program or the flow is not there that it is to be judged with.
+/// What becomes of a packet when the flow is not there that it is to be judged with.
 #[inline(always)]
 pub(crate) fn lost(context: *mut __sk_buff) -> i32 {
-    let judgement = deny(Reason::ProgramMissing, &Maps);
+    let judgement = deny(Reason::StateMissing, &Maps);
     let told = Transport {
         protocol: protocol::TCP,
         ports: 0,
     };
-    carry_out(context, Outcome::denied(&judgement, Reason::ProgramMissing, told))
+    carry_out(context, Outcome::denied(&judgement, Reason::StateMissing, told))
 }
 
 /// The family of a packet by its link-layer type; `None` for any other.

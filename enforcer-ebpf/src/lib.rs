@@ -12,7 +12,7 @@
 //! A library, so that the programs of the benchmark can be made of the very same parts.
 
 #![no_std]
-#![feature(asm_experimental_arch)]
+#![feature(asm_experimental_arch, stmt_expr_attributes)]
 
 mod allowed;
 mod connect;

@@ -5,10 +5,10 @@ use core::arch::asm;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::macros::{btf_map, map};
-use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray, RingBuf};
+use aya_ebpf::maps::{Array, PerCpuArray, RingBuf};
 use enforcer_common::abi::{
-    Blocks, Chunks, Constant, Counter, Direct, Header, INTERVALS_V4, INTERVALS_V6, KINDS, Names, NextProgram,
-    PORTS_MAX, RING_BYTES,
+    Blocks, Chunks, Constant, Counter, Direct, Header, INTERVALS_V4, INTERVALS_V6, KINDS, Names, PORTS_MAX,
+    RING_BYTES,
 };
 use enforcer_common::flow::Flow;
 use enforcer_common::table::{CHUNK, IntervalV6};
@@ -37,10 +37,6 @@ pub(crate) static NAMES: Array<Names> = Array::with_max_entries(1, MAPPED);
 /// What [`crate::hello`] works with.
 #[map]
 pub(crate) static BY_HAND: Array<Flow> = Array::with_max_entries(1, MAPPED);
-
-/// The programs that [`crate::egress`] goes on with, at the positions of [`NextProgram`].
-#[map]
-pub static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(NextProgram::COUNT, 0);
 
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(KINDS, 0);

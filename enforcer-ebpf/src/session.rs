@@ -1,12 +1,11 @@
 //! What egress goes on with, where an address asks for a granted server name.
 //!
-//! Programs of their own, reached by tail calls: a packet that needs none of this does not pay for it, and each has the
-//! verifier's full budget. They find the segment that is to be judged in the flow, where egress has noted it.
+//! Global functions, each of which finds the segment that is to be judged in the flow, where egress has noted it, and says
+//! what comes next: the verifier walks through each once by itself, and its stack is free again for the next. Not programs
+//! of their own, reached by tail calls: for a program that may do such a call the kernel saves and clears what lies beside
+//! each packet, also of those that need none of this (`cb_access`, Linux `include/linux/filter.h`).
 
 use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::macros::cgroup_skb;
-use aya_ebpf::programs::SkBuffContext;
-use enforcer_common::abi::NextProgram;
 use enforcer_common::flow::Stage;
 use enforcer_common::greeting::{admit, is_first, is_fit, settles, take_hello};
 use enforcer_common::names::{Asked, NameTables, Text, find_hashed, is_text, look_up_named};
@@ -17,73 +16,101 @@ use enforcer_common::verdict::{Flows as _, Transport, Verdict};
 
 use crate::allowed::allow_session;
 use crate::egress::{Outcome, PASS, carry_out, lost};
-use crate::maps::PROGRAMS;
 use crate::pieces::KeptPieces;
 use crate::skb::Skb;
 use crate::socket::Socket;
 use crate::tables::{Maps, word, zero};
 
-#[cgroup_skb(egress)]
-#[inline(always)]
-pub(crate) fn enforcer_session(program: SkBuffContext) -> i32 {
-    let context = program.skb.skb;
+/// What comes next for a packet, as it comes out of a global function.
+mod next {
+    pub(super) const PASS: u32 = 0;
+    pub(super) const DROP: u32 = 1;
+    pub(super) const JUDGE: u32 = 2;
+    pub(super) const READ: u32 = 3;
+    pub(super) const GATHER: u32 = 4;
+}
+
+/// Steps that one segment may take: beyond what the looks that it gets come to, each of which reads, gathers and judges.
+const STEPS: u32 = 32;
+
+/// What becomes of a packet of which a server name decides: whether it passes.
+#[cold]
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_session(context: *mut __sk_buff) -> u32 {
+    let mut next = enforcer_greet(context);
+    for _ in 0..STEPS {
+        next = match next {
+            next::PASS => return 1,
+            next::JUDGE => enforcer_judge(context),
+            next::READ => enforcer_read(context),
+            next::GATHER => enforcer_gather(context),
+            _ => return 0,
+        };
+    }
+    lost(context).cast_unsigned()
+}
+
+/// Reads and judges what nearly every session begins with.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_greet(context: *mut __sk_buff) -> u32 {
     let mut socket = Socket::of(context);
     let Some(flow) = socket.kept() else {
-        return lost(context);
+        return done(lost(context));
     };
     if !is_first(flow) {
         let is_settled = settles(&Skb { context }, flow, Maps.word_as_written(0));
-        return go_on(&program, if is_settled { Step::Pass } else { Step::Read });
+        return if is_settled { next::PASS } else { next::READ };
     }
     if !take_hello(&Skb { context }, flow) {
-        return go_on(&program, Step::Read);
+        return next::READ;
     }
     let Some(step) = admit(&Maps, flow) else {
         let is_fit = is_fit::<Skb>(flow);
-        return go_on(&program, if is_fit { Step::Judge } else { Step::Read });
+        return if is_fit { next::JUDGE } else { next::READ };
     };
     allow_session(context, flow.grant.rule());
-    go_on(&program, step)
+    after(step)
 }
 
-/// What the one before leaves. Apart from it: the verifier walks through that once, and not once for every way in which a
-/// hello may be another.
-#[cgroup_skb(egress)]
-#[inline(always)]
-pub(crate) fn enforcer_read(program: SkBuffContext) -> i32 {
-    let context = program.skb.skb;
+/// Reads what a session sends. Apart from the one before: the verifier walks through that once, and not once for every way in
+/// which a hello may be another.
+#[cold]
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_read(context: *mut __sk_buff) -> u32 {
     let mut socket = Socket::of(context);
     let Some(flow) = socket.kept() else {
-        return lost(context);
+        return done(lost(context));
     };
-    let step = read(&Skb { context }, flow, word());
-    go_on(&program, step)
+    after(read(&Skb { context }, flow, word()))
 }
 
-#[cgroup_skb(egress)]
-#[inline(always)]
-pub(crate) fn enforcer_pieces(program: SkBuffContext) -> i32 {
-    let context = program.skb.skb;
+/// Puts a record together of which the session has sent a piece.
+#[cold]
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_gather(context: *mut __sk_buff) -> u32 {
     let mut socket = Socket::of(context);
     let Some(flow) = socket.kept() else {
-        return lost(context);
+        return done(lost(context));
     };
     let mut pieces = KeptPieces { context, length: 0 };
-    let step = read_pieces(&mut pieces, flow, word());
-    go_on(&program, step)
+    after(read_pieces(&mut pieces, flow, word()))
 }
 
-#[cgroup_skb(egress)]
-#[inline(always)]
-pub(crate) fn enforcer_judge(program: SkBuffContext) -> i32 {
-    let context = program.skb.skb;
+/// Judges what was read.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_judge(context: *mut __sk_buff) -> u32 {
     let Some(destination) = Socket::of(context).kept().map(|flow| flow.destination()) else {
-        return lost(context);
+        return done(lost(context));
     };
     let answer = look_up_named(&Maps, destination, &mut KeptName { context });
     let mut socket = Socket::of(context);
     let Some(flow) = socket.kept() else {
-        return lost(context);
+        return done(lost(context));
     };
     let was_open = matches!(flow.stage(), Stage::Greeted);
     let (judgement, step) = judge(flow, &answer);
@@ -98,14 +125,31 @@ pub(crate) fn enforcer_judge(program: SkBuffContext) -> i32 {
                 protocol: protocol::TCP,
                 ports: flow.transport,
             };
-            carry_out(context, Outcome::denied(&judgement, reason, told))
+            done(carry_out(context, Outcome::denied(&judgement, reason, told)))
         }
         _ => {
             if opens {
                 allow_session(context, judgement.grant.rule());
             }
-            go_on(&program, step)
+            after(step)
         }
+    }
+}
+
+/// After what is decided for good.
+#[inline(always)]
+fn done(outcome: i32) -> u32 {
+    if outcome == PASS { next::PASS } else { next::DROP }
+}
+
+/// After a step of [`enforcer_common::session`].
+#[inline(always)]
+fn after(step: Step) -> u32 {
+    match step {
+        Step::Pass => next::PASS,
+        Step::Judge => next::JUDGE,
+        Step::Read => next::READ,
+        Step::Gather => next::GATHER,
     }
 }
 
@@ -202,19 +246,4 @@ pub(crate) extern "C" fn enforcer_hash_ends(context: *mut __sk_buff, seed: u64) 
     };
     flow.name.hash_ends(seed);
     1
-}
-
-/// Goes on with another program. A chain of them is bounded by the kernel (`MAX_TAIL_CALL_CNT`); that bound is beyond the
-/// looks that one segment gets.
-#[inline(always)]
-fn go_on(program: &SkBuffContext, step: Step) -> i32 {
-    let next = match step {
-        Step::Pass => return PASS,
-        Step::Judge => NextProgram::Judge,
-        Step::Read => NextProgram::Read,
-        Step::Gather => NextProgram::Pieces,
-    };
-    // SAFETY: the map holds programs of this type only. It comes back here at the bound.
-    unsafe { PROGRAMS.tail_call(program, next as u32) };
-    lost(program.skb.skb)
 }

@@ -7,22 +7,11 @@
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::bytes::Bytes as _;
-use enforcer_ebpf::maps::PROGRAMS;
 
 use crate::{DROP, PASS, keys, skb};
 
 /// The filtered port.
 const PORT: u32 = 443;
-
-/// Nothing, with the entry and the exit of a program that may go on with another: the kernel counts such calls from there on.
-#[cgroup_skb(egress)]
-fn bench_floor_entry(program: SkBuffContext) -> i32 {
-    if skb(&program).length() == 0 {
-        // SAFETY: the map holds programs of this type only. Here there is none, and no packet without a length.
-        unsafe { PROGRAMS.tail_call(&program, 0) };
-    }
-    PASS
-}
 
 /// Whether it is to the port.
 #[cgroup_skb(egress)]

@@ -93,7 +93,7 @@ const fn passes_by_itself(reason: Reason) -> bool {
             | Reason::PolicyChanging
             | Reason::NoPolicy
             // The programs were just replaced.
-            | Reason::ProgramMissing
+            | Reason::StateMissing
     )
 }
 

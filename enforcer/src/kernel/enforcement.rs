@@ -9,7 +9,7 @@ mod steps;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aya::maps::{MapData, PerCpuArray, ProgramArray, RingBuf};
+use aya::maps::{PerCpuArray, RingBuf};
 use aya::programs::CgroupSkb;
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use enforcer_common::table::Generation;
@@ -23,9 +23,9 @@ use super::counters::{CounterReader, Counters};
 use super::direct::DirectMaps;
 use super::error::KernelError;
 use super::events::Events;
-use super::links::Link;
+use super::links::{Link, POINTS};
 use super::object::parsed;
-use super::parts::{EGRESS, map_of, mappable, program, program_names};
+use super::parts::{map_of, mappable, program, program_names};
 use super::pins::{MapsFound, Pinned, Pins, Was};
 use super::preflight;
 use super::sizes::Sizes;
@@ -45,11 +45,9 @@ pub struct Enforcement {
     ebpf: Ebpf,
     tables: Tables,
     counters: CounterReader,
-    /// Holds what egress goes on with: the kernel empties it when nobody holds it.
-    programs: ProgramArray<MapData>,
     /// What the marks of programs that are not loaded yet were made into.
     direct: Option<DirectMaps>,
-    /// In the order of [`POINTS`](super::links::POINTS), all of them or none.
+    /// In the order of [`POINTS`], all of them or none.
     links: Vec<Link>,
     pinned: Option<Pinned>,
     unfinished: Option<Unfinished>,
@@ -167,15 +165,12 @@ impl Enforcement {
             .load(direct.object())
             .map_err(|error| preflight::missing_map().unwrap_or_else(|| KernelError::Object(error.into())))?;
         direct.resolve(&ebpf).map_err(no_descriptors)?;
-        let programs = ProgramArray::try_from(map_of(&ebpf, "PROGRAMS")?)
-            .map_err(|error| KernelError::Object(error.into()))?;
         let mut tables = Tables::open(|name| mappable(&ebpf, name), true)?;
         tables.set_version();
         let counters = PerCpuArray::try_from(map_of(&ebpf, "COUNTERS")?)
             .map_err(|error| KernelError::Object(error.into()))?;
         Ok(Self {
             tables,
-            programs,
             direct: Some(direct),
             counters: CounterReader::new(counters),
             ebpf,
@@ -332,7 +327,8 @@ impl Enforcement {
     /// # Errors
     /// [`KernelError::System`] when the descriptor can not be duplicated.
     pub fn probe(&mut self) -> Result<Probe, KernelError> {
-        let program: &mut CgroupSkb = program(&mut self.ebpf, EGRESS)?;
+        let name = self.program_at(&POINTS[0]);
+        let program: &mut CgroupSkb = program(&mut self.ebpf, name)?;
         let fd = program
             .fd()
             .and_then(|fd| fd.try_clone().map_err(aya::programs::ProgramError::IOError));

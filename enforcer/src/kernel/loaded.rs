@@ -7,13 +7,9 @@ use aya::programs::{ProgramError, ProgramInfo, loaded_programs};
 use aya::sys::SyscallError;
 
 use super::error::KernelError;
-use super::parts::map_bytes;
+use super::parts::{EGRESS, HOLD, map_bytes};
 use super::sys;
 use super::tables::{Loaded, Mappable, Tables};
-
-/// Program names as the kernel keeps them: 15 bytes.
-const EGRESS: &str = "enforcer_egress";
-const JUDGE: &str = "enforcer_judge";
 
 /// Reads the policy of the enforcer that is attached to this cgroup directory itself; `None` when there is none, or
 /// when it has published nothing yet. With several, the one that was loaded last.
@@ -25,7 +21,6 @@ pub fn loaded(cgroup: BorrowedFd<'_>) -> Result<Option<Loaded>, KernelError> {
     let attached = sys::egress_programs(cgroup)
         .map_err(|source| system("asking for the programs on the cgroup", source))?;
     let mut newest = None;
-    let mut judges = Vec::new();
     for program in loaded_programs() {
         let program = match program {
             Ok(program) => program,
@@ -33,31 +28,19 @@ pub fn loaded(cgroup: BorrowedFd<'_>) -> Result<Option<Loaded>, KernelError> {
             Err(ProgramError::SyscallError(error)) if is_gone(&error) => continue,
             Err(error) => return Err(system("reading a loaded program", std::io::Error::other(error))),
         };
-        if attached.contains(&program.id()) && program.name_as_str() == Some(EGRESS) {
+        // The kernel keeps 15 bytes of a name, as many as these have at most.
+        let is_ours = program
+            .name_as_str()
+            .is_some_and(|name| [EGRESS, HOLD].contains(&name));
+        if is_ours && attached.contains(&program.id()) {
             newest = Some(program);
-        } else if program.name_as_str() == Some(JUDGE) {
-            judges.push(program);
         }
     }
     let Some(program) = newest else { return Ok(None) };
     // Gone since the list was read: so is its policy.
-    let Some(mut maps) = maps_of(&program)? else {
+    let Some(maps) = maps_of(&program)? else {
         return Ok(None);
     };
-    // The program that it goes on with to judge names knows the rest. There may be several, of other enforcers.
-    let header = maps
-        .iter()
-        .find(|map| map.name_as_str() == Some("HEADER"))
-        .map(MapInfo::id);
-    for judge in judges {
-        let Some(of_judge) = maps_of(&judge)? else {
-            continue;
-        };
-        if of_judge.iter().any(|map| Some(map.id()) == header) {
-            maps.extend(of_judge);
-            break;
-        }
-    }
     Tables::open(|name| open(&maps, name), false)?.read()
 }
 

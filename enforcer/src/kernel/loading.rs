@@ -11,15 +11,7 @@ use aya::Ebpf;
 use aya::programs::{Program, ProgramError};
 
 use super::error::KernelError;
-
-/// Those that the verifier takes longest for, the longest last: it is to be begun with.
-const LONG: [&str; 5] = [
-    "enforcer_judge",
-    "enforcer_read",
-    "enforcer_session",
-    "enforcer_pieces",
-    "enforcer_egress",
-];
+use super::parts::{EGRESS, HOLD};
 
 /// Loads these programs; how long that took. When the kernel refuses one, none of the others is begun any more, and those
 /// that were taken go with `ebpf`.
@@ -31,7 +23,8 @@ pub(super) fn load_programs(ebpf: &mut Ebpf, names: &[&'static str]) -> Result<D
             left.push((*name, program));
         }
     }
-    left.sort_by_key(|(name, _)| LONG.iter().position(|long| long == name));
+    // The last is begun with: the verifier takes longest for it.
+    left.sort_by_key(|(name, _)| [EGRESS, HOLD].contains(name));
     let threads = thread::available_parallelism().map_or(1, |count| count.get().min(left.len()));
     let left = Mutex::new(left);
     let refused = Mutex::new(None);

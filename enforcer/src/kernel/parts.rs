@@ -5,23 +5,15 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use aya::Ebpf;
 use aya::maps::{Map, MapData, MapInfo};
 use aya::programs::ProgramFd;
-use enforcer_common::abi::NextProgram;
 
 use super::error::KernelError;
 use super::links::POINTS;
 use super::tables::Mappable;
 
-/// The programs that egress goes on with, at their positions in the map of programs.
-pub(super) const NEXT: [(NextProgram, &str); NextProgram::COUNT as usize] = [
-    (NextProgram::Session, "enforcer_session"),
-    (NextProgram::Pieces, "enforcer_pieces"),
-    (NextProgram::Judge, "enforcer_judge"),
-    (NextProgram::Read, "enforcer_read"),
-];
-/// What stands in the place of the first of them until they are loaded.
-pub(super) const HOLD: &str = "enforcer_hold";
 /// The authority.
 pub(super) const EGRESS: &str = POINTS[0].program;
+/// What is in its place until it is loaded.
+pub(super) const HOLD: &str = "enforcer_hold";
 
 /// A program of the object, of its kind.
 pub(super) fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, KernelError>
@@ -33,19 +25,9 @@ where
         .ok_or_else(|| KernelError::Object(format!("the object has no program `{name}` of its kind").into()))
 }
 
-/// The names of all programs that judge.
+/// The names of the programs that are attached.
 pub(super) fn program_names() -> impl Iterator<Item = &'static str> {
-    hook_programs().chain(next_programs())
-}
-
-/// Those of the programs that are attached.
-pub(super) fn hook_programs() -> impl Iterator<Item = &'static str> {
     POINTS.iter().map(|point| point.program)
-}
-
-/// Those of the programs that egress goes on with.
-pub(super) fn next_programs() -> impl Iterator<Item = &'static str> {
-    NEXT.iter().map(|(_, name)| *name)
 }
 
 /// A descriptor of a loaded program.
@@ -97,11 +79,7 @@ pub(super) fn map_bytes(info: &MapInfo) -> u64 {
 /// The kinds of map that the programs have.
 fn data_of(map: &Map) -> Option<&MapData> {
     match map {
-        Map::Array(data)
-        | Map::PerCpuArray(data)
-        | Map::ProgramArray(data)
-        | Map::RingBuf(data)
-        | Map::SkStorage(data) => Some(data),
+        Map::Array(data) | Map::PerCpuArray(data) | Map::RingBuf(data) | Map::SkStorage(data) => Some(data),
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enforcer::config::{Capacity, Existing, Mode, Quic};
-use enforcer::kernel::{Damage, Enforcement, LinkFound, MapsFound, Pins, Settings, Was};
+use enforcer::kernel::{Damage, Enforcement, LinkFound, Loaded, MapsFound, Pins, Settings, Was, loaded};
 use enforcer_lab::caller::Caller;
 use enforcer_lab::vectors::{FOREIGN_V4, GRANTED_V4, PORTS, policy};
 use enforcer_lab::wire::Wire;
@@ -78,6 +78,12 @@ impl Bench {
 
     pub(crate) fn cgroup_id(&self) -> u64 {
         fs::metadata(self.cgroup.path()).unwrap().ino()
+    }
+
+    /// What somebody else finds on the cgroup.
+    pub(crate) fn loaded(&self) -> Option<Loaded> {
+        let folder = File::open(self.cgroup.path()).unwrap();
+        loaded(folder.as_fd()).unwrap()
     }
 
     pub(crate) fn damages(&self, enforcement: &Enforcement) -> Vec<Damage> {

@@ -42,8 +42,10 @@ fn nothing_is_pinned_before_all_is_loaded() {
     for name in HOOKS {
         assert!(!bench.pin(name).exists(), "{name} is pinned");
     }
+    let seen = bench.loaded().expect("who looks from outside sees the policy");
     first.load_rest().unwrap();
     assert_eq!(bench.damages(&first), []);
+    assert_eq!(bench.loaded(), Some(seen));
     bench.is_enforced();
     drop(first);
     bench.is_enforced();

@@ -40,7 +40,7 @@ impl Enforcement {
         }
         let mut done = Vec::new();
         for point in &POINTS {
-            let program = program_fd(&self.ebpf, point.program)?;
+            let program = program_fd(&self.ebpf, self.program_at(point))?;
             let attached = match &self.pinned {
                 None => Link::create(point, program.as_fd(), cgroup).map(Put::new),
                 Some(pinned) => pinned.pins.attach(point, program.as_fd(), cgroup),
@@ -102,7 +102,7 @@ impl Enforcement {
     pub fn damages(&self, cgroup: u64) -> Vec<Damage> {
         let mut damages = Vec::new();
         for link in &self.links {
-            let program = program_fd(&self.ebpf, link.point.program).ok();
+            let program = program_fd(&self.ebpf, self.program_at(link.point)).ok();
             damages.extend(damage_of(link, cgroup, program.as_ref()));
         }
         if let Some(pinned) = &self.pinned {

@@ -1,22 +1,24 @@
 //! The programs, loaded: all at once, or in two steps.
 //!
-//! Nearly all of a start is the verifier's work, and nearly all of that is about what egress goes on with where an address
-//! asks for a server name. Where nothing was enforced before, that can wait: the programs of the hooks are loaded and
-//! attached with the policy, and from then on nothing gets out that it does not grant. What only a server name can decide
-//! is held back meanwhile by [`HOLD`], which drops it without a word: TCP sends it again.
+//! Nearly all of a start is the verifier's work, and nearly all of that is about what egress does where an address asks for
+//! a server name. Where nothing was enforced before, that can wait: the hooks are attached with the policy, and from then
+//! on nothing gets out that it does not grant. On egress there is [`HOLD`] meanwhile, which drops what only a server name
+//! can decide, without a word: TCP sends it again. The second step puts the whole program in its place, with nothing in
+//! between.
 //!
 //! Nothing is pinned before the second step. Whatever ends the process between the two, and a refused program, leave what a
 //! refused program has always left: nothing is enforced, and the next start begins anew.
 
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use aya::programs::CgroupSkb;
-use enforcer_common::abi::NextProgram;
 
 use super::super::ahead::Ahead;
 use super::super::error::KernelError;
+use super::super::links::Point;
 use super::super::loading::load_programs;
-use super::super::parts::{HOLD, NEXT, hook_programs, next_programs, program, program_names};
+use super::super::parts::{EGRESS, HOLD, program, program_fd, program_names};
 use super::super::pins::{MapsFound, Pinned, Pins, PreparedMaps};
 use super::Enforcement;
 use crate::config::Capacity;
@@ -59,8 +61,7 @@ impl Enforcement {
         let Some(unfinished) = self.unfinished.as_mut().filter(|left| !left.is_verified) else {
             return Ok(());
         };
-        let next: Vec<_> = next_programs().collect();
-        match load_programs(&mut self.ebpf, &next) {
+        match load_programs(&mut self.ebpf, &[EGRESS]) {
             Ok(took) => {
                 unfinished.is_verified = true;
                 self.loading = took;
@@ -94,20 +95,38 @@ impl Enforcement {
     pub(super) fn load_all(&mut self) -> Result<(), KernelError> {
         let all: Vec<_> = program_names().collect();
         self.loading = load_programs(&mut self.ebpf, &all)?;
-        self.put_next()
+        self.direct = None;
+        Ok(())
     }
 
-    /// Loads the programs of the hooks, and what stands for those that they go on with.
+    /// Loads the programs of the hooks, with what stands for the one that takes long.
     pub(super) fn load_hooks(&mut self, unfinished: Unfinished) -> Result<(), KernelError> {
-        let first: Vec<_> = hook_programs().chain([HOLD]).collect();
+        let first: Vec<_> = program_names()
+            .map(|name| if name == EGRESS { HOLD } else { name })
+            .collect();
         self.loading = load_programs(&mut self.ebpf, &first)?;
-        self.put(NextProgram::Session, HOLD)?;
         self.unfinished = Some(unfinished);
         Ok(())
     }
 
+    /// The program that is at a hook, or is to be.
+    pub(super) fn program_at(&self, point: &Point) -> &'static str {
+        match point.program {
+            EGRESS if self.is_unfinished() => HOLD,
+            name => name,
+        }
+    }
+
     fn finish(&mut self, unfinished: Unfinished) -> Result<(), KernelError> {
-        self.put_next()?;
+        self.direct = None;
+        let egress = program_fd(&self.ebpf, EGRESS)?;
+        for link in self.links.iter().filter(|link| link.point.program == EGRESS) {
+            link.update(egress.as_fd())
+                .map_err(|source| KernelError::System {
+                    action: "replacing the program on egress by the whole one",
+                    source,
+                })?;
+        }
         // No packet comes to it any more.
         let hold: &mut CgroupSkb = program(&mut self.ebpf, HOLD)?;
         hold.unload().map_err(|error| KernelError::Object(error.into()))?;
@@ -120,29 +139,5 @@ impl Enforcement {
         pinned.keep_first_programs()?;
         self.pinned = Some(pinned);
         Ok(())
-    }
-
-    /// Puts in their places what egress goes on with. The first of them last: it goes on with the others.
-    fn put_next(&mut self) -> Result<(), KernelError> {
-        for (position, name) in NEXT.into_iter().rev() {
-            self.put(position, name)?;
-        }
-        self.direct = None;
-        Ok(())
-    }
-
-    fn put(&mut self, position: NextProgram, name: &'static str) -> Result<(), KernelError> {
-        let next: &mut CgroupSkb = program(&mut self.ebpf, name)?;
-        let fd = next.fd().map_err(|error| KernelError::Load {
-            program: name,
-            source: error.into(),
-        })?;
-        self.programs
-            .set(position as u32, fd, 0)
-            .map_err(|error| KernelError::Map {
-                map: "PROGRAMS",
-                action: "filled",
-                source: std::io::Error::other(error),
-            })
     }
 }

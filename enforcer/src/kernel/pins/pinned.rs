@@ -19,8 +19,6 @@ pub(in super::super) struct Pinned {
     pub(in super::super) pins: Arc<Pins>,
     maps: Vec<(&'static str, PathBuf, OwnedFd)>,
     programs: Vec<(&'static str, ProgramFd)>,
-    /// What the first program goes on with; its maps name it, so that it is of this load alone.
-    next: OwnedFd,
     /// The folder of the programs.
     folder: PathBuf,
 }
@@ -47,7 +45,6 @@ impl Pinned {
             pins,
             maps,
             programs,
-            next: map_fd(ebpf, "PROGRAMS")?,
         })
     }
 
@@ -83,8 +80,7 @@ impl Pinned {
     }
 
     fn program_pins(&self) -> impl Iterator<Item = (&'static str, BorrowedFd<'_>)> {
-        let programs = self.programs.iter().map(|(name, fd)| (*name, fd.as_fd()));
-        programs.chain([("PROGRAMS", self.next.as_fd())])
+        self.programs.iter().map(|(name, fd)| (*name, fd.as_fd()))
     }
 
     /// The pins that are gone.
