@@ -12,10 +12,14 @@
 //! reading anything, and with all that a check owes. A check runs once a connection, between everything else that a
 //! connection takes of the processor's caches: repeated without that, the same programs take a part of the time.
 //!
-//! What an open session pays in throughput is measured in `throughput.rs`.
+//! How the check grows with the number of granted names is measured in `hello/many.rs`, and what an open session pays in
+//! throughput in `throughput.rs`.
 
+mod asked;
 mod client;
 mod host;
+mod many;
+mod telling;
 mod watched;
 
 use std::net::Ipv4Addr;
@@ -23,11 +27,12 @@ use std::net::Ipv4Addr;
 use anyhow::Result;
 
 use self::host::{ANY, Host, NAMED, statistics};
-use self::watched::{Behind, By};
+use self::watched::{Behind, By, Connections};
 use crate::report::{Figure, Report, Unit};
 use crate::sizes::Sizes;
 use crate::targets::{EMPTY, ENFORCER, FLOOR};
 
+pub(crate) use self::asked::NAMES_MOST;
 pub(crate) use self::client::{is_client, run_client};
 
 /// The check of one connection.
@@ -77,7 +82,7 @@ pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
         let samples = established(&mut host, to)?;
         add(report, what, ENFORCER, Unit::Nanoseconds, samples);
     }
-    Ok(())
+    many::run(report, &mut host, sizes)
 }
 
 /// What is measured of connections: the difference between those to [`NAMED`] and those to [`ANY`].
@@ -95,7 +100,8 @@ fn check(report: &mut Report, host: &mut Host, counts: &Counts) -> Result<()> {
     let count = counts.connections;
     // Once without looking: what is loaded is cold.
     for (_, _, by, behind) in CHECKS {
-        host.watched(by).connections(NAMED, count, behind)?;
+        host.watched(by)
+            .connections(&Connections::new(NAMED, count, behind))?;
     }
     let mut samples = vec![Vec::with_capacity(counts.rounds); CHECKS.len()];
     let mut clock = Vec::with_capacity(counts.rounds);
@@ -103,7 +109,7 @@ fn check(report: &mut Report, host: &mut Host, counts: &Counts) -> Result<()> {
         for turn in 0..CHECKS.len() {
             let at = (round + turn) % CHECKS.len();
             let (_, _, by, behind) = CHECKS[at];
-            let mut run = |to| host.watched(by).connections(to, count, behind);
+            let mut run = |to| host.watched(by).connections(&Connections::new(to, count, behind));
             // Either goes first as often.
             let (named, any) = if round % 2 == 0 {
                 let named = run(NAMED)?;
@@ -114,7 +120,9 @@ fn check(report: &mut Report, host: &mut Host, counts: &Counts) -> Result<()> {
             };
             samples[at].push((named.nanoseconds() - any.nanoseconds()) / f64::from(count));
         }
-        let empty = host.watched(By::Empty).connections(ANY, count, Behind::Record)?;
+        let empty = host
+            .watched(By::Empty)
+            .connections(&Connections::new(ANY, count, Behind::Record))?;
         clock.push(empty.each());
     }
     for ((what, subject, ..), samples) in CHECKS.into_iter().zip(samples) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::hello::NAMES_MOST;
+
 /// The sizes of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Sizes {
@@ -18,6 +20,8 @@ pub(crate) struct Sizes {
     /// How often everybody on the send path has had every place in a round, and how long a slice is.
     pub(crate) squares: usize,
     pub(crate) slice: Duration,
+    /// Names that a policy grants, ascending, when connections ask for them.
+    pub(crate) granted: [u32; 3],
     /// Names that are followed, few and many, and the addresses of each.
     pub(crate) names: [u32; 2],
     pub(crate) addresses_each: u32,
@@ -38,6 +42,7 @@ impl Sizes {
                 samples: 2,
                 squares: 1,
                 slice: Duration::from_millis(5),
+                granted: [1, 10, 100],
                 names: [5, 20],
                 addresses_each: 5,
                 following: Duration::from_secs(4),
@@ -52,6 +57,7 @@ impl Sizes {
                 samples: 9,
                 squares: 3,
                 slice: Duration::from_millis(40),
+                granted: [1, 1000, NAMES_MOST],
                 names: [100, 5000],
                 addresses_each: 50,
                 following: Duration::from_secs(60),

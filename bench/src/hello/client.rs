@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use enforcer_hellos::Hello;
 use enforcer_lab::{Cgroup, Namespace};
+use rustix::net::sockopt::set_socket_linger;
+
+use super::asked::{Asked, NAME};
 
 /// Tells the program that it is the client.
 const VARIABLE: &str = "ENFORCER_BENCH_CLIENT";
-/// The name that it asks for.
-pub(super) const NAME: &str = "contoso.azurecr.io";
 /// Bytes of a record of application data: the most that there are (RFC 8446 section 5.1).
 const RECORD: u16 = 1 << 14;
+/// How long the other end may take to end a connection: what was denied never arrives there.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whether this process is to be the client.
 pub(crate) fn is_client() -> bool {
@@ -28,15 +31,21 @@ pub(crate) fn run_client() -> Result<()> {
         let line = line?;
         let words: Vec<&str> = line.split(' ').collect();
         let answer = match words.as_slice() {
-            ["connect", to, count, records] => {
-                let (to, records) = (to.parse()?, records.parse()?);
-                for _ in 0..count.parse::<u32>()? {
-                    one(to, records)?;
+            ["connect", to, count, records, asked, first, of] => {
+                let (to, records, asked) = (to.parse()?, records.parse()?, Asked::parse(asked)?);
+                let (first, of): (u32, u32) = (first.parse()?, of.parse()?);
+                for at in 0..count.parse::<u32>()? {
+                    let name = asked.name_at(first.wrapping_add(at), of);
+                    if asked.is_granted() {
+                        one(to, &name, records)?;
+                    } else {
+                        abandoned(to, &name)?;
+                    }
                 }
                 String::from("done")
             }
             ["open", to] => {
-                open = Some(begin(to.parse()?, 1)?);
+                open = Some(begin(to.parse()?, NAME, 1)?);
                 String::from("done")
             }
             ["send", milliseconds] => {
@@ -60,10 +69,10 @@ fn record(length: u16) -> Vec<u8> {
 }
 
 /// A connection that has sent its hello and so many records behind it, each in a segment of its own.
-fn begin(to: SocketAddr, records: u32) -> Result<TcpStream> {
+fn begin(to: SocketAddr, name: &str, records: u32) -> Result<TcpStream> {
     let mut socket = TcpStream::connect(to).with_context(|| format!("{to} is not reached"))?;
     socket.set_nodelay(true)?;
-    socket.write_all(&Hello::asking_for(NAME).bytes())?;
+    socket.write_all(&Hello::asking_for(name).bytes())?;
     for _ in 0..records {
         socket.write_all(&record(64))?;
     }
@@ -71,14 +80,23 @@ fn begin(to: SocketAddr, records: u32) -> Result<TcpStream> {
 }
 
 /// A whole connection, to its end at both sides.
-fn one(to: SocketAddr, records: u32) -> Result<()> {
-    let mut socket = begin(to, records)?;
+fn one(to: SocketAddr, name: &str, records: u32) -> Result<()> {
+    let mut socket = begin(to, name, records)?;
     socket.shutdown(Shutdown::Write)?;
-    let ended = socket.read(&mut [0; 1])?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let ended = socket
+        .read(&mut [0; 1])
+        .with_context(|| format!("a connection to {to} under `{name}` does not end"))?;
     if ended != 0 {
         bail!("{to} sends something");
     }
     Ok(())
+}
+
+/// A connection that is reset behind its hello: where that did not leave, no orderly end would either, which is behind it.
+fn abandoned(to: SocketAddr, name: &str) -> Result<()> {
+    let socket = begin(to, name, 0)?;
+    Ok(set_socket_linger(&socket, Some(Duration::ZERO))?)
 }
 
 /// Sends records as fast as they are taken.

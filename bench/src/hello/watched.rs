@@ -10,7 +10,8 @@ use aya::Ebpf;
 use aya::maps::{Array, MapData, ProgramArray};
 use enforcer_lab::{Cgroup, Instance, Namespace};
 
-use super::client::{Client, NAME};
+use super::asked::{Asked, NAME};
+use super::client::Client;
 use super::host::{PORT, at};
 use crate::{object, raw};
 
@@ -50,6 +51,32 @@ impl By {
 pub(super) enum Behind {
     Nothing,
     Record,
+}
+
+/// Connections that are made one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Connections {
+    pub(super) to: Ipv4Addr,
+    pub(super) count: u32,
+    pub(super) behind: Behind,
+    /// What they ask for, of how many names of that kind, and at which of them they begin.
+    pub(super) asked: Asked,
+    pub(super) of: u32,
+    pub(super) first: u32,
+}
+
+impl Connections {
+    /// With the name that most ask for.
+    pub(super) const fn new(to: Ipv4Addr, count: u32, behind: Behind) -> Self {
+        Self {
+            to,
+            count,
+            behind,
+            asked: Asked::One,
+            of: 1,
+            first: 0,
+        }
+    }
 }
 
 /// A cgroup with a program on it. What is dropped first comes first.
@@ -94,10 +121,22 @@ impl Watched {
         })
     }
 
-    /// The runs while so many connections were made. Statistics must be kept.
-    pub(super) fn connections(&mut self, to: Ipv4Addr, count: u32, behind: Behind) -> Result<Runs> {
+    /// The runs while these were made. Statistics must be kept.
+    pub(super) fn connections(&mut self, made: &Connections) -> Result<Runs> {
+        let Connections {
+            to,
+            count,
+            behind,
+            asked,
+            of,
+            first,
+        } = *made;
         let records = u32::from(behind == Behind::Record);
-        self.call(&format!("connect {} {count} {records}", at(to)))
+        self.call(&format!(
+            "connect {} {count} {records} {} {first} {of}",
+            at(to),
+            asked.word()
+        ))
     }
 
     /// Opens a connection, which stays open.
