@@ -92,6 +92,20 @@ impl Report {
         }
     }
 
+    /// Whether to believe what was measured with programs of which the kernel has counted this many runs; says why not. While
+    /// anybody has it keep statistics, it reads a clock twice a run, which takes longer than the programs.
+    pub(crate) fn believes(&mut self, what: &str, counted: u64) -> bool {
+        if counted > 0 {
+            let doubt = format!(
+                "{what}: another process had the kernel keep statistics of programs meanwhile (bpf_stats_enabled), which \
+                 makes each run dearer than it is"
+            );
+            eprintln!("   {doubt}");
+            self.doubts.push(doubt);
+        }
+        counted == 0
+    }
+
     /// The median of one figure.
     pub(crate) fn median(&self, section: u8, what: &str, subject: &str, size: Option<u64>) -> Option<f64> {
         self.find(section, what, subject, size)

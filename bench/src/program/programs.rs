@@ -1,5 +1,6 @@
 //! The programs that are run, loaded, and one run of each.
 
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use enforcer_lab::Instance;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::drawn::Drawn;
-use crate::object;
+use crate::{object, raw};
 
 /// The filtered ports.
 pub(super) const PORTS: [u16; 1] = [443];
@@ -84,6 +85,12 @@ impl Programs {
         #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
         let each = took.as_nanos() as f64 / f64::from(count);
         Ok((each, passed))
+    }
+
+    /// Runs of the empty program that the kernel has counted.
+    pub(super) fn counted(&mut self) -> Result<u64> {
+        let empty = object::program(&mut self.ebpf, "bench_empty")?.fd()?.as_fd();
+        Ok(raw::run_time(empty)?.0)
     }
 }
 

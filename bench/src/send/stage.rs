@@ -96,6 +96,14 @@ impl Stage {
         Ok(stage)
     }
 
+    /// Runs of the empty program that the kernel has counted.
+    ///
+    /// # Errors
+    /// When it can not be asked.
+    pub(super) fn counted(&self) -> Result<u64> {
+        Ok(raw::run_time(self.empty.as_fd())?.0)
+    }
+
     /// Has somebody look at every packet.
     ///
     /// # Errors
