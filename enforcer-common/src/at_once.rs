@@ -5,6 +5,8 @@
 //! there, which the tests hold against each other. A packet of any other shape, a denial, the beginning of a connection and
 //! a name that is to be read are left to it, and so is an answer that a new policy has overtaken.
 
+use core::hint::cold_path;
+
 use crate::bytes::Bytes;
 use crate::flow::Flow;
 use crate::packet::{Address, Family, Segment, protocol};
@@ -23,6 +25,13 @@ pub enum AtOnce {
 }
 
 impl AtOnce {
+    /// [`Self::Unknown`], apart from the way that nearly all packets take.
+    #[inline(always)]
+    fn unknown() -> Self {
+        cold_path();
+        Self::Unknown
+    }
+
     #[inline(always)]
     const fn passes_if(condition: bool) -> Self {
         if condition { Self::Passes } else { Self::Unknown }
@@ -59,12 +68,18 @@ where
     F: Flows + ?Sized,
 {
     match family {
-        Family::V4 => at_once_v4(bytes, ports, |packet| {
-            of_filtered_v4(bytes, packet, tables, |word, grant| {
-                of_kept(bytes, Family::V4, word, grant, flows)
-            })
-        }),
-        Family::V6 => at_once_v6(bytes, ports, || of_filtered_v6(bytes, tables, flows)),
+        Family::V4 => {
+            let filtered = |packet| {
+                of_filtered_v4(bytes, packet, tables, |word, grant| {
+                    of_kept(bytes, Family::V4, word, grant, flows)
+                })
+            };
+            at_once_v4(bytes, ports, filtered, || AtOnce::Passes)
+        }
+        Family::V6 => {
+            let filtered = || of_filtered_v6(bytes, tables, flows);
+            at_once_v6(bytes, ports, filtered, || AtOnce::Passes)
+        }
     }
 }
 
@@ -77,9 +92,15 @@ pub struct FilteredV4 {
     destination: u32,
 }
 
-/// What is known at once of an IPv4 packet. `filtered` tells it of one to a filtered port: [`of_filtered_v4`].
+/// What is known at once of an IPv4 packet. `filtered` tells it of one to these filtered ports: [`of_filtered_v4`]. `other`
+/// tells it of one to any other port: it passes, unless there are filtered ports that are not among these.
 #[inline(always)]
-pub fn at_once_v4<B, P>(bytes: &B, ports: &P, filtered: impl FnOnce(FilteredV4) -> AtOnce) -> AtOnce
+pub fn at_once_v4<B, P>(
+    bytes: &B,
+    ports: &P,
+    filtered: impl FnOnce(FilteredV4) -> AtOnce,
+    other: impl FnOnce() -> AtOnce,
+) -> AtOnce
 where
     B: Bytes + ?Sized,
     P: FilteredPorts + ?Sized,
@@ -87,7 +108,7 @@ where
     /// Version 4, and a header of five words (RFC 791 section 3.1).
     const PLAIN: u32 = 0x45 << 24;
     let Some([start, fragment, middle, _, destination, both]) = bytes.near_as_sent() else {
-        return AtOnce::Unknown;
+        return AtOnce::unknown();
     };
     let number = middle & sent(0xff << 16);
     // More fragments, or an offset; and the one header of IPv4 behind which ports may be found.
@@ -95,13 +116,13 @@ where
         || fragment & sent(0x3fff) != 0
         || number == sent_number(protocol::AUTHENTICATION)
     {
-        return AtOnce::Unknown;
+        return AtOnce::unknown();
     }
     // Of a protocol without ports these are other bytes, and then it does not matter what they are.
     if ports.contains(port(u32::from_be(both))) {
         filtered(FilteredV4 { number, destination })
     } else {
-        AtOnce::Passes
+        other()
     }
 }
 
@@ -121,22 +142,34 @@ where
 {
     let FilteredV4 { number, destination } = packet;
     let destination = Address::V4(u32::from_be(destination));
-    // Apart from each other: what one needs kept does not cost the other anything.
-    if number == sent_number(protocol::TCP) {
-        return match bytes.near_as_sent::<9>() {
-            Some([.., control]) => tcp(bytes, HEADER_V4, control, destination, tables, kept),
-            None => AtOnce::Unknown,
-        };
+    // One look-up for both: what is run for a packet is short enough to stay in the processor's nearest cache.
+    let readable = if number == sent_number(protocol::TCP) {
+        let control = bytes.near_as_sent::<9>().map(|[.., control]| control);
+        match control.and_then(|control| readable(bytes, HEADER_V4, control, tables)) {
+            Some(readable) => readable,
+            None => return AtOnce::unknown(),
+        }
+    } else if number == sent_number(protocol::UDP) {
+        // As a number that the compiler does not know: it would make two look-ups of the one.
+        tables.either(DATAGRAM, 0)
+    } else {
+        return AtOnce::unknown();
+    };
+    match find_once(tables, destination) {
+        Some((word, _)) if readable == DATAGRAM => AtOnce::passes_if(word.settings().quic_allowed()),
+        found => segment(found, readable, destination, kept),
     }
-    if number == sent_number(protocol::UDP) {
-        return AtOnce::passes_if(udp_is_granted(destination, tables));
-    }
-    AtOnce::Unknown
 }
 
-/// What is known at once of an IPv6 packet. `filtered` tells it of one to a filtered port: [`of_filtered_v6`].
+/// What is known at once of an IPv6 packet. `filtered` tells it of one to these filtered ports: [`of_filtered_v6`]; `other` is as
+/// for [`at_once_v4`].
 #[inline(always)]
-pub fn at_once_v6<B, P>(bytes: &B, ports: &P, filtered: impl FnOnce() -> AtOnce) -> AtOnce
+pub fn at_once_v6<B, P>(
+    bytes: &B,
+    ports: &P,
+    filtered: impl FnOnce() -> AtOnce,
+    other: impl FnOnce() -> AtOnce,
+) -> AtOnce
 where
     B: Bytes + ?Sized,
     P: FilteredPorts + ?Sized,
@@ -150,7 +183,7 @@ where
     if ports.contains(port(u32::from_be(both))) {
         filtered()
     } else {
-        AtOnce::Passes
+        other()
     }
 }
 
@@ -225,6 +258,23 @@ where
     B: Bytes + ?Sized,
     T: Tables,
 {
+    match readable(bytes, header, control, tables) {
+        Some(readable) => segment(find_once(tables, destination), readable, destination, kept),
+        None => AtOnce::Unknown,
+    }
+}
+
+/// In the place of what [`readable`] gives, for what is no segment.
+const DATAGRAM: u32 = u32::MAX;
+
+/// Zero when there is nothing in a segment that could be read for a server name; `None` for one that opens a connection, or
+/// is cut off.
+#[inline(always)]
+fn readable<B, T>(bytes: &B, header: u32, control: u32, tables: &T) -> Option<u32>
+where
+    B: Bytes + ?Sized,
+    T: Tables,
+{
     // As the packet has them: it costs nothing to take bytes out of a word, and something to turn one round. Together: at
     // least five words of header, and no SYN.
     let [offset, flags, ..] = control.to_ne_bytes();
@@ -232,11 +282,21 @@ where
     let payload = header + (u32::from(offset) >> 2 & 0x3c);
     let length = bytes.length();
     if !(0x50..=0xf0).contains(&offset_and_syn) || payload > length {
-        return AtOnce::Unknown;
+        return None;
     }
-    // Zero when there is nothing that could be read for a server name.
-    let readable = tables.either(length - payload, control & sent((Segment::URG as u32) << 16));
-    match find_once(tables, destination) {
+    // Never all ones: no packet is as long.
+    Some(tables.either(length - payload, control & sent((Segment::URG as u32) << 16)))
+}
+
+/// What becomes of a segment, by what is found for its destination.
+#[inline(always)]
+fn segment(
+    found: Option<(PolicyWord, GrantWord)>,
+    readable: u32,
+    destination: Address,
+    kept: impl FnOnce(PolicyWord, GrantWord) -> AtOnce,
+) -> AtOnce {
+    match found {
         Some((_, grant)) if grant.condition() == 0 => AtOnce::Passes,
         Some(_) if readable == 0 => AtOnce::Passes,
         Some((word, grant)) => kept(word, grant),

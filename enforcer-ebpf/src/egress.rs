@@ -10,15 +10,13 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::Reason;
 use enforcer_common::abi::Hook;
-use enforcer_common::at_once::{
-    AtOnce, at_once, at_once_v4, at_once_v6, of_filtered_v4, of_filtered_v6, of_kept,
-};
+use enforcer_common::at_once::{AtOnce, at_once, at_once_v4, at_once_v6, of_filtered_v4, of_kept};
 use enforcer_common::bytes::Bytes;
 use enforcer_common::packet::{self, Family, protocol};
 use enforcer_common::table::{GrantWord, PolicyWord};
 use enforcer_common::verdict::{Judgement, Transport, Verdict, deny, judge_packet};
 
-use crate::maps::{Ports, has_one_table_v4};
+use crate::maps::{FirstPort, Ports, has_one_port, has_one_table_v4};
 use crate::report::{Denial, tell};
 use crate::session::enforcer_session;
 use crate::skb::Skb;
@@ -64,9 +62,8 @@ pub(crate) fn egress(context: *mut __sk_buff, session: impl FnOnce(*mut __sk_buf
     let known = if protocol == IPV4 {
         known_v4(&packet, &aside)
     } else if protocol == IPV6 {
-        at_once_v6(&packet, &Ports, || {
-            AtOnce::of(enforcer_filtered_v6(aside.context()))
-        })
+        let further = || AtOnce::of(enforcer_at_once_v6(aside.context()));
+        at_once_v6(&packet, &FirstPort, further, || other(further))
     } else {
         AtOnce::Unknown
     };
@@ -145,42 +142,52 @@ pub(crate) extern "C" fn enforcer_packet_v6(context: *mut __sk_buff) -> u64 {
 /// What is known at once of an IPv4 packet, by its bytes.
 #[inline(always)]
 pub fn known_v4<B: Bytes>(bytes: &B, aside: &Aside<'_>) -> AtOnce {
+    let further = || AtOnce::of(enforcer_at_once_v4(aside.context()));
     at_once_v4(
         bytes,
-        &Ports,
+        &FirstPort,
         #[inline(always)]
         |packet| {
             if !has_one_table_v4() {
-                return AtOnce::of(enforcer_filtered_v4(aside.context()));
+                return further();
             }
             of_filtered_v4(bytes, packet, &Maps, |word, grant| {
                 AtOnce::of(enforcer_kept_v4(aside.context(), word.0, grant.0))
             })
         },
+        || other(further),
     )
 }
 
-/// What is known at once of the IPv6 packet of a context, by its bytes, when it is to a filtered port.
+/// What is known at once of a packet that is not to the first filtered port, with what tells it where there are others: what
+/// looks for those is not to lie in everybody's way.
 #[inline(always)]
-pub fn filtered_v6<B: Bytes>(bytes: &B, context: *mut __sk_buff) -> AtOnce {
-    of_filtered_v6(bytes, &Maps, &mut Socket::of(context))
+fn other(further: impl FnOnce() -> AtOnce) -> AtOnce {
+    if has_one_port() { AtOnce::Passes } else { further() }
 }
 
-/// As above, a function of its own as [`enforcer_packet`] is.
+/// What is known at once of an IPv4 packet, whatever its port and however large the table. A function of its own as
+/// [`enforcer_packet`] is.
 #[cold]
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn enforcer_filtered_v6(context: *mut __sk_buff) -> u32 {
-    filtered_v6(&Skb { context }, context).code()
-}
-
-/// What is known at once of an IPv4 packet to a filtered port, where the table is larger than what is reached directly.
-#[cold]
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(crate) extern "C" fn enforcer_filtered_v4(context: *mut __sk_buff) -> u32 {
+pub(crate) extern "C" fn enforcer_at_once_v4(context: *mut __sk_buff) -> u32 {
     let flows = &mut Socket::of(context);
     at_once(&Skb { context }, Family::V4, &Ports, &Maps, flows).code()
+}
+
+/// What is known at once of the IPv6 packet of a context, by its bytes.
+#[inline(always)]
+pub fn known_v6<B: Bytes>(bytes: &B, context: *mut __sk_buff) -> AtOnce {
+    at_once(bytes, Family::V6, &Ports, &Maps, &mut Socket::of(context))
+}
+
+/// As above, a function of its own.
+#[cold]
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn enforcer_at_once_v6(context: *mut __sk_buff) -> u32 {
+    known_v6(&Skb { context }, context).code()
 }
 
 /// What is known at once of a segment with something in it to an IPv4 address with a condition, by the word of the policy that

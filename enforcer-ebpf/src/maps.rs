@@ -128,6 +128,23 @@ pub(crate) fn capacity_v6() -> u32 {
     }
 }
 
+/// Whether there is one filtered port: most have one.
+#[inline(always)]
+pub(crate) fn has_one_port() -> bool {
+    constant::<{ Constant::port(1).mark() }>() == 0
+}
+
+/// The first filtered port alone.
+pub struct FirstPort;
+
+impl FilteredPorts for FirstPort {
+    #[inline(always)]
+    fn contains(&self, port: u16) -> bool {
+        // As below; there is one at least.
+        constant::<{ Constant::port(0).mark() }>() == u64::from(port.to_be())
+    }
+}
+
 /// The filtered ports as the verdict asks for them.
 pub struct Ports;
 

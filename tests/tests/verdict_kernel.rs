@@ -9,7 +9,7 @@ use enforcer::config::{Capacity, Mode};
 use enforcer::kernel::{Enforcement, Pins, Settings};
 use enforcer::policy::table::{HostTables, Table};
 use enforcer_common::Reason;
-use enforcer_common::abi::VERSION;
+use enforcer_common::abi::{PORTS_MAX, VERSION};
 use enforcer_common::table::{BLOCKS, Generation, Index, PolicyWord, Settings as Word};
 use enforcer_common::verdict::{Verdict, judge_packet};
 use enforcer_lab::hammer::{Force, hammer, hammer_and_break};
@@ -42,21 +42,15 @@ fn run(enforcement: &mut Enforcement, packet: &packets::Packet) -> (bool, Option
     (passed, reason)
 }
 
-fn on_host(image: &Table, packet: &packets::Packet) -> Verdict {
+fn on_host(image: &Table, ports: &[u16], packet: &packets::Packet) -> Verdict {
     let tables = HostTables {
         table: image,
         settings: Word(0),
         generation: Generation(1),
     };
-    judge_packet(
-        packet.bytes.as_slice(),
-        packet.family,
-        PORTS.as_slice(),
-        &tables,
-        &mut (),
-    )
-    .0
-    .verdict
+    judge_packet(packet.bytes.as_slice(), packet.family, ports, &tables, &mut ())
+        .0
+        .verdict
 }
 
 #[test]
@@ -126,7 +120,23 @@ fn runnable(packet: &packets::Packet) -> bool {
 /// Vectors with some bytes changed: host and kernel agree on the verdict and the reason.
 #[test]
 fn mutated_packets_get_the_same_verdict_on_both_sides() {
-    let mut enforcement = load();
+    agrees_on_mutated(&PORTS, 20_000);
+}
+
+/// The first filtered port is looked for apart from the others, and a list ends where its room does.
+#[test]
+fn whatever_the_ports_both_sides_say_the_same() {
+    let mut many: [u16; PORTS_MAX] = std::array::from_fn(|at| 7000 + u16::try_from(at).unwrap());
+    agrees_on_mutated(&[443], 5_000);
+    agrees_on_mutated(&[8443], 5_000);
+    agrees_on_mutated(&[8443, 443], 5_000);
+    many[PORTS_MAX - 1] = 443;
+    agrees_on_mutated(&many, 5_000);
+}
+
+#[track_caller]
+fn agrees_on_mutated(ports: &[u16], cases: u32) {
+    let mut enforcement = Enforcement::load(ports).unwrap();
     let image = policy().unwrap();
     enforcement.publish(&image, Settings::default());
     let enforcement = std::cell::RefCell::new(enforcement);
@@ -137,7 +147,7 @@ fn mutated_packets_get_the_same_verdict_on_both_sides() {
         .collect();
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6);
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: 20_000,
+        cases,
         ..ProptestConfig::default()
     });
     runner
@@ -148,7 +158,7 @@ fn mutated_packets_get_the_same_verdict_on_both_sides() {
                 packet.bytes[at] = byte;
             }
             let (passed, reason) = run(&mut enforcement.borrow_mut(), &packet);
-            let expected = match on_host(&image, &packet) {
+            let expected = match on_host(&image, ports, &packet) {
                 Verdict::Denied(reason) => (false, Some(reason)),
                 Verdict::Ignored | Verdict::Granted => (true, None),
                 Verdict::Session => unreachable!("only of a TCP socket"),

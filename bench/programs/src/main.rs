@@ -24,7 +24,7 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::macros::{cgroup_skb, map};
 use aya_ebpf::maps::{HashMap, LpmTrie, lpm_trie};
 use aya_ebpf::programs::SkBuffContext;
-use enforcer_common::at_once::{AtOnce, at_once_v6};
+use enforcer_common::at_once::AtOnce;
 use enforcer_common::bytes::Bytes;
 use enforcer_common::packet::{Address, Family, Packet, parse};
 use enforcer_common::verdict::FilteredPorts as _;
@@ -102,7 +102,7 @@ fn in_enforcer<B: Bytes>(bytes: &B, context: *mut __sk_buff, family: Family) -> 
     let mut place = MaybeUninit::uninit();
     let known = match family {
         Family::V4 => egress::known_v4(bytes, &egress::Aside::new(&mut place, &Skb { context })),
-        Family::V6 => at_once_v6(bytes, &Ports, || egress::filtered_v6(bytes, context)),
+        Family::V6 => egress::known_v6(bytes, context),
     };
     if matches!(known, AtOnce::Passes) || egress::judge(bytes, context, family).passes() {
         PASS
