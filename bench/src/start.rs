@@ -66,7 +66,8 @@ pub(crate) fn run(report: &mut Report, sizes: &Sizes) -> Result<()> {
         ),
     ];
     report.note(format!(
-        "start and memory: {few} names of {each} addresses, and {many} with {} prefixes beside; RSS is that of a daemon at rest, which has none of the tables mapped",
+        "start and memory: {few} names of {each} addresses, and {many} with {} prefixes beside; RSS is that of a \
+         daemon at rest, which has none of the tables mapped",
         sizes.most_prefixes()
     ));
     for (load, rss) in loads {

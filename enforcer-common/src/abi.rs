@@ -317,8 +317,8 @@ pub const fn address_words(address: Address) -> (u8, [u64; 2]) {
     }
 }
 
-/// What is counted per reason, per CPU. Nothing resets the counts. Each goes up by itself: whoever reads them meanwhile never sees one
-/// that goes back.
+/// What is counted per reason, per CPU. Nothing resets the counts. Each goes up by itself: whoever reads them meanwhile never
+/// sees one that goes back.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(C)]
 pub struct Counter {

@@ -127,8 +127,8 @@ where
 }
 
 /// What is known at once of an IPv4 packet to a filtered port. `kept` tells it of a segment with something in it to an address
-/// with a condition, by the policy of this word and what grants it there: [`of_kept`]. What few packets need does not come between what nearly
-/// all need.
+/// with a condition, by the policy of this word and what grants it there: [`of_kept`]. What few packets need does not come between
+/// what nearly all need.
 #[inline(always)]
 pub fn of_filtered_v4<B, T>(
     bytes: &B,

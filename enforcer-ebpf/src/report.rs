@@ -41,7 +41,8 @@ pub(crate) fn tell(denial: &Denial) {
     }
 }
 
-/// Counts what has this code, apart where audit mode lets it through; whether an event may tell of it, within the rate limit and where there is `room`.
+/// Counts what has this code, apart where audit mode lets it through; whether an event may tell of it, within the rate limit and
+/// where there is `room`.
 #[inline(always)]
 pub(crate) fn has_turn(code: u8, is_audit: bool, room: impl FnOnce() -> bool) -> bool {
     let code = u32::from(code);

@@ -74,7 +74,8 @@ addresses that other rules grant. Say where its hosts are:
 #[test]
 fn what_check_says_to_write_is_enough() {
     let (_folder, file) = written(
-        "[[registry]]\nkind = \"mcr\"\n\n[[allow]]\nname = \"*.data.mcr.microsoft.com\"\nprefix = [\"10.30.0.0/24\", \"10.31.0.0/24\"]\n",
+        "[[registry]]\nkind = \"mcr\"\n\n[[allow]]\nname = \"*.data.mcr.microsoft.com\"\n\
+         prefix = [\"10.30.0.0/24\", \"10.31.0.0/24\"]\n",
     );
     let assert = check(&file, &["--strict"]).success();
     assert_eq!(stderr(&assert), "");

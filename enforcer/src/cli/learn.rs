@@ -27,8 +27,9 @@ const BYTES_MAX: u64 = 1 << 30;
 
 /// Write a configuration that grants what was observed
 ///
-/// From what the daemon keeps of what was denied and granted, or from a file of events, it writes commented TOML: login servers and data
-/// endpoints become one `[[registry]]`, other hosts an `[[allow]]`, each with how often it was asked for, by whom and when.
+/// From what the daemon keeps of what was denied and granted, or from a file of events, it writes commented TOML: login
+/// servers and data endpoints become one `[[registry]]`, other hosts an `[[allow]]`, each with how often it was asked for,
+/// by whom and when.
 /// What lets through what anybody can have stays a comment with the reason, and what has no name is listed apart. The
 /// output is accepted by `enforcer check`; read it before it is enforced.
 ///

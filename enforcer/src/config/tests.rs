@@ -1,7 +1,8 @@
 //! Whole configurations in, problems out.
 //!
 //! `cases.txt` has the cases: `=== title`, the configuration, files it refers to after `>> NAME`, and after `---` what
-//! is expected. `tags.json` is there in each: it is `cases_tags.json`. `UPDATE_CASES=1 cargo test -p enforcer config::tests` writes what is found into it, to be reviewed.
+//! is expected. `tags.json` is there in each: it is `cases_tags.json`. `UPDATE_CASES=1 cargo test -p enforcer config::tests`
+//! writes what is found into it, to be reviewed.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

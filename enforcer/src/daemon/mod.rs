@@ -5,7 +5,8 @@
 //!                                                                              -> granted -> history, usage
 //! ```
 //!
-//! [`ending`] ends the sessions behind denials, [`owner`] says whose they were. [`names`] and [`report`] are pure; the rest is the shell that ties the other rooms together.
+//! [`ending`] ends the sessions behind denials, [`owner`] says whose they were. [`names`] and [`report`] are pure; the rest is the
+//! shell that ties the other rooms together.
 
 mod answers;
 pub mod attempt;

@@ -66,9 +66,9 @@ impl Drop for Enforcement {
 }
 
 impl Enforcement {
-    /// Loads the programs for these filtered ports, 1 to [`PORTS_MAX`](enforcer_common::abi::PORTS_MAX) of them. Nothing is judged until they are
-    /// attached, and everything on these ports is denied until a policy is published. The tables are of the default
-    /// capacity.
+    /// Loads the programs for these filtered ports, 1 to [`PORTS_MAX`](enforcer_common::abi::PORTS_MAX) of them. Nothing is
+    /// judged until they are attached, and everything on these ports is denied until a policy is published. The tables are
+    /// of the default capacity.
     ///
     /// # Errors
     /// [`KernelError`]: the list is of another length or has a 0, a privilege or feature is missing, or the kernel

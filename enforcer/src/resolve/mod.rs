@@ -9,8 +9,8 @@
 //!                     driver (the task; owns all of it)  <-  book (what is known)  ->  Snapshot
 //! ```
 //!
-//! [`age`], [`answer`], [`book`], [`chain`], [`health`], [`list`], [`sanity`], [`saved`], [`schedule`] and [`system`] do no I/O and read no clock:
-//! `now` is a parameter and randomness is given. [`upstream`] and [`driver`] are the shell around them.
+//! [`age`], [`answer`], [`book`], [`chain`], [`health`], [`list`], [`sanity`], [`saved`], [`schedule`] and [`system`] do no I/O
+//! and read no clock: `now` is a parameter and randomness is given. [`upstream`] and [`driver`] are the shell around them.
 
 pub mod age;
 pub mod answer;

@@ -34,8 +34,8 @@
 //! none at all. The file is written as all others are, whole or not at all, and after the answers that it names are synced.
 //! Should a disk keep the younger of two synced files and lose the elder, 3 finds it.
 //!
-//! **Damage and malice.** The checksum is against accidents. Whoever can write to the folder is root, and could detach. Nothing that the kernel programs read from a table is
-//! trusted: positions are held against the bounds of the arrays.
+//! **Damage and malice.** The checksum is against accidents. Whoever can write to the folder is root, and could detach. Nothing
+//! that the kernel programs read from a table is trusted: positions are held against the bounds of the arrays.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

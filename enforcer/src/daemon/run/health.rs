@@ -193,7 +193,10 @@ impl Daemon {
         if let Some(wrong) = &wrong
             && self.health.wrong.as_ref() != Some(wrong)
         {
-            error!(name: kind::NOT_ENFORCING, "{wrong}; under a service manager the daemon is started again, which loads them anew");
+            error!(
+                name: kind::NOT_ENFORCING,
+                "{wrong}; under a service manager the daemon is started again, which loads them anew"
+            );
         }
         self.health.wrong = wrong;
         self.health.wrong.is_none()

@@ -213,7 +213,8 @@ rule 3: allow *.blob.core.windows.net  (enforcer.toml:10)
   exfiltration risk accepted: old builds still use it
   server names: those of the policy
   allowed *.blob.core.windows.net
-    no addresses yet, for a pattern can not be resolved: say where its hosts are with an `[[allow]]` of `name = \"*.blob.core.windows.net\"` and `prefix = [...]`
+    no addresses yet, for a pattern can not be resolved: say where its hosts are with an `[[allow]]` of \
+     `name = \"*.blob.core.windows.net\"` and `prefix = [...]`
 
 rule 4: allow 10.30.0.0/24  (enforcer.toml:14)
   server names: not asked for
