@@ -85,6 +85,20 @@ async fn folding(bench: &Bench) -> (Saver, Receiver<String>, Sender<bool>) {
     (saver, asks, end)
 }
 
+/// As [`folding`], with a journal that is full and being written anew.
+async fn being_folded(bench: &Bench) -> (Saver, Receiver<String>, Sender<bool>) {
+    let (saver, asks, end) = folding(bench).await;
+    for number in 2..=3 {
+        saver.save(snapshot(&format!("198.51.100.{number}")));
+        assert!(saver.keep(LIMIT).await);
+    }
+    is_asked(
+        &asks,
+        &["record 198.51.100.2", "record 198.51.100.3", "fold 198.51.100.3"],
+    );
+    (saver, asks, end)
+}
+
 #[track_caller]
 fn is_asked(asks: &Receiver<String>, expected: &[&str]) {
     for expected in expected {
@@ -95,15 +109,7 @@ fn is_asked(asks: &Receiver<String>, expected: &[&str]) {
 #[tokio::test]
 async fn nobody_waits_while_a_full_journal_is_folded() {
     let bench = Bench::new();
-    let (saver, asks, end) = folding(&bench).await;
-    for number in 2..=3 {
-        saver.save(snapshot(&format!("198.51.100.{number}")));
-        assert!(saver.keep(LIMIT).await);
-    }
-    is_asked(
-        &asks,
-        &["record 198.51.100.2", "record 198.51.100.3", "fold 198.51.100.3"],
-    );
+    let (saver, asks, end) = being_folded(&bench).await;
     // It is at it, and changes are kept all the same.
     for number in 4..50 {
         saver.save(snapshot(&format!("198.51.100.{number}")));
@@ -128,15 +134,7 @@ async fn nobody_waits_while_a_full_journal_is_folded() {
 #[tokio::test]
 async fn a_flush_waits_for_what_is_being_folded() {
     let bench = Bench::new();
-    let (saver, asks, end) = folding(&bench).await;
-    for number in 2..=3 {
-        saver.save(snapshot(&format!("198.51.100.{number}")));
-        assert!(saver.keep(LIMIT).await);
-    }
-    is_asked(
-        &asks,
-        &["record 198.51.100.2", "record 198.51.100.3", "fold 198.51.100.3"],
-    );
+    let (saver, asks, end) = being_folded(&bench).await;
     let (flushed, ()) = tokio::join!(saver.flush(LIMIT), async { end.send(true).unwrap() });
     flushed.unwrap();
     is_asked(&asks, &["folded 7"]);
@@ -146,15 +144,7 @@ async fn a_flush_waits_for_what_is_being_folded() {
 #[tokio::test]
 async fn a_fold_that_fails_is_told_and_costs_nothing() {
     let bench = Bench::new();
-    let (saver, asks, end) = folding(&bench).await;
-    for number in 2..=3 {
-        saver.save(snapshot(&format!("198.51.100.{number}")));
-        assert!(saver.keep(LIMIT).await);
-    }
-    is_asked(
-        &asks,
-        &["record 198.51.100.2", "record 198.51.100.3", "fold 198.51.100.3"],
-    );
+    let (saver, asks, end) = being_folded(&bench).await;
     end.send(false).unwrap();
     // A change that is kept after the end was seen.
     saver.save(snapshot("198.51.100.4"));
