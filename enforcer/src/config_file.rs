@@ -4,14 +4,19 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::{FsWord, OFlags};
 
 use crate::config::{self, Files, Parsed};
 
 /// Most bytes of a configuration.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// `PIPEFS_MAGIC` of include/uapi/linux/magic.h.
+const PIPE_FILE_SYSTEM: FsWord = 0x5049_5045;
 
 /// Why a file could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -147,8 +152,9 @@ impl Files for Folder {
 
 /// Reads the configuration at `path`, whatever is wrong with what it says.
 ///
-/// It may be a pipe, as in `enforcer check <(generate)`: whoever names one waits for it. What a configuration refers to
-/// may not, nor may that of a daemon ([`read_regular`]), or a reload could wait for ever.
+/// It may be a pipe that somebody holds, as in `enforcer check <(generate)`: whoever names one waits for it. One in a folder
+/// may not, since nobody may ever write to it. What a configuration refers to may be no pipe at all, nor may that of a daemon
+/// ([`read_regular`]), or a reload could wait for ever.
 ///
 /// # Errors
 /// The file itself can not be read.
@@ -157,7 +163,21 @@ pub fn load(path: &Path) -> Result<Parsed, LoadError> {
 }
 
 fn read(path: &Path) -> Result<String, LoadError> {
-    read_text(File::open(path).map_err(from_io)?, FILE_BYTES_MAX)
+    let file = open_at_once(path)?;
+    let kind = file.metadata().map_err(from_io)?.file_type();
+    if kind.is_fifo() && is_named(&file)? {
+        return Err(LoadError::NotRegular);
+    }
+    // From here on it waits: for whoever writes to the pipe, or types.
+    let flags = rustix::fs::fcntl_getfl(&file).map_err(|errno| from_io(errno.into()))?;
+    rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(|errno| from_io(errno.into()))?;
+    read_text(file, FILE_BYTES_MAX)
+}
+
+/// Whether a pipe lies in a folder: those of pipe(2) are in a file system of their own.
+fn is_named(pipe: &File) -> Result<bool, LoadError> {
+    let within = rustix::fs::fstatfs(pipe).map_err(|errno| from_io(errno.into()))?;
+    Ok(within.f_type != PIPE_FILE_SYSTEM)
 }
 
 /// The text of the configuration at `path`, a regular file: a daemon waits for no writer of a pipe, and reads its file again.
@@ -169,16 +189,20 @@ pub fn read_regular(path: &Path) -> Result<String, LoadError> {
 }
 
 fn open_regular(path: &Path) -> Result<File, LoadError> {
-    // Opening a pipe would wait for its writer; without effect on regular files (open(2)).
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(libc::O_NONBLOCK);
-    let file = options.open(path).map_err(from_io)?;
+    let file = open_at_once(path)?;
     let kind = file.metadata().map_err(from_io)?.file_type();
     if kind.is_file() || kind.is_dir() {
         Ok(file)
     } else {
         Err(LoadError::NotRegular)
     }
+}
+
+/// Opening a pipe would wait for its writer; without effect on regular files (open(2)).
+fn open_at_once(path: &Path) -> Result<File, LoadError> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    options.open(path).map_err(from_io)
 }
 
 fn read_text(file: File, bytes_max: u64) -> Result<String, LoadError> {

@@ -249,6 +249,25 @@ fn a_confirmation_takes_a_time_that_is_longer_than_nothing() {
 }
 
 #[test]
+fn nobody_waits_for_a_writer_of_a_named_pipe() {
+    let (folder, _file) = written("");
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for subcommand in ["check", "plan"] {
+        let mut command = Command::cargo_bin("enforcer").expect("cargo builds the binary for its tests");
+        // As above.
+        command.timeout(std::time::Duration::from_secs(30));
+        let shown = stderr(&command.arg(subcommand).arg(&pipe).assert().code(1));
+        assert!(shown.contains("it is no regular file"), "{shown}");
+        assert!(
+            shown.contains("hint: write it to a file, and name that"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
 fn a_configuration_may_come_out_of_a_pipe() {
     let mut command = Command::cargo_bin("enforcer").expect("cargo builds the binary for its tests");
     command
