@@ -47,7 +47,7 @@ pub(super) struct Arguments {
     /// Only this name, which the address was answered for or the session asked for; `*` stands for any text
     #[arg(long, value_name = "NAME")]
     name: Option<Glob>,
-    /// Only to this address or prefix, and port
+    /// Only to this address or prefix, and port; port 0 is that of packets whose port can not be told, as of fragments
     #[arg(long, value_name = "ADDRESS|PREFIX[:PORT]")]
     to: Option<Destination>,
     /// The form of the output

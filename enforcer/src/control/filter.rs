@@ -63,7 +63,7 @@ pub enum Process {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Glob(String);
 
-/// Addresses and perhaps a port.
+/// Addresses and perhaps a port; 0 for packets whose port can not be told, as events have it of fragments.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Destination {
     prefix: IpNet,

@@ -67,6 +67,9 @@ fn destinations_are_written_in_many_ways() {
         assert!(!contains(to, "[2001:db9::1]:443"), "{to}");
     }
     assert!(!contains("198.51.100.7:444", "198.51.100.7:443"));
+    // What is shown of a fragment, whose port can not be told.
+    assert!(contains("198.51.100.7:0", "198.51.100.7:0"));
+    assert!(!contains("198.51.100.7:0", "198.51.100.7:443"));
     for bad in ["", "a.example.com", "1.2.3.4:x", "[::1", "[::1]443", "1.2.3.4/33"] {
         assert!(bad.parse::<Destination>().is_err(), "{bad}");
     }
