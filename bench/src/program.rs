@@ -45,7 +45,7 @@ const HASH: &str = "hash map";
 
 /// One program over one packet.
 struct Case {
-    what: &'static str,
+    what: String,
     subject: &'static str,
     program: Program,
     /// One a round, in turn.
@@ -94,8 +94,8 @@ fn cases(drawn: &Drawn) -> Vec<Case> {
         .collect();
     let hot_v6 = [tcp6(granted_v6, 443).frame()];
     let (other, named) = ([tcp4(granted, 80).frame()], [tcp4(NAMED, 443).frame()]);
-    let case = |what, subject, program, frames: &[Vec<u8>], passes, floor| Case {
-        what,
+    let case = |what: &str, subject, program, frames: &[Vec<u8>], passes, floor| Case {
+        what: what.to_owned(),
         subject,
         program,
         frames: frames.to_vec(),
@@ -120,7 +120,7 @@ fn cases(drawn: &Drawn) -> Vec<Case> {
         enforcer("not a filtered port", &other, true),
         bench("not a filtered port", FLOOR, "bench_floor_port", &other, EMPTY),
         bench(
-            "not a filtered port, with all that a verdict owes",
+            &format!("not a filtered port{OWED}"),
             FLOOR,
             "bench_floor_whole",
             &other,
@@ -129,7 +129,7 @@ fn cases(drawn: &Drawn) -> Vec<Case> {
         enforcer("granted, hot", &hot, true),
         bench("granted, hot", FLOOR, "bench_floor_granted", &hot, EMPTY),
         bench(
-            "granted, hot, with all that a verdict owes",
+            &format!("granted, hot{OWED}"),
             FLOOR,
             "bench_floor_whole",
             &hot,
@@ -207,9 +207,7 @@ fn add(report: &mut Report, size: usize, cases: &[Case], samples: &[Vec<f64>]) {
     };
     for (at, case) in cases.iter().enumerate() {
         let all = samples.iter().map(|row| row[at]).collect();
-        report
-            .figures
-            .push(figure(case.what.to_owned(), case.subject, all));
+        report.figures.push(figure(case.what.clone(), case.subject, all));
         if at != case.floor {
             let above = samples.iter().map(|row| row[at] - row[case.floor]).collect();
             let what = format!("{}{ABOVE}", case.what);
