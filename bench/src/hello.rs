@@ -16,7 +16,7 @@
 //! throughput in `throughput.rs`.
 
 mod asked;
-mod client;
+pub(crate) mod client;
 mod host;
 mod many;
 mod telling;
@@ -33,7 +33,6 @@ use crate::sizes::Sizes;
 use crate::targets::{EMPTY, ENFORCER, FLOOR};
 
 pub(crate) use self::asked::NAMES_MOST;
-pub(crate) use self::client::{is_client, run_client};
 
 /// The check of one connection.
 pub(crate) const CHECK: &str = "ClientHello check, a connection";

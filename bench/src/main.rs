@@ -69,6 +69,9 @@ enum Helper {
     /// Sends packets when it is told to
     #[command(hide = true)]
     Send(send::sender::Arguments),
+    /// Opens connections when it is told to
+    #[command(hide = true)]
+    Connect,
     /// Sends until it is refused
     #[command(hide = true)]
     Knock,
@@ -78,18 +81,10 @@ enum Helper {
 }
 
 fn main() -> ExitCode {
-    if hello::is_client() {
-        return hello::run_client().map_or_else(
-            |error| {
-                tell(&error);
-                ExitCode::FAILURE
-            },
-            |()| ExitCode::SUCCESS,
-        );
-    }
     let arguments = Arguments::parse();
     let outcome = match arguments.helper {
         Some(Helper::Send(send)) => send::sender::run(send).map(|()| true),
+        Some(Helper::Connect) => hello::client::run().map(|()| true),
         Some(Helper::Knock) => start::knock::run().map(|()| true),
         Some(Helper::Session) => throughput::session::run().map(|()| true),
         None => run(&arguments),

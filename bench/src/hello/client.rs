@@ -1,31 +1,22 @@
 //! The process that connects: this very program, started once more in a cgroup and on a host of the bench.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use enforcer_hellos::Hello;
-use enforcer_lab::{Cgroup, Namespace};
 use rustix::net::sockopt::set_socket_linger;
 
 use super::asked::{Asked, NAME};
 
-/// Tells the program that it is the client.
-const VARIABLE: &str = "ENFORCER_BENCH_CLIENT";
 /// Bytes of a record of application data: the most that there are (RFC 8446 section 5.1).
 const RECORD: u16 = 1 << 14;
 /// How long the other end may take to end a connection: what was denied never arrives there.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Whether this process is to be the client.
-pub(crate) fn is_client() -> bool {
-    std::env::var_os(VARIABLE).is_some()
-}
-
 /// Does what the lines of its input say, and answers each with a line.
-pub(crate) fn run_client() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     let mut open = None;
     for line in std::io::stdin().lines() {
         let line = line?;
@@ -107,53 +98,4 @@ fn send(socket: &mut TcpStream, time: Duration) -> Result<()> {
         socket.write_all(&records)?;
     }
     Ok(())
-}
-
-/// The client as the bench sees it; dropping it ends the process.
-pub(super) struct Client {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Client {
-    /// Starts it on a host and in a cgroup.
-    pub(super) fn start(host: &Namespace, cgroup: &Cgroup) -> Result<Self> {
-        let mut command =
-            Command::new(std::env::current_exe().context("this program does not know where it is")?);
-        command
-            .env(VARIABLE, "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        cgroup.hold(&mut command)?;
-        let mut child = host
-            .run(move || command.spawn())?
-            .context("the client cannot be started")?;
-        let input = child.stdin.take().context("its input was piped")?;
-        let output = child.stdout.take().context("its output was piped")?;
-        Ok(Self {
-            child,
-            input,
-            output: BufReader::new(output),
-        })
-    }
-
-    /// Has it do something; what it answers.
-    pub(super) fn call(&mut self, line: &str) -> Result<String> {
-        writeln!(self.input, "{line}").context("the client is gone")?;
-        let mut answer = String::new();
-        self.output.read_line(&mut answer)?;
-        if answer.is_empty() {
-            bail!("the client ended at `{line}`");
-        }
-        Ok(answer.trim_end().to_owned())
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

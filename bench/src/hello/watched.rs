@@ -11,8 +11,8 @@ use aya::maps::{Array, MapData, ProgramArray};
 use enforcer_lab::{Cgroup, Instance, Namespace};
 
 use super::asked::{Asked, NAME};
-use super::client::Client;
 use super::host::{PORT, at};
+use crate::helper::Helper;
 use crate::{object, raw};
 
 /// Whose program it is.
@@ -81,7 +81,7 @@ impl Connections {
 
 /// A cgroup with a program on it. What is dropped first comes first.
 pub(super) struct Watched {
-    client: Client,
+    client: Helper,
     program: OwnedFd,
     _link: Option<OwnedFd>,
     _cgroup: Option<Cgroup>,
@@ -114,7 +114,7 @@ impl Watched {
         let folder = open(cgroup)?;
         let program = raw::egress_program(folder.as_fd()).context("the attached program cannot be found")?;
         Ok(Self {
-            client: Client::start(host, cgroup)?,
+            client: Helper::start(&["connect"], host, cgroup)?,
             program,
             _link: None,
             _cgroup: None,
@@ -204,7 +204,7 @@ impl Floors {
         let cgroup = Cgroup::new("hello-floor")?;
         let link = raw::attach(program.as_fd(), raw::EGRESS, open(&cgroup)?.as_fd());
         Ok(Watched {
-            client: Client::start(host, &cgroup)?,
+            client: Helper::start(&["connect"], host, &cgroup)?,
             program,
             _link: Some(link.context("a program of the benchmark cannot be attached")?),
             _cgroup: Some(cgroup),
