@@ -36,6 +36,16 @@ pub fn mount_tiny(at: &Path, kibibytes: u32) -> Result<()> {
         .with_context(|| format!("no file system at {}", at.display()))
 }
 
+/// Makes what is mounted at the folder `at` read-only for the threads of [`with_own_mounts`], and for nobody else.
+///
+/// # Errors
+/// Nothing is mounted there.
+pub fn set_read_only_here(at: &Path) -> Result<()> {
+    // The mount, and not its file system, which others have as well (mount(2), MS_BIND with MS_REMOUNT).
+    let flags = MountFlags::BIND | MountFlags::RDONLY;
+    mount_remount(at, flags, c"").with_context(|| format!("{} can not be mounted anew", at.display()))
+}
+
 /// Makes the file system that [`mount_tiny`] mounted read-only, or writable again.
 ///
 /// # Errors

@@ -63,20 +63,16 @@ pub enum KernelError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A program could not be attached, and what had been attached before it could not be brought back.
+    /// Not all programs could be attached and pinned, and what had been attached could not be brought back.
     #[error(
-        "the program `{program}` could not be attached, and the hooks {} could not be given their old programs back: they \
-         judge by the new ones, the others by the old ones",
+        "the hooks {} could not be given their old programs back: they judge by the new ones, the others as before",
         left.join(", ")
     )]
     HalfAttached {
-        /// The program.
-        program: &'static str,
         /// The hooks that run new programs.
         left: Vec<&'static str>,
-        /// The kernel's words.
-        #[source]
-        source: io::Error,
+        /// What came before.
+        source: Box<KernelError>,
     },
     /// A map could not be mapped or read.
     #[error("the map `{map}` could not be {action}")]

@@ -222,7 +222,9 @@ impl Pins {
             }
             Before::Nothing => {
                 put.link.detach();
-                folder::remove_if_there(&self.folder.join(put.link.point.name))
+                // What stays holds nothing any more, and the next start takes its place.
+                let _removed = folder::remove_if_there(&self.folder.join(put.link.point.name));
+                Ok(())
             }
         }
     }

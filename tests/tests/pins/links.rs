@@ -7,6 +7,7 @@ use std::process::Command;
 use enforcer::kernel::{Damage, KernelError, LinkFound, Was};
 use enforcer_common::table::Generation;
 use enforcer_lab::Cgroup;
+use enforcer_lab::mounts::{set_read_only_here, with_own_mounts};
 
 use crate::bench::{Bench, HOOKS, link_of};
 
@@ -83,10 +84,15 @@ fn hooks_that_can_not_all_be_attached_go_on_with_their_old_programs() {
     }
     let (mut next, _) = bench.load();
     let failed = next.attach(folder.as_fd(), bench.cgroup.path()).unwrap_err();
-    let KernelError::HalfAttached { program, left, .. } = &failed else {
+    let KernelError::HalfAttached { left, source } = &failed else {
         panic!("{failed}");
     };
-    assert_eq!((*program, &left[..]), ("enforcer_sendmsg4", &["connect4"][..]));
+    assert_eq!(left[..], ["connect4"]);
+    let source = source.to_string();
+    assert!(
+        source.contains("`enforcer_sendmsg4` could not be attached"),
+        "{source}"
+    );
     let now = of(&bench);
     assert_eq!((&now[0], &now[2]), (&before[0], &before[2]));
     assert_ne!(now[1], before[1]);
@@ -105,6 +111,29 @@ fn hooks_that_can_not_all_be_attached_go_on_with_their_old_programs() {
         4
     );
     assert_eq!(bench.damages(&next), []);
+    bench.is_enforced();
+}
+
+/// A unit may make it so (`ProtectKernelTunables=`). What judges there is found and could be replaced, and nothing be kept.
+#[test]
+fn a_file_system_that_became_read_only_leaves_the_old_programs() {
+    let mut bench = Bench::new();
+    drop(bench.enforce());
+    let before = HOOKS.map(|name| link_of(&bench.pin(name)));
+    let failed = with_own_mounts(|| {
+        let pins = bench.instance.pins();
+        set_read_only_here(pins.ancestors().nth(2).unwrap())?;
+        let (mut next, found) = bench.load_for(&[8443]);
+        assert_eq!(found.policy, Was::Taken);
+        let folder = File::open(bench.cgroup.path())?;
+        Ok(next.attach(folder.as_fd(), bench.cgroup.path()).unwrap_err())
+    });
+    let failed = failed.unwrap();
+    assert!(matches!(failed, KernelError::Pins { .. }), "{failed}");
+    assert_eq!(HOOKS.map(|name| link_of(&bench.pin(name))), before);
+    bench.is_enforced();
+    let (mut next, _) = bench.load();
+    assert_eq!(bench.attach(&mut next), [LinkFound::Replaced; 5]);
     bench.is_enforced();
 }
 

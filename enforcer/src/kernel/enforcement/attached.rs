@@ -8,7 +8,7 @@ use aya::programs::ProgramFd;
 use super::super::error::KernelError;
 use super::super::links::{Link, POINTS, Point};
 use super::super::parts::program_fd;
-use super::super::pins::{Damage, LinkFound, Put, program_id};
+use super::super::pins::{Damage, LinkFound, Pinned, Put, program_id};
 use super::Enforcement;
 
 impl Enforcement {
@@ -16,8 +16,9 @@ impl Enforcement {
     /// through. What is pinned there already has its program replaced in place, and goes on judging all the time.
     ///
     /// # Errors
-    /// [`KernelError::Attach`] with the program that could not be attached: what was attached before judges as before.
-    /// [`KernelError::HalfAttached`] where some of it could not be brought back to that.
+    /// [`KernelError::Attach`] with the program that could not be attached, [`KernelError::Pins`] where they could not be
+    /// pinned: what was attached before judges as before. [`KernelError::HalfAttached`] where some of it could not be brought
+    /// back to that.
     pub fn attach(&mut self, cgroup: BorrowedFd<'_>, path: &Path) -> Result<Vec<LinkFound>, KernelError> {
         self.attach_all(cgroup, path, true)
     }
@@ -47,30 +48,33 @@ impl Enforcement {
             };
             match attached {
                 Ok(put) => done.push(put),
-                Err(source) => {
-                    let left = if takes_back {
-                        self.take_back(done)
-                    } else {
-                        Vec::new()
-                    };
-                    return Err(if left.is_empty() {
-                        failed(point, source)
-                    } else {
-                        KernelError::HalfAttached {
-                            program: point.program,
-                            left,
-                            source,
-                        }
-                    });
-                }
+                Err(source) if takes_back => return Err(self.given_up(done, failed(point, source))),
+                Err(source) => return Err(failed(point, source)),
             }
         }
+        match self.pinned.as_ref().map_or(Ok(()), Pinned::pin_programs) {
+            Err(failed) if takes_back => return Err(self.given_up(done, failed)),
+            kept => kept?,
+        }
         let found = done.iter().map(|put| put.found).collect();
+        // With what it would take to undo it, old links on other cgroups end.
         self.links = done.into_iter().map(|put| put.link).collect();
         if let Some(pinned) = &self.pinned {
-            pinned.keep_programs()?;
+            pinned.let_go_of_old();
         }
         Ok(found)
+    }
+
+    /// Undoes what was attached before something `failed`; what there is to tell.
+    fn given_up(&self, done: Vec<Put>, failed: KernelError) -> KernelError {
+        let left = self.take_back(done);
+        if left.is_empty() {
+            return failed;
+        }
+        KernelError::HalfAttached {
+            left,
+            source: Box::new(failed),
+        }
     }
 
     /// Undoes what was attached, the authority last. The hooks for which that fails.

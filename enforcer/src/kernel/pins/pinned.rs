@@ -48,16 +48,14 @@ impl Pinned {
         })
     }
 
-    /// Pins the programs, and removes those of before once none of them runs any more.
-    pub(in super::super) fn keep_programs(&self) -> Result<(), KernelError> {
+    /// Removes what was there before these programs, which judge and are pinned, once none of those runs any more.
+    pub(in super::super) fn let_go_of_old(&self) {
         self.pins.aside.settle();
-        self.pin_programs()?;
         sys::wait_for_programs();
         self.sweep();
-        Ok(())
     }
 
-    /// As [`Self::keep_programs`], where there were none before.
+    /// Pins the programs, where there were none before.
     pub(in super::super) fn keep_first_programs(&self) -> Result<(), KernelError> {
         self.pins.aside.settle();
         self.pin_programs()?;
@@ -71,7 +69,11 @@ impl Pinned {
         self.pins.sweep(&kept);
     }
 
-    fn pin_programs(&self) -> Result<(), KernelError> {
+    /// Pins the programs.
+    ///
+    /// # Errors
+    /// [`KernelError::Pins`]
+    pub(in super::super) fn pin_programs(&self) -> Result<(), KernelError> {
         make(&self.folder)?;
         for (name, fd) in self.program_pins() {
             pin_unless_there(&self.folder.join(name), fd)?;
