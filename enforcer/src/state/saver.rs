@@ -76,6 +76,8 @@ struct Given {
     /// The number of the last save.
     number: u64,
     snapshot: Arc<Snapshot>,
+    /// When it was given, by both clocks; `None` before the first.
+    at: Option<(Instant, Moment)>,
 }
 
 /// Not everything could be saved in time.
@@ -112,6 +114,7 @@ impl Saver {
             given: Mutex::new(Given {
                 number: loaded.number,
                 snapshot: Arc::default(),
+                at: None,
             }),
             boot,
             copies,
@@ -147,12 +150,24 @@ impl Saver {
                 number: given.number,
                 moment: self.boot.later(),
             };
+            given.at = Some((stamped.at, stamped.moment.clone()));
             (stamped, changes)
         };
         let [state, runtime] = &self.mailboxes;
         state.put_answers(stamped.clone(), changes.without_names());
         runtime.put_answers(stamped, changes);
         self.tell_slow(Instant::now());
+    }
+
+    /// When `snapshot` was given to be saved, by the clock of its times and by the one that ages what is saved; `None` unless it
+    /// is what was given last.
+    #[must_use]
+    pub fn given_at(&self, snapshot: &Arc<Snapshot>) -> Option<(Instant, Moment)> {
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        given
+            .at
+            .clone()
+            .filter(|_| Arc::ptr_eq(&given.snapshot, snapshot))
     }
 
     /// Saves a configuration that came into force as the last good one, soon. Never blocks.

@@ -79,7 +79,7 @@ struct Head {
     files: Vec<Referred>,
     /// The answers in the state folder, and in the runtime folder.
     answers: [String; 2],
-    /// When it was in force.
+    /// When the answers were as they are in it.
     moment: Moment,
     /// How long from then until an address in it must not be granted any more, in milliseconds; `None` for never.
     left_ms: Option<u64>,
@@ -134,11 +134,11 @@ pub enum KeepError {
 }
 
 /// Saves the table that is in force with the newest answers, which both folders have, and with the configuration that the
-/// state folder has, which is `path` with `text`. `left` is how long, from `moment` on, the first address in it may still be
-/// granted.
+/// state folder has, which is `path` with `text`. `left` is how long, from `moment` on, which is that of the answers, the first
+/// address in it may still be granted.
 ///
 /// # Errors
-/// [`KeepError`]; then there is no table.
+/// [`KeepError`]; then there is no table, or one that goes with other answers.
 pub fn save(
     folders: &Folders,
     (path, text): (&Path, &str),

@@ -161,12 +161,12 @@ fn scope_of(enforce: &Enforce) -> Scope {
     }
 }
 
-/// How long the first address that is granted for a while only may still be; `None` when there is none.
-fn left(answers: &Snapshot, now: Instant) -> Option<Duration> {
+/// How long from `at` on the first address that is granted for a while only may be; `None` when there is none.
+fn left(answers: &Snapshot, at: Instant) -> Option<Duration> {
     let addresses = answers.names.iter().flat_map(|known| known.addresses.iter());
     let ends = addresses.filter_map(|known| match known.standing {
         Standing::Current => None,
-        Standing::Retired { until } => Some(until.saturating_duration_since(now)),
+        Standing::Retired { until } => Some(until.saturating_duration_since(at)),
     });
     ends.min()
 }
@@ -177,16 +177,18 @@ impl Daemon {
         if self.policy.config.mode != Mode::Enforce || self.policy.grants_by_system() {
             return;
         }
+        // Of answers that are not those on disk there is none. From the moment that these have: the clock of the daemon stands
+        // still while the machine is suspended, and the one that ages them does not.
+        let Some((at, moment)) = kept.saved_at(&self.told) else {
+            return;
+        };
         let Some(image) = self.enforcing.image(&self.policy, &self.told) else {
             return;
         };
         let folders = kept.folders().clone();
         let (path, text) = (self.file.clone(), self.text.clone());
         let scope = scope_of(&self.policy.config.enforce);
-        let left = (
-            Moment::now(),
-            left(&self.told, tokio::time::Instant::now().into_std()),
-        );
+        let left = (moment, left(&self.told, at));
         let (tell, told) = tokio::sync::oneshot::channel();
         let save = move || {
             let outcome = table::save(&folders, (&path, &text), scope, left, &image.to_bytes());

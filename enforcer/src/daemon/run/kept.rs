@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tracing::{error, info, warn};
@@ -84,6 +84,11 @@ impl Kept {
             warn!("{failed}");
             false
         })
+    }
+
+    /// When `snapshot` was saved, by its own clock and by the one that ages it on disk; `None` unless it was saved last.
+    pub(super) fn saved_at(&self, snapshot: &Arc<Snapshot>) -> Option<(Instant, Moment)> {
+        self.saver.given_at(snapshot)
     }
 
     /// Where everything is saved.

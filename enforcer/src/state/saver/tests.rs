@@ -126,6 +126,25 @@ async fn what_is_saved_is_found_in_both_folders() {
     saver.flush(LIMIT).await.unwrap();
 }
 
+/// Whatever else is saved of a snapshot can say from when on its times count, as the answers do.
+#[tokio::test]
+async fn only_what_was_given_last_is_known_by_its_moment() {
+    let bench = Bench::new();
+    let saver = bench.start();
+    let [old, new] = ["198.51.100.1", "198.51.100.2"].map(snapshot);
+    assert_eq!(saver.given_at(&old), None);
+    saver.save(Arc::clone(&old));
+    saver.save(Arc::clone(&new));
+    assert_eq!(saver.given_at(&old), None);
+    let (_, moment) = saver.given_at(&new).unwrap();
+    saver.flush(LIMIT).await.unwrap();
+    let loaded = bench.load();
+    assert_eq!(
+        (loaded.state, loaded.runtime),
+        (Some(moment.clone()), Some(moment))
+    );
+}
+
 #[tokio::test]
 async fn what_is_kept_is_in_the_runtime_folder_each_time() {
     let bench = Bench::new();
