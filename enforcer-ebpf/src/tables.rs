@@ -47,6 +47,8 @@ impl Tables for Maps {
     type Header = *const Header;
     /// `None` for the one that is reached directly.
     type Chunk = Option<*const IntervalV4>;
+    #[expect(clippy::cast_possible_truncation, reason = "8")]
+    const STRIDE: u32 = size_of::<IntervalV4>() as u32;
 
     #[inline(always)]
     fn header(&self) -> Option<Self::Header> {
@@ -129,8 +131,8 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn interval_v4(&self, chunk: Self::Chunk, at: u32) -> Option<IntervalV4> {
-        let interval = interval(chunk, at);
+    fn interval_v4(&self, chunk: Self::Chunk, offset: u32) -> Option<IntervalV4> {
+        let interval = interval(chunk, offset);
         // SAFETY: within the map's element, which is alive and aligned to 8 bytes. One load, so that the parts belong
         // together.
         let word = unsafe { read_volatile(interval.cast::<u64>()) };
@@ -139,9 +141,9 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn first_v4(&self, chunk: Self::Chunk, at: u32) -> Option<u16> {
+    fn first_v4(&self, chunk: Self::Chunk, offset: u32) -> Option<u16> {
         // SAFETY: as above.
-        Some(unsafe { read_volatile(&raw const (*interval(chunk, at)).first) })
+        Some(unsafe { read_volatile(&raw const (*interval(chunk, offset)).first) })
     }
 
     #[inline(always)]
@@ -297,12 +299,12 @@ fn word_in(header: *const Header, after: u64) -> PolicyWord {
 }
 
 #[inline(always)]
-fn interval(chunk: Option<*const IntervalV4>, at: u32) -> *const IntervalV4 {
+fn interval(chunk: Option<*const IntervalV4>, offset: u32) -> *const IntervalV4 {
     let start = match chunk {
         Some(start) => start,
         None => table_v4().cast(),
     };
-    start.wrapping_add(masked::<{ 2 * CHUNK - 1 }>(at))
+    start.wrapping_byte_add(masked::<{ (2 * CHUNK - 1) * Maps::STRIDE }>(offset))
 }
 
 /// A word of the name table; what is not there is looked for at another place of it. Only a table that contradicts itself
