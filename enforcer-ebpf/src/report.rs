@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_ns};
 use enforcer_common::abi::{Event, address_words};
 use enforcer_common::flow::Flow;
 use enforcer_common::names::NAME_WORDS;
@@ -60,9 +60,9 @@ pub(crate) fn has_turn(code: u8, is_audit: bool, room: impl FnOnce() -> bool) ->
     // SAFETY: the element is alive and belongs to this CPU. An interrupt may change it in between, which costs or
     // gives a token, never a count.
     let bucket = unsafe { &mut (*counter).bucket };
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
-    if bucket.take(now) && room() {
+    // SAFETY: the helpers have no preconditions.
+    let (tick, now) = unsafe { (bpf_jiffies64(), || bpf_ktime_get_ns()) };
+    if bucket.take(tick, now) && room() {
         return true;
     }
     bucket.suppressed = bucket.suppressed.wrapping_add(1);
