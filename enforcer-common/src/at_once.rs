@@ -2,13 +2,15 @@
 //!
 //! What is paid for every packet that a host sends is paid here, and a packet that passes here is not looked at any further.
 //! This says less than [`judge_packet`](crate::verdict::judge_packet) and nothing else: whatever passes here would pass
-//! there, which the tests hold against each other. A packet of any other shape, a denial, the beginning of a connection and
-//! a name that is to be read are left to it, and so is an answer that a new policy has overtaken.
+//! there or in the session that it leads to, which the tests hold against each other. A packet of any other shape, a denial,
+//! the beginning of a connection and a name that is to be read are left to it, and so is an answer that a new policy has
+//! overtaken.
 
 use core::hint::cold_path;
 
 use crate::bytes::Bytes;
 use crate::flow::Flow;
+use crate::greeting::settles;
 use crate::packet::{Address, Family, Segment, protocol};
 use crate::table::{GrantWord, PolicyWord, Tables, find_once};
 use crate::verdict::{FilteredPorts, Flows};
@@ -320,8 +322,8 @@ where
     }
 }
 
-/// Notes a segment with something in it that is to be read for a server name. All of it is read once more: what nearly all
-/// segments pay for is not to grow by what few need kept.
+/// Notes a segment with something in it that is to be read for a server name, unless it [`settles`] that there is none any
+/// more. All of it is read once more: what nearly all segments pay for is not to grow by what few need kept.
 #[inline(always)]
 fn session<B: Bytes + ?Sized>(
     bytes: &B,
@@ -364,6 +366,9 @@ fn session<B: Bytes + ?Sized>(
         flags,
         padding: [0; 3],
     };
+    if settles(bytes, flow, &segment, word) {
+        return AtOnce::Passes;
+    }
     flow.note(&segment, header, destination);
     flow.note_grant(word, grant);
     AtOnce::Session

@@ -147,7 +147,11 @@ impl Flow {
     /// Notes the segment that is to be judged next.
     #[inline(always)]
     pub const fn note(&mut self, segment: &Segment, transport: u32, destination: Address) {
-        self.segment = *segment;
+        // One by one: a routine would be called for the padding.
+        self.segment.sequence = segment.sequence;
+        self.segment.payload = segment.payload;
+        self.segment.length = segment.length;
+        self.segment.flags = segment.flags;
         self.transport = transport;
         self.destination = destination.mapped();
         self.policy = PolicyWord(0);

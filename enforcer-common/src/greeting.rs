@@ -16,6 +16,7 @@ use crate::client_hello::{
 };
 use crate::flow::{Finding, Flow, Stage};
 use crate::names::{NameTables, is_whole_granted};
+use crate::packet::Segment;
 use crate::session::{Step, greeted};
 use crate::table::{PolicyWord, Seen};
 
@@ -29,17 +30,20 @@ const NAME_HEAD: u32 = 5;
 /// Longest such content that one window takes.
 const NAME_MOST: u32 = crate::bytes::WINDOW;
 
+/// The record of a change of cipher, with its one byte.
+const CHANGE: u32 = RECORD_HEADER + 1;
+/// As much, and the same of the record behind it.
+const TWO_HEADS: usize = 2 * CHANGE as usize;
+
 /// Whether the segment that is noted in the flow may be [`greet`]ed.
 #[inline(always)]
 #[must_use]
 pub const fn is_first(flow: &Flow) -> bool {
-    matches!(flow.stage(), Stage::Opened) && is_next(flow)
-}
-
-/// Whether the segment goes on where reading has come to.
-#[inline(always)]
-const fn is_next(flow: &Flow) -> bool {
-    flow.gathered == 0 && flow.looks == 0 && flow.next == flow.segment.sequence && !flow.segment.is_urgent()
+    matches!(flow.stage(), Stage::Opened)
+        && flow.gathered == 0
+        && flow.looks == 0
+        && flow.next == flow.segment.sequence
+        && !flow.segment.is_urgent()
 }
 
 /// Reads the hello in the segment that is noted in the flow, if it [`is_first`], and its name into the flow: with `true` it
@@ -101,37 +105,32 @@ pub fn admit<T: NameTables>(tables: &T, flow: &mut Flow) -> Option<Step> {
     Some(greeted(flow))
 }
 
-/// Whether the segment that is noted in the flow begins with a record behind which no hello can follow, in a session whose
-/// name is granted under the policy of `word`: then it passes, and so does all that follows. `false` says nothing.
+/// Whether a segment begins with a record behind which no hello can follow, in a session whose name is granted under the
+/// policy of `word`: then it passes, and so does all that follows. It need not be noted in the flow. `false` says nothing.
 #[inline(always)]
-pub fn settles<B: Bytes + ?Sized>(bytes: &B, flow: &mut Flow, word: PolicyWord) -> bool {
+pub fn settles<B: Bytes + ?Sized>(bytes: &B, flow: &mut Flow, segment: &Segment, word: PolicyWord) -> bool {
     let generation = word.generation().0;
     if !matches!(flow.stage(), Stage::Greeted)
         || flow.named != generation
         || generation == 0
         || flow.early_data != 0
-        || !is_next(flow)
+        || flow.gathered != 0
+        || flow.next != segment.sequence
+        || segment.is_urgent()
     {
         return false;
     }
-    let mut at = flow.segment.payload;
-    // TLS 1.3 has a change of cipher for appearance's sake in front of it (RFC 8446, appendix D.4).
-    let Some([mut kind, _, _, high, low, _]) = bytes.read(at) else {
+    // TLS 1.3 has a change of cipher for appearance's sake in front of it (RFC 8446, appendix D.4). With the head of the next
+    // record at once: to read twice costs twice, and no record of a cipher is shorter than the two together.
+    let Some([first, _, _, high, low, _, second, ..]) = bytes.read::<TWO_HEADS>(segment.payload) else {
         return false;
     };
-    if kind == content::CHANGE_CIPHER_SPEC && high == 0 && low == 1 {
-        at += RECORD_HEADER + 1;
-        let Some([next, ..]) = bytes.read::<6>(at) else {
-            return false;
-        };
-        kind = next;
-    }
-    if kind != content::APPLICATION_DATA {
+    if first == content::CHANGE_CIPHER_SPEC && high == 0 && low == 1 && second == content::APPLICATION_DATA {
+        flow.next = flow.next.wrapping_add(CHANGE);
+    } else if first != content::APPLICATION_DATA {
         return false;
     }
-    flow.next = flow.next.wrapping_add(at - flow.segment.payload);
     flow.stage = Stage::Settled as u8;
-    flow.looks = 1;
     flow.judged = generation;
     true
 }

@@ -7,11 +7,11 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use enforcer_common::flow::Stage;
-use enforcer_common::greeting::{admit, is_first, is_fit, settles, take_hello};
+use enforcer_common::greeting::{admit, is_first, is_fit, take_hello};
 use enforcer_common::names::{Asked, NameTables, Text, find_hashed, is_text, look_up_named};
 use enforcer_common::packet::protocol;
 use enforcer_common::session::{Step, judge, read, read_pieces};
-use enforcer_common::table::{Half, Seen, Tables as _};
+use enforcer_common::table::{Half, Seen};
 use enforcer_common::verdict::{Flows as _, Transport, Verdict};
 
 use crate::allowed::allow_session;
@@ -60,8 +60,7 @@ pub(crate) extern "C" fn enforcer_greet(context: *mut __sk_buff) -> u32 {
         return done(lost(context));
     };
     if !is_first(flow) {
-        let is_settled = settles(&Skb { context }, flow, Maps.word_as_written(0));
-        return if is_settled { next::PASS } else { next::READ };
+        return next::READ;
     }
     if !take_hello(&Skb { context }, flow) {
         return next::READ;
