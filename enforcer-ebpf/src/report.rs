@@ -41,6 +41,15 @@ pub(crate) fn tell(denial: &Denial) {
     }
 }
 
+/// Begins to fetch what [`has_turn`] needs for this code, as [`begin_names`](crate::tables::begin_names) does.
+#[inline(always)]
+pub(crate) fn begin_count(code: u8) {
+    if let Some(counter) = COUNTERS.get_ptr(u32::from(code)) {
+        // SAFETY: the element is alive and aligned. Volatile: it stays although nobody wants what it gives.
+        let _ = unsafe { (&raw const (*counter).denied).read_volatile() };
+    }
+}
+
 /// Counts what has this code, apart where audit mode lets it through; whether an event may tell of it, within the rate limit and
 /// where there is `room`.
 #[inline(always)]

@@ -6,6 +6,7 @@
 //! each packet, also of those that need none of this (`cb_access`, Linux `include/linux/filter.h`).
 
 use aya_ebpf::bindings::__sk_buff;
+use enforcer_common::abi::GRANTED;
 use enforcer_common::flow::Stage;
 use enforcer_common::greeting::{admit, is_first, is_fit, take_hello};
 use enforcer_common::names::{Asked, NameTables, Text, find_hashed, is_text, look_up_named};
@@ -17,9 +18,10 @@ use enforcer_common::verdict::{Flows as _, Transport, Verdict};
 use crate::allowed::allow_session;
 use crate::egress::{Outcome, PASS, carry_out, lost};
 use crate::pieces::KeptPieces;
+use crate::report::begin_count;
 use crate::skb::Skb;
 use crate::socket::Socket;
-use crate::tables::{Maps, word, zero};
+use crate::tables::{Maps, begin_names, word, zero};
 
 /// What comes next for a packet, as it comes out of a global function.
 mod next {
@@ -62,6 +64,9 @@ pub(crate) extern "C" fn enforcer_greet(context: *mut __sk_buff) -> u32 {
     if !is_first(flow) {
         return next::READ;
     }
+    // It comes while the packet is read, instead of one wait behind the other.
+    begin_names(flow.policy.generation().half());
+    begin_count(GRANTED);
     if !take_hello(&Skb { context }, flow) {
         return next::READ;
     }

@@ -318,6 +318,15 @@ fn name_word(half: Half, at: u32) -> Option<u64> {
     Some(unsafe { read_volatile(word) })
 }
 
+/// Begins to fetch what a look-up of a name reads first, with few names all of it, for who goes on with something else
+/// meanwhile: a processor waits for what it reads only where that is used.
+#[inline(always)]
+pub(crate) fn begin_names(half: Half) {
+    // Volatile reads: they stay although nobody wants what they give.
+    let _ = name_word(half, 0);
+    let _ = name_word(half, ENTRIES_AT);
+}
+
 #[inline(always)]
 fn interval_v6(half: Half, at: u32) -> Option<*const IntervalV6> {
     TABLE_V6.get_ptr(half.index().wrapping_mul(capacity_v6()).wrapping_add(at))
