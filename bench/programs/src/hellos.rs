@@ -4,8 +4,9 @@
 //! with a socket whether it was checked. Nothing that makes the check one is in the first two: no length is held against
 //! another, no extension counted or looked for a second time, no record behind the hello looked at, no segment put in order, no
 //! name compared byte by byte, no pattern looked up, nothing counted or told, and a policy that changes meanwhile goes unnoticed.
-//! The third has what a check owes of that, and nothing for hellos that come in any other way than most: it tells of none, reads
-//! the policy once, and knows whole names only. IPv4 without options only.
+//! The third has what a check owes of that, and nothing for hellos that come in any other way than most: it counts them and asks
+//! whether one may be told of, as the enforcer's, but tells of none, reads the policy once, and knows whole names only. IPv4
+//! without options only.
 
 use core::arch::asm;
 use core::ffi::c_void;
@@ -13,10 +14,13 @@ use core::ptr::null_mut;
 
 use aya_ebpf::bindings::BPF_SK_STORAGE_GET_F_CREATE;
 use aya_ebpf::btf_maps::SkStorage;
-use aya_ebpf::helpers::generated::{bpf_sk_fullsock, bpf_sk_storage_get, bpf_skb_load_bytes};
+use aya_ebpf::helpers::generated::{
+    bpf_jiffies64, bpf_ktime_get_ns, bpf_sk_fullsock, bpf_sk_storage_get, bpf_skb_load_bytes,
+};
 use aya_ebpf::macros::{btf_map, cgroup_skb, map};
 use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray};
 use aya_ebpf::programs::SkBuffContext;
+use enforcer_common::abi::Counter;
 use enforcer_common::bytes::Bytes as _;
 
 use crate::{DROP, PASS, context, skb};
@@ -68,9 +72,9 @@ static HELLO_NAMES: Array<u64> = Array::with_max_entries(NAMES_MAX, 0);
 /// The texts of the first few of them, at the same positions.
 #[map]
 static HELLO_TEXTS: Array<[u64; WORDS_MAX as usize]> = Array::with_max_entries(16, 0);
-/// Sessions that were let through.
+/// Sessions that were let through, and what limits their telling.
 #[map]
-static HELLO_COUNT: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+static HELLO_COUNT: PerCpuArray<Counter> = PerCpuArray::with_max_entries(1, 0);
 
 /// The whole: what has to be read is read by another program.
 #[cgroup_skb(egress)]
@@ -147,6 +151,7 @@ fn bench_hello_owed(program: SkBuffContext) -> i32 {
         unsafe { (*session).stage = CHECKED };
         return PASS;
     }
+    begin();
     let Some(length) = load(&program, session) else {
         return DROP;
     };
@@ -160,10 +165,7 @@ fn bench_hello_owed(program: SkBuffContext) -> i32 {
     if !is_text(session, name.1, at) {
         return DROP;
     }
-    if let Some(count) = HELLO_COUNT.get_ptr_mut(0) {
-        // SAFETY: the element is alive and belongs to this CPU.
-        unsafe { *count += 1 };
-    }
+    count();
     // SAFETY: as above.
     unsafe {
         (*session).stage = GREETED;
@@ -231,6 +233,48 @@ fn session(program: &SkBuffContext, create: bool) -> *mut Session {
         let map = (&raw const HELLO_SESSIONS).cast_mut().cast::<c_void>();
         bpf_sk_storage_get(map, full.cast(), null_mut(), flags.into()).cast()
     }
+}
+
+/// Begins to fetch what is needed behind the hello, where there is one name: it comes while the hello is read.
+#[inline(always)]
+fn begin() {
+    // SAFETY: the elements are alive and aligned. Volatile: the reads stay although nobody wants what they give.
+    unsafe {
+        if let Some(hash) = HELLO_NAMES.get_ptr(1) {
+            let _ = hash.read_volatile();
+        }
+        if let Some(text) = HELLO_TEXTS.get_ptr(1) {
+            let _ = text.cast::<u64>().read_volatile();
+        }
+        if let Some(counter) = HELLO_COUNT.get_ptr(0) {
+            let _ = (&raw const (*counter).denied).read_volatile();
+        }
+    }
+}
+
+/// Counts a session, and those of which nothing could be told.
+#[inline(always)]
+fn count() {
+    let Some(counter) = HELLO_COUNT.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: the element is alive and belongs to this CPU; the helpers have no preconditions.
+    unsafe {
+        add_one(&raw mut (*counter).denied);
+        if !(*counter).bucket.take(bpf_jiffies64(), || bpf_ktime_get_ns()) {
+            add_one(&raw mut (*counter).suppressed);
+        }
+    }
+}
+
+/// Adds one, whole: an interrupt on this CPU may let a session through in between.
+///
+/// # Safety
+/// `counter` points to an aligned and living map value.
+#[inline(always)]
+unsafe fn add_one(counter: *mut u64) {
+    // SAFETY: as the caller promises.
+    unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) counter, in(reg) 1_u64) };
 }
 
 /// Copies the hello; its length.
