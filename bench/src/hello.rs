@@ -2,7 +2,7 @@
 //!
 //! Real connections on a host of its own, by a process in a cgroup to which the programs are attached: a test run has no
 //! socket, and without one there is no session. The kernel keeps the time that a program runs (`BPF_ENABLE_STATS`), which
-//! includes what it goes on with by a tail call. Connections with the very same bytes go to an address that is granted under
+//! includes what it goes on with. Connections with the very same bytes go to an address that is granted under
 //! a name and to one that is granted as such, in turns; the difference is the check, from the first payload to the record
 //! that ends the clear part of the handshake, and reading the clock for the statistics is in both. What that is worth for a
 //! packet an empty program shows.
@@ -38,7 +38,7 @@ pub(crate) use self::asked::NAMES_MOST;
 pub(crate) const CHECK: &str = "ClientHello check, a connection";
 /// A part of it.
 const HELLO_ALONE: &str = "ClientHello check, of it the hello";
-/// The floor of what goes on with another program.
+/// The floor of what calls a check.
 const NOTHING_READ: &str = "ClientHello check, a connection: nothing read";
 /// The floor with what a check owes.
 pub(crate) const OWED: &str = "ClientHello check, a connection, with all that a check owes";

@@ -18,7 +18,7 @@ use aya_ebpf::helpers::generated::{
     bpf_jiffies64, bpf_ktime_get_ns, bpf_sk_fullsock, bpf_sk_storage_get, bpf_skb_load_bytes,
 };
 use aya_ebpf::macros::{btf_map, cgroup_skb, map};
-use aya_ebpf::maps::{Array, PerCpuArray, ProgramArray};
+use aya_ebpf::maps::{Array, PerCpuArray};
 use aya_ebpf::programs::SkBuffContext;
 use enforcer_common::abi::Counter;
 use enforcer_common::bytes::Bytes as _;
@@ -39,11 +39,6 @@ const NAMES_MAX: u32 = 1 << 14;
 /// Halvings that find one of as many.
 const HALVINGS: u32 = 14;
 
-/// Positions in [`HELLO_NEXT`].
-const READ: u32 = 0;
-const NOTHING: u32 = 1;
-const OWED: u32 = 2;
-
 /// How far a session is: its hello was let through, and nothing is looked at any more.
 const GREETED: u32 = 1;
 const CHECKED: u32 = 2;
@@ -63,9 +58,6 @@ struct Session {
 
 #[btf_map]
 static HELLO_SESSIONS: SkStorage<Session> = SkStorage::new();
-/// What the entries go on with.
-#[map]
-static HELLO_NEXT: ProgramArray = ProgramArray::with_max_entries(3, 0);
 /// The number of granted names, and their hashes in ascending order.
 #[map]
 static HELLO_NAMES: Array<u64> = Array::with_max_entries(NAMES_MAX, 0);
@@ -76,94 +68,64 @@ static HELLO_TEXTS: Array<[u64; WORDS_MAX as usize]> = Array::with_max_entries(1
 #[map]
 static HELLO_COUNT: PerCpuArray<Counter> = PerCpuArray::with_max_entries(1, 0);
 
-/// The whole: what has to be read is read by another program.
+/// The whole: all of the hello is read, the name found in it and looked up.
 #[cgroup_skb(egress)]
 fn bench_hello_entry(program: SkBuffContext) -> i32 {
-    entry::<false>(&program, READ)
+    entry::<false>(&program, |session| read(&program, session))
 }
 
-/// The same with a program that reads nothing.
+/// The same with nothing read: it is only noted that the socket was checked.
 #[cgroup_skb(egress)]
 fn bench_hello_entry_nothing(program: SkBuffContext) -> i32 {
-    entry::<false>(&program, NOTHING)
+    entry::<false>(&program, |session| {
+        // SAFETY: not null, and alive as long as the socket, which the packet holds. The same holds for the others.
+        unsafe { (*session).stage = CHECKED };
+        Some(())
+    })
 }
 
-/// The whole, with what a check owes.
+/// The whole, with what a check owes, and what follows the hello: until it is no other hello that may follow.
 #[cgroup_skb(egress)]
 fn bench_hello_entry_owed(program: SkBuffContext) -> i32 {
-    entry::<true>(&program, OWED)
+    entry::<true>(&program, |session| owed(&program, session))
 }
 
-/// Notes that the socket was checked.
-#[cgroup_skb(egress)]
-fn bench_hello_nothing(program: SkBuffContext) -> i32 {
-    let session = session(&program, false);
-    if session.is_null() {
-        return DROP;
-    }
-    // SAFETY: not null, and alive as long as the socket, which the packet holds. The same holds for the others.
-    unsafe { (*session).stage = CHECKED };
-    PASS
-}
-
-/// Reads all of the hello, finds the name in it, and looks it up.
-#[cgroup_skb(egress)]
-fn bench_hello_read(program: SkBuffContext) -> i32 {
-    let session = session(&program, false);
-    if session.is_null() {
-        return DROP;
-    }
-    let Some(length) = load(&program, session) else {
-        return DROP;
-    };
-    let Some(name) = find_name(session, length) else {
-        return DROP;
-    };
+/// Reads all of the hello, finds the name in it, and looks it up: whether the segment passes.
+#[inline(always)]
+fn read(program: &SkBuffContext, session: *mut Session) -> Option<()> {
+    let length = load(program, session)?;
+    let name = find_name(session, length)?;
     let hash = take_name(session, name);
-    if !is_granted(hash) {
-        return DROP;
-    }
+    position(hash)?;
     // SAFETY: as above.
     unsafe { (*session).stage = CHECKED };
-    PASS
+    Some(())
 }
 
-/// The same with what a check owes, and what follows the hello: until it is no other hello that may follow.
-#[cgroup_skb(egress)]
-fn bench_hello_owed(program: SkBuffContext) -> i32 {
-    let session = session(&program, false);
-    if session.is_null() {
-        return DROP;
-    }
-    let Some([_, _, _, _, _, _, sequence, _, control]) = skb(&program).near() else {
-        return DROP;
-    };
+/// The same with what a check owes.
+#[inline(always)]
+fn owed(program: &SkBuffContext, session: *mut Session) -> Option<()> {
+    let [_, _, _, _, _, _, sequence, _, control] = skb(program).near()?;
     // SAFETY: as above.
     let (stage, next) = unsafe { ((*session).stage, (*session).next) };
     if sequence != next {
-        return DROP;
+        return None;
     }
     if stage == GREETED {
-        if !is_settled(&program, HEADER + header_of(control)) {
-            return DROP;
+        if !is_settled(program, HEADER + header_of(control)) {
+            return None;
         }
         // SAFETY: as above.
         unsafe { (*session).stage = CHECKED };
-        return PASS;
+        return Some(());
     }
     begin();
-    let Some(length) = load(&program, session) else {
-        return DROP;
-    };
-    let Some(name) = find_name_checked(session, length) else {
-        return DROP;
-    };
+    let length = load(program, session)?;
+    let name = find_name_checked(session, length)?;
     let hash = take_name(session, name);
-    let Some(at) = position(hash) else {
-        return DROP;
-    };
+    let at = position(hash)?;
     if !is_text(session, name.1, at) {
-        return DROP;
+        return None;
     }
     count();
     // SAFETY: as above.
@@ -171,12 +133,13 @@ fn bench_hello_owed(program: SkBuffContext) -> i32 {
         (*session).stage = GREETED;
         (*session).next = sequence.wrapping_add(length);
     }
-    PASS
+    Some(())
 }
 
-/// What every packet goes through; in order, where what a check owes is done.
+/// What every packet goes through, and `check` with a segment of a session that was not checked; in order, where what a check
+/// owes is done.
 #[inline(always)]
-fn entry<const OWES: bool>(program: &SkBuffContext, next: u32) -> i32 {
+fn entry<const OWES: bool>(program: &SkBuffContext, check: impl FnOnce(*mut Session) -> Option<()>) -> i32 {
     let skb = skb(program);
     let Some([_, _, _, _, destination, ports, sequence, _, control]) = skb.near() else {
         return PASS;
@@ -205,9 +168,10 @@ fn entry<const OWES: bool>(program: &SkBuffContext, next: u32) -> i32 {
     if session.is_null() || unsafe { (*session).stage } == CHECKED {
         return PASS;
     }
-    // SAFETY: the map holds programs of this type only. It comes back here when there is none.
-    unsafe { HELLO_NEXT.tail_call(program, next) };
-    DROP
+    match check(session) {
+        Some(()) => PASS,
+        None => DROP,
+    }
 }
 
 /// Bytes of a TCP header, by its fourth word.
@@ -489,12 +453,6 @@ fn take_name(session: *mut Session, (at, length): (u32, u32)) -> u64 {
         hash = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
     hash
-}
-
-/// Whether one of the names has this hash.
-#[inline(always)]
-fn is_granted(hash: u64) -> bool {
-    position(hash).is_some()
 }
 
 /// The position of the name with this hash.

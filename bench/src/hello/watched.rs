@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
-use aya::maps::{Array, MapData, ProgramArray};
+use aya::maps::Array;
 use enforcer_lab::{Cgroup, Instance, Namespace};
 
 use super::asked::{Asked, NAME};
@@ -22,7 +22,7 @@ pub(super) enum By {
     Enforcer,
     /// The least that a check can be: `bench/programs/src/hellos.rs`.
     Floor,
-    /// The same with nothing read: another program is gone on with, and that it was is noted.
+    /// What calls a check, and nothing of it: that it was checked is noted.
     Call,
     /// The least with what a check owes.
     Owed,
@@ -163,24 +163,15 @@ impl Watched {
     }
 }
 
-/// The programs of the benchmark, loaded: the kernel empties a map of programs when nobody holds it.
+/// The programs of the benchmark, loaded.
 pub(super) struct Floors {
     ebpf: Ebpf,
-    _next: ProgramArray<MapData>,
 }
 
 impl Floors {
     /// Loads them with the policy of an instance.
     pub(super) fn load(instance: &Instance) -> Result<Self> {
         let mut ebpf = object::load(instance, &[PORT], &["bench_hello", "bench_empty"])?;
-        let map = ebpf
-            .take_map("HELLO_NEXT")
-            .context("there is no map `HELLO_NEXT`")?;
-        let mut next = ProgramArray::try_from(map)?;
-        // At the positions that the programs have for them.
-        for (at, name) in (0..).zip(["bench_hello_read", "bench_hello_nothing", "bench_hello_owed"]) {
-            next.set(at, object::program(&mut ebpf, name)?.fd()?, 0)?;
-        }
         let map = ebpf
             .map_mut("HELLO_NAMES")
             .context("there is no map `HELLO_NAMES`")?;
@@ -194,7 +185,7 @@ impl Floors {
         let mut text = [0; 32];
         text.iter_mut().zip(words(NAME)).for_each(|(to, word)| *to = word);
         texts.set(1, text, 0)?;
-        Ok(Self { ebpf, _next: next })
+        Ok(Self { ebpf })
     }
 
     /// Puts one on a cgroup of its own.
