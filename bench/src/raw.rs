@@ -170,8 +170,7 @@ pub(crate) fn egress_program(cgroup: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// How often a program has run, and for how long in all, while the kernel kept statistics (`BPF_ENABLE_STATS`, Linux 5.8); with
-/// what it went on with by tail calls.
+/// How often a program has run, and for how long in all, while the kernel kept statistics (`BPF_ENABLE_STATS`, Linux 5.8).
 ///
 /// # Errors
 /// The kernel's error number.
