@@ -29,7 +29,7 @@ const ERROR_MAX: f64 = 20.0;
 /// How often a run is repeated that is too noisy.
 const ATTEMPTS: usize = 3;
 /// After this nothing is repeated any more: a machine that is busy all the time is not waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Adds the figures.
 ///
