@@ -25,6 +25,9 @@ use crate::verdict::{Judgement, Verdict};
 const RECORDS: u32 = 8;
 /// Looks at one segment.
 const LOOKS_MAX: u8 = 8;
+/// Steps that one segment takes at most: each look reads, gathers and judges; one look too many is read and judged, and then
+/// it is known what becomes of the segment.
+pub const STEPS_MAX: u32 = 3 * LOOKS_MAX as u32 + 3;
 /// Bytes that tell what a record is: its header, and the type of a handshake message.
 const RECORD_HEAD: u32 = RECORD_HEADER + 1;
 

@@ -11,7 +11,7 @@ use enforcer_common::flow::Stage;
 use enforcer_common::greeting::{admit, is_first, is_fit, take_hello};
 use enforcer_common::names::{Asked, NameTables, Text, find_hashed, is_text, look_up_named};
 use enforcer_common::packet::protocol;
-use enforcer_common::session::{Step, judge, read, read_pieces};
+use enforcer_common::session::{STEPS_MAX, Step, judge, read, read_pieces};
 use enforcer_common::table::{Half, Seen};
 use enforcer_common::verdict::{Flows as _, Transport, Verdict};
 
@@ -32,16 +32,13 @@ mod next {
     pub(super) const GATHER: u32 = 4;
 }
 
-/// Steps that one segment may take: beyond what the looks that it gets come to, each of which reads, gathers and judges.
-const STEPS: u32 = 32;
-
 /// What becomes of a packet of which a server name decides: whether it passes.
 #[cold]
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn enforcer_session(context: *mut __sk_buff) -> u32 {
     let mut next = enforcer_greet(context);
-    for _ in 0..STEPS {
+    for _ in 0..STEPS_MAX {
         next = match next {
             next::PASS => return 1,
             next::JUDGE => enforcer_judge(context),
@@ -50,6 +47,7 @@ pub(crate) extern "C" fn enforcer_session(context: *mut __sk_buff) -> u32 {
             _ => return 0,
         };
     }
+    // It never comes to this.
     lost(context).cast_unsigned()
 }
 

@@ -14,7 +14,7 @@ use enforcer_common::flow::{Flow, Stage};
 use enforcer_common::greeting::{admit, is_first, take_hello};
 use enforcer_common::names::look_up_named;
 use enforcer_common::packet::{Address, Segment};
-use enforcer_common::session::{Pieces, Step, judge, read, read_pieces};
+use enforcer_common::session::{Pieces, STEPS_MAX, Step, judge, read, read_pieces};
 use enforcer_common::table::{Generation, GrantWord, PolicyWord, Settings, look_up};
 use enforcer_common::verdict::Verdict;
 use enforcer_lab::hellos::hello::{Extension, Hello};
@@ -134,7 +134,7 @@ impl Connection {
             }
             None => Step::Read,
         };
-        for _ in 0..100 {
+        for _ in 0..STEPS_MAX {
             step = match step {
                 Step::Read => read(payload, &mut self.flow, WORD),
                 Step::Gather => read_pieces(&mut self.kept, &mut self.flow, WORD),
@@ -150,7 +150,7 @@ impl Connection {
                 Step::Pass => return None,
             };
         }
-        panic!("it never ends");
+        panic!("it takes more steps than the kernel does");
     }
 }
 
